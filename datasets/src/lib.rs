@@ -1,1 +1,15 @@
-//! Windrow.
+//! What records are, and where they lie.
+//!
+//! `record` has the typed records on Arrow columns; `push` is how batches of them move; `source` and `sink` are the
+//! two open traits for formats, `storage` is how formats reach files and object stores.
+
+pub mod place;
+pub mod push;
+pub mod record;
+pub mod sink;
+pub mod source;
+pub mod storage;
+
+pub use record::{Batch, BindError, Builder, Heap, Key, Record};
+pub use sink::Sink;
+pub use source::Source;

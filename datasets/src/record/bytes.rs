@@ -1,0 +1,534 @@
+//! `String` and `Bytes`: byte strings as Arrow view columns, or dictionaries of them.
+//!
+//! A slot has the layout of an Arrow view (Arrow columnar format, "Variable-size Binary View Layout"), except that
+//! a long value's last eight bytes are its address: `[length: 4][inline: 12]` or `[length: 4][prefix: 4][address: 8]`.
+
+use super::{Batch, BindError, Builder, Heap, Key, Record, mix};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, GenericByteViewArray, new_empty_array,
+};
+use arrow::buffer::{Buffer, ScalarBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, Int32Type, StringViewType};
+use bytes::Bytes;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// The longest value that is inline in a slot or an Arrow view.
+pub const INLINE_BYTES: usize = 12;
+
+/// The bytes that a builder gathers before it starts another data buffer.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A column of byte strings: views, or a dictionary of views. Matched once a batch.
+#[derive(Debug)]
+pub enum BytesColumn<B: ByteViewType> {
+    /// One view a record.
+    Views(GenericByteViewArray<B>),
+    /// One code a record, and the values that codes stand for.
+    Dictionary {
+        /// Indexes into `values`, all valid.
+        codes: ScalarBuffer<i32>,
+        /// The distinct values.
+        values: GenericByteViewArray<B>,
+    },
+}
+
+impl<B: ByteViewType> Clone for BytesColumn<B> {
+    fn clone(&self) -> Self {
+        match self {
+            BytesColumn::Views(views) => BytesColumn::Views(views.clone()),
+            BytesColumn::Dictionary { codes, values } => {
+                BytesColumn::Dictionary { codes: codes.clone(), values: values.clone() }
+            }
+        }
+    }
+}
+
+impl<B: ByteViewType> BytesColumn<B> {
+    #[inline]
+    unsafe fn position(&self, index: usize) -> (&GenericByteViewArray<B>, usize) {
+        match self {
+            BytesColumn::Views(views) => (views, index),
+            BytesColumn::Dictionary { codes, values } => {
+                // SAFETY: the caller keeps `index` in bounds; codes are valid by construction.
+                (values, unsafe { *codes.get_unchecked(index) } as usize)
+            }
+        }
+    }
+
+    /// The view array, with a dictionary's values repeated where there was one.
+    fn to_views(&self) -> ArrayRef {
+        match self {
+            BytesColumn::Views(views) => Arc::new(views.clone()),
+            BytesColumn::Dictionary { codes, values } => {
+                let views: Vec<u128> =
+                    codes.iter().map(|&code| values.views()[code as usize]).collect();
+                // SAFETY: every view is copied from a valid array over the same buffers.
+                Arc::new(unsafe {
+                    GenericByteViewArray::<B>::new_unchecked(
+                        views.into(),
+                        values.data_buffers().clone(),
+                        None,
+                    )
+                })
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            BytesColumn::Views(views) => views.len(),
+            BytesColumn::Dictionary { codes, .. } => codes.len(),
+        }
+    }
+
+    #[inline]
+    unsafe fn slot(&self, index: usize) -> ByteSlot {
+        // SAFETY: the caller keeps `index` in bounds.
+        let (array, at) = unsafe { self.position(index) };
+        // SAFETY: as above.
+        let view = unsafe { *array.views().get_unchecked(at) };
+        if view as u32 as usize <= INLINE_BYTES {
+            return ByteSlot(view);
+        }
+        // SAFETY: as above.
+        let value: &[u8] = unsafe { array.value_unchecked(at) }.as_ref();
+        ByteSlot((view as u64 as u128) | ((value.as_ptr() as u128) << 64))
+    }
+
+    fn from_array(array: &ArrayRef, wanted: &DataType) -> Result<Self, BindError> {
+        if let Some(row) = first_null(array.as_ref()) {
+            return Err(BindError::Null { column: String::new(), row });
+        }
+        match array.data_type() {
+            found if found == wanted => Ok(BytesColumn::Views(array.as_byte_view::<B>().clone())),
+            DataType::Dictionary(_, value_type) if is_bytes(value_type, wanted) => {
+                let dictionary = cast(
+                    array,
+                    &DataType::Dictionary(Box::new(DataType::Int32), Box::new(wanted.clone())),
+                )
+                .map_err(|e| cast_error(wanted, array.data_type(), &e))?;
+                let dictionary: &DictionaryArray<Int32Type> = dictionary.as_dictionary();
+                if dictionary.values().null_count() > 0 {
+                    // A null can only be unused here, since no record is null: spell the values out.
+                    let views = cast(array, wanted)
+                        .map_err(|e| cast_error(wanted, array.data_type(), &e))?;
+                    return Ok(BytesColumn::Views(views.as_byte_view::<B>().clone()));
+                }
+                Ok(BytesColumn::Dictionary {
+                    codes: dictionary.keys().values().clone(),
+                    values: dictionary.values().as_byte_view::<B>().clone(),
+                })
+            }
+            found if is_bytes(found, wanted) => {
+                let views = cast(array, wanted).map_err(|e| cast_error(wanted, found, &e))?;
+                Ok(BytesColumn::Views(views.as_byte_view::<B>().clone()))
+            }
+            found => Err(BindError::Type {
+                column: String::new(),
+                expected: wanted.to_string(),
+                found: found.to_string(),
+            }),
+        }
+    }
+}
+
+fn first_null(array: &dyn Array) -> Option<usize> {
+    let nulls = array.logical_nulls()?;
+    (0..array.len()).find(|&row| nulls.is_null(row))
+}
+
+fn is_bytes(found: &DataType, wanted: &DataType) -> bool {
+    let text = matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let binary = matches!(
+        found,
+        DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_)
+    );
+    text || (binary && *wanted == DataType::BinaryView)
+}
+
+fn cast_error(wanted: &DataType, found: &DataType, error: &arrow::error::ArrowError) -> BindError {
+    BindError::Type {
+        column: String::new(),
+        expected: wanted.to_string(),
+        found: format!("{found} ({error})"),
+    }
+}
+
+/// A byte string in 16 bytes; see the module for the layout.
+#[derive(Clone, Copy, Debug)]
+pub struct ByteSlot(u128);
+
+impl ByteSlot {
+    /// A slot that borrows `bytes`.
+    ///
+    /// # Panics
+    /// If `bytes` is longer than 4 GiB.
+    #[inline]
+    pub fn borrowed(bytes: &[u8]) -> ByteSlot {
+        let len = u32::try_from(bytes.len()).expect("a value of at most 4 GiB");
+        if bytes.len() <= INLINE_BYTES {
+            return ByteSlot(u128::from(len) | (load_short(bytes) << 32));
+        }
+        let prefix = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        ByteSlot(u128::from(len) | (u128::from(prefix) << 32) | ((bytes.as_ptr() as u128) << 64))
+    }
+
+    /// The length in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// Whether there are no bytes.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn is_inline(&self) -> bool {
+        self.len() <= INLINE_BYTES
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    /// What the slot points to is alive for `'a`.
+    #[inline]
+    pub unsafe fn bytes<'a>(&'a self) -> &'a [u8] {
+        let start = if self.is_inline() {
+            // SAFETY: the inline bytes follow the length within the 16 bytes (little endian).
+            unsafe { std::ptr::from_ref(&self.0).cast::<u8>().add(4) }
+        } else {
+            (self.0 >> 64) as usize as *const u8
+        };
+        // SAFETY: inline bytes are part of the slot; others are alive by the caller's promise.
+        unsafe { std::slice::from_raw_parts(start, self.len()) }
+    }
+
+    /// The order-preserving first 16 bytes, left-aligned, padded with zeros.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    #[inline]
+    unsafe fn prefix(&self) -> u128 {
+        if self.is_inline() {
+            return (self.0 >> 32).swap_bytes();
+        }
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { self.bytes() };
+        let mut first = [0u8; 16];
+        let n = bytes.len().min(16);
+        first[..n].copy_from_slice(&bytes[..n]);
+        u128::from_be_bytes(first)
+    }
+
+    /// A slot that points into `heap` only.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    #[inline]
+    unsafe fn keep(&self, heap: &mut Heap) -> ByteSlot {
+        if self.is_inline() {
+            return *self;
+        }
+        // SAFETY: the caller's promise.
+        let address = heap.copy(unsafe { self.bytes() });
+        ByteSlot((self.0 as u64 as u128) | ((address as u128) << 64))
+    }
+
+    /// # Safety
+    /// What the slot points to is alive.
+    #[inline]
+    unsafe fn hash(&self) -> u64 {
+        if self.is_inline() {
+            return mix(self.0 as u64, (self.0 >> 64) as u64);
+        }
+        // SAFETY: the caller's promise.
+        rapidhash::v3::rapidhash_v3(unsafe { self.bytes() })
+    }
+
+    /// # Safety
+    /// What the slots point to is alive.
+    #[inline]
+    unsafe fn equals(&self, other: &ByteSlot) -> bool {
+        if self.0 == other.0 {
+            return true;
+        }
+        if self.0 as u64 != other.0 as u64 || self.is_inline() {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.bytes() == other.bytes() }
+    }
+}
+
+/// Up to 12 bytes as a little-endian number.
+#[inline]
+fn load_short(bytes: &[u8]) -> u128 {
+    let n = bytes.len();
+    if n >= 8 {
+        let low = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
+        let high = u64::from_le_bytes(bytes[n - 8..].try_into().expect("8 bytes"));
+        // The last 8 bytes overlap the first; shift away what is already there.
+        let high = if n == 8 { 0 } else { high >> (8 * (16 - n)) };
+        u128::from(low) | (u128::from(high) << 64)
+    } else if n >= 4 {
+        let low = u32::from_le_bytes(bytes[..4].try_into().expect("4 bytes"));
+        let high = u32::from_le_bytes(bytes[n - 4..].try_into().expect("4 bytes"));
+        u128::from(u64::from(low) | (u64::from(high) << (8 * (n - 4))))
+    } else if n > 0 {
+        let (a, b, c) = (bytes[0], bytes[n / 2], bytes[n - 1]);
+        u128::from(u32::from(a) | (u32::from(b) << (8 * (n / 2))) | (u32::from(c) << (8 * (n - 1))))
+    } else {
+        0
+    }
+}
+
+/// Builds a column of byte strings.
+pub struct BytesBuilder<B: ByteViewType> {
+    views: Vec<u128>,
+    data: Vec<u8>,
+    buffers: Vec<Buffer>,
+    kind: std::marker::PhantomData<fn() -> B>,
+}
+
+impl<B: ByteViewType> Default for BytesBuilder<B> {
+    fn default() -> Self {
+        BytesBuilder {
+            views: Vec::new(),
+            data: Vec::new(),
+            buffers: Vec::new(),
+            kind: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<B: ByteViewType> BytesBuilder<B> {
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        let slot = ByteSlot::borrowed(bytes);
+        if slot.is_inline() {
+            self.views.push(slot.0);
+            return;
+        }
+        if self.data.len() + bytes.len() > BUFFER_BYTES && !self.data.is_empty() {
+            self.buffers.push(Buffer::from_vec(std::mem::take(&mut self.data)));
+        }
+        let place = (self.buffers.len() as u64) | ((self.data.len() as u64) << 32);
+        self.data.extend_from_slice(bytes);
+        self.views.push((slot.0 as u64 as u128) | (u128::from(place) << 64));
+    }
+
+    fn finish_views(&mut self) -> BytesColumn<B> {
+        if !self.data.is_empty() {
+            self.buffers.push(Buffer::from_vec(std::mem::take(&mut self.data)));
+        }
+        if self.views.is_empty() {
+            return BytesColumn::Views(new_empty_array(&B::DATA_TYPE).as_byte_view::<B>().clone());
+        }
+        let views = ScalarBuffer::from(std::mem::take(&mut self.views));
+        // SAFETY: `append` wrote each view over bytes of its own kind, within the buffer that it names.
+        BytesColumn::Views(unsafe {
+            GenericByteViewArray::new_unchecked(
+                views,
+                std::mem::take(&mut self.buffers).into(),
+                None,
+            )
+        })
+    }
+}
+
+macro_rules! byte_record {
+    ($owned:ty, $kind:ty, $view:ty, $as_bytes:expr, $of_bytes:expr, $own:expr) => {
+        impl Record for $owned {
+            type View<'a> = &'a $view;
+            type Batch = BytesColumn<$kind>;
+            type Builder = BytesBuilder<$kind>;
+            type Slot = ByteSlot;
+
+            fn view(&self) -> &$view {
+                self
+            }
+            fn own(view: &$view) -> $owned {
+                $own(view)
+            }
+            #[inline]
+            fn keep(view: &$view, heap: &mut Heap) -> ByteSlot {
+                // SAFETY: the borrowed slot points to `view`, which lives until the end of this call.
+                unsafe { ByteSlot::borrowed($as_bytes(view)).keep(heap) }
+            }
+            #[inline]
+            unsafe fn slot_view<'a>(slot: &'a ByteSlot) -> &'a $view {
+                // SAFETY: the caller's promise; slots of this record are only made from its own views.
+                unsafe { $of_bytes(slot.bytes()) }
+            }
+            fn data_type() -> DataType {
+                <$kind as ByteViewType>::DATA_TYPE
+            }
+            fn approximate_bytes(view: &$view) -> usize {
+                view.len() + 4
+            }
+        }
+
+        impl Batch<$owned> for BytesColumn<$kind> {
+            fn len(&self) -> usize {
+                BytesColumn::len(self)
+            }
+            #[inline]
+            unsafe fn get_unchecked(&self, index: usize) -> &$view {
+                // SAFETY: the caller keeps `index` in bounds.
+                let (array, at) = unsafe { self.position(index) };
+                // SAFETY: as above.
+                unsafe { array.value_unchecked(at) }
+            }
+            fn to_array(&self) -> ArrayRef {
+                self.to_views()
+            }
+            fn from_array(array: &ArrayRef) -> Result<Self, BindError> {
+                BytesColumn::from_array(array, &<$kind as ByteViewType>::DATA_TYPE)
+            }
+        }
+
+        impl Builder<$owned> for BytesBuilder<$kind> {
+            #[inline]
+            fn push(&mut self, view: &$view) {
+                self.append($as_bytes(view));
+            }
+            fn len(&self) -> usize {
+                self.views.len()
+            }
+            fn finish(&mut self) -> BytesColumn<$kind> {
+                self.finish_views()
+            }
+        }
+
+        impl Key for $owned {
+            const PREFIX_IS_EXACT: bool = false;
+
+            #[inline]
+            fn probe(view: &$view) -> ByteSlot {
+                ByteSlot::borrowed($as_bytes(view))
+            }
+            #[inline]
+            unsafe fn probe_batch(batch: &Self::Batch, index: usize) -> ByteSlot {
+                // SAFETY: the caller's promise.
+                unsafe { batch.slot(index) }
+            }
+            #[inline]
+            unsafe fn keep_slot(slot: &ByteSlot, heap: &mut Heap) -> ByteSlot {
+                // SAFETY: the caller's promise.
+                unsafe { slot.keep(heap) }
+            }
+            #[inline]
+            unsafe fn slot_hash(slot: &ByteSlot) -> u64 {
+                // SAFETY: the caller's promise.
+                unsafe { slot.hash() }
+            }
+            #[inline]
+            unsafe fn slot_eq(a: &ByteSlot, b: &ByteSlot) -> bool {
+                // SAFETY: the caller's promise.
+                unsafe { a.equals(b) }
+            }
+            #[inline]
+            unsafe fn slot_cmp(a: &ByteSlot, b: &ByteSlot) -> Ordering {
+                // SAFETY: the caller's promise.
+                unsafe { a.bytes().cmp(b.bytes()) }
+            }
+            #[inline]
+            unsafe fn prefix(slot: &ByteSlot) -> u128 {
+                // SAFETY: the caller's promise.
+                unsafe { slot.prefix() }
+            }
+        }
+    };
+}
+
+byte_record!(
+    String,
+    StringViewType,
+    str,
+    str::as_bytes,
+    |bytes| std::str::from_utf8_unchecked(bytes),
+    str::to_string
+);
+byte_record!(
+    Bytes,
+    BinaryViewType,
+    [u8],
+    std::convert::identity,
+    std::convert::identity,
+    Bytes::copy_from_slice
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kept(bytes: &[u8], heap: &mut Heap) -> ByteSlot {
+        <Bytes as Record>::keep(bytes, heap)
+    }
+
+    proptest! {
+        #[test]
+        fn slots_keep_bytes_order_and_equality(
+            a in prop::collection::vec(0u8..4, 0..40),
+            b in prop::collection::vec(0u8..4, 0..40),
+        ) {
+            let mut heap = Heap::new();
+            let (x, y) = (kept(&a, &mut heap), kept(&b, &mut heap));
+            // SAFETY: the heap lives to the end of the test.
+            unsafe {
+                prop_assert_eq!(x.bytes(), &a[..]);
+                prop_assert_eq!(<Bytes as Key>::slot_eq(&x, &y), a == b);
+                prop_assert_eq!(<Bytes as Key>::slot_cmp(&x, &y), a.cmp(&b));
+                let borrowed = <Bytes as Key>::probe(&a);
+                prop_assert!(<Bytes as Key>::slot_eq(&x, &borrowed));
+                prop_assert_eq!(<Bytes as Key>::slot_hash(&x), <Bytes as Key>::slot_hash(&borrowed));
+                if x.prefix() >> 32 < y.prefix() >> 32 {
+                    prop_assert!(a < b);
+                }
+            }
+        }
+
+        #[test]
+        fn columns_give_back_what_was_pushed(values in prop::collection::vec(".{0,30}", 0..50)) {
+            let mut builder = BytesBuilder::<StringViewType>::default();
+            for value in &values {
+                Builder::<String>::push(&mut builder, value);
+            }
+            let column = Builder::<String>::finish(&mut builder);
+            let again = <BytesColumn<StringViewType> as Batch<String>>::from_array(
+                &Batch::<String>::to_array(&column)).unwrap();
+            for (i, value) in values.iter().enumerate() {
+                prop_assert_eq!(Batch::<String>::get(&again, i), value.as_str());
+                // SAFETY: `i` is in bounds, and the column is alive.
+                unsafe {
+                    let slot = <String as Key>::probe_batch(&again, i);
+                    prop_assert_eq!(<String as Record>::slot_view(&slot), value.as_str());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn dictionaries_are_read_by_code() {
+        let array: DictionaryArray<Int32Type> =
+            vec!["card", "cash", "card", "a much longer way to pay"].into_iter().collect();
+        let column = <BytesColumn<StringViewType> as Batch<String>>::from_array(
+            &(Arc::new(array) as ArrayRef),
+        )
+        .unwrap();
+        assert!(matches!(column, BytesColumn::Dictionary { .. }));
+        assert_eq!(Batch::<String>::get(&column, 2), "card");
+        assert_eq!(Batch::<String>::get(&column, 3), "a much longer way to pay");
+        let flat = Batch::<String>::to_array(&column);
+        assert_eq!(flat.as_string_view().value(1), "cash");
+    }
+}

@@ -1,0 +1,59 @@
+//! Where records go: a lane at a time into chunks, chunks in order into part files.
+//!
+//! Lanes are encoded side by side on compute threads; their chunks are then written to the task's part file one
+//! after the other in lane order, so that a part's bytes do not depend on threads. What becomes of part files
+//! (staging, commit, manifest) is [`crate::commit`]'s business.
+
+use crate::push::{PushError, Selection};
+use crate::record::Record;
+use std::io::Write;
+
+/// A dataset's destination. An output is a folder of part files of one extension.
+pub trait Sink: Send + Sync + 'static {
+    /// The records that it takes.
+    type Item: Record;
+    /// A lane's records, encoded as far as a lane alone can be.
+    type Chunk: Send + 'static;
+
+    /// The format, for people.
+    fn format(&self) -> String;
+
+    /// The extension of part files, as in `txt`.
+    fn extension(&self) -> String;
+
+    /// A fresh encoder for one lane.
+    fn lane(&self) -> Box<dyn EncodeLane<Self::Item, Self::Chunk>>;
+
+    /// A fresh encoder for one part file.
+    fn part(&self) -> Box<dyn EncodePart<Self::Chunk>>;
+}
+
+/// Encodes the records of one lane.
+pub trait EncodeLane<T: Record, C>: Send {
+    /// Takes the selected records of a batch.
+    ///
+    /// # Errors
+    /// If a record cannot be written in this format.
+    fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<(), PushError>;
+
+    /// The chunk of the whole lane.
+    ///
+    /// # Errors
+    /// As for [`EncodeLane::batch`].
+    fn finish(self: Box<Self>) -> Result<C, PushError>;
+}
+
+/// Writes the chunks of one part file, in order.
+pub trait EncodePart<C>: Send {
+    /// Appends a chunk.
+    ///
+    /// # Errors
+    /// What the file or the format says.
+    fn write(&mut self, chunk: C, file: &mut dyn Write) -> Result<(), PushError>;
+
+    /// Writes what the format has at the end. Called once, also for a part without records.
+    ///
+    /// # Errors
+    /// As for [`EncodePart::write`].
+    fn finish(self: Box<Self>, file: &mut dyn Write) -> Result<(), PushError>;
+}
