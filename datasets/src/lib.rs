@@ -10,6 +10,6 @@ pub mod sink;
 pub mod source;
 pub mod storage;
 
-pub use record::{Batch, BindError, Builder, Heap, Key, Record};
+pub use record::{Batch, BindError, Builder, Heap, Key, Record, TextRecord};
 pub use sink::Sink;
 pub use source::Source;

@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// The longest value that is inline in a slot or an Arrow view.
-pub const INLINE_BYTES: usize = 12;
+const INLINE_BYTES: usize = 12;
 
 /// The bytes that a builder gathers before it starts another data buffer.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -98,7 +98,7 @@ impl<B: ByteViewType> BytesColumn<B> {
     }
 
     fn from_array(array: &ArrayRef, wanted: &DataType) -> Result<Self, BindError> {
-        if let Some(row) = first_null(array.as_ref()) {
+        if let Some(row) = super::first_null(array.as_ref()) {
             return Err(BindError::Null { column: String::new(), row });
         }
         match array.data_type() {
@@ -132,11 +132,6 @@ impl<B: ByteViewType> BytesColumn<B> {
             }),
         }
     }
-}
-
-fn first_null(array: &dyn Array) -> Option<usize> {
-    let nulls = array.logical_nulls()?;
-    (0..array.len()).find(|&row| nulls.is_null(row))
 }
 
 fn is_bytes(found: &DataType, wanted: &DataType) -> bool {
@@ -198,9 +193,9 @@ impl ByteSlot {
     /// The bytes.
     ///
     /// # Safety
-    /// What the slot points to is alive for `'a`.
+    /// What the slot points to is alive as long as the result.
     #[inline]
-    pub unsafe fn bytes<'a>(&'a self) -> &'a [u8] {
+    pub unsafe fn bytes(&self) -> &[u8] {
         let start = if self.is_inline() {
             // SAFETY: the inline bytes follow the length within the 16 bytes (little endian).
             unsafe { std::ptr::from_ref(&self.0).cast::<u8>().add(4) }
@@ -364,7 +359,7 @@ macro_rules! byte_record {
                 unsafe { ByteSlot::borrowed($as_bytes(view)).keep(heap) }
             }
             #[inline]
-            unsafe fn slot_view<'a>(slot: &'a ByteSlot) -> &'a $view {
+            unsafe fn slot_view(slot: &ByteSlot) -> &$view {
                 // SAFETY: the caller's promise; slots of this record are only made from its own views.
                 unsafe { $of_bytes(slot.bytes()) }
             }
@@ -399,6 +394,10 @@ macro_rules! byte_record {
             #[inline]
             fn push(&mut self, view: &$view) {
                 self.append($as_bytes(view));
+            }
+            #[inline]
+            fn push_blank(&mut self) {
+                self.views.push(0);
             }
             fn len(&self) -> usize {
                 self.views.len()

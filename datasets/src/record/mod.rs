@@ -15,18 +15,22 @@
 //! answers for what it points to; that is why [`Record::slot_view`] is `unsafe`.
 
 mod bytes;
+mod fixed;
 mod heap;
 mod key;
 mod scalar;
+pub mod text;
 mod tuple;
 
 pub use self::bytes::{ByteSlot, BytesBuilder, BytesColumn};
+pub use fixed::{FixedBuilder, FixedColumn};
 pub use heap::Heap;
 pub use key::{Key, mix};
 pub use scalar::{ScalarBuilder, ScalarColumn, UnitBuilder, UnitColumn};
+pub use text::TextRecord;
 pub use tuple::*;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use std::sync::Arc;
 
@@ -37,7 +41,7 @@ use std::sync::Arc;
     note = "add `#[derive(Record)]` to `{Self}`, or wrap it in `Encoded<{Self}>` if it has serde's traits",
     note = "a borrowed view such as `&str` is no record: own it (`.to_string()`), or return views from `map_to::<String>(..)`"
 )]
-pub trait Record: Sized + Clone + Send + Sync + 'static {
+pub trait Record: Sized + Send + Sync + 'static {
     /// The borrowed face, small and `Copy`.
     type View<'a>: Copy;
     /// Many records as Arrow columns.
@@ -106,6 +110,8 @@ pub trait Batch<T: Record>: Clone + Send + Sync + 'static {
 pub trait Builder<T: Record>: Default + Send {
     /// Appends a record.
     fn push(&mut self, view: T::View<'_>);
+    /// Appends a record that nobody will see: what lies under a null.
+    fn push_blank(&mut self);
     /// The number of records so far.
     fn len(&self) -> usize;
     /// Whether there are none.
@@ -177,6 +183,12 @@ impl BindError {
             found: found.to_string(),
         }
     }
+}
+
+/// The first row that is null, also by a dictionary's value.
+fn first_null(array: &dyn Array) -> Option<usize> {
+    let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0)?;
+    (0..array.len()).find(|&row| nulls.is_null(row))
 }
 
 /// The columns that a record has at the top level of a file: a struct's fields, or one column `value`.

@@ -57,8 +57,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
 pub(crate) fn bind_primitive<P: ArrowPrimitiveType>(
     array: &ArrayRef,
 ) -> Result<ScalarBuffer<P::Native>, BindError> {
-    if array.null_count() > 0 {
-        let row = (0..array.len()).find(|&row| array.is_null(row)).unwrap_or(0);
+    if let Some(row) = super::first_null(array.as_ref()) {
         return Err(BindError::Null { column: String::new(), row });
     }
     let found = array.data_type();
@@ -99,7 +98,7 @@ macro_rules! scalar_record {
                 view
             }
             #[inline]
-            unsafe fn slot_view<'a>(slot: &'a $native) -> $native {
+            unsafe fn slot_view(slot: &$native) -> $native {
                 *slot
             }
             fn data_type() -> DataType {
@@ -129,6 +128,10 @@ macro_rules! scalar_record {
             #[inline]
             fn push(&mut self, view: $native) {
                 self.0.push(view);
+            }
+            #[inline]
+            fn push_blank(&mut self) {
+                self.0.push(<$native>::default());
             }
             fn len(&self) -> usize {
                 self.0.len()
@@ -210,7 +213,7 @@ impl Record for bool {
     fn keep(view: bool, _heap: &mut Heap) -> bool {
         view
     }
-    unsafe fn slot_view<'a>(slot: &'a bool) -> bool {
+    unsafe fn slot_view(slot: &bool) -> bool {
         *slot
     }
     fn data_type() -> DataType {
@@ -234,7 +237,7 @@ impl Batch<bool> for BooleanBuffer {
         let Some(values) = array.as_boolean_opt() else {
             return Err(BindError::wrong_type::<bool>(array.data_type()));
         };
-        if let Some(row) = (0..values.len()).find(|&row| values.is_null(row)) {
+        if let Some(row) = super::first_null(values) {
             return Err(BindError::Null { column: String::new(), row });
         }
         Ok(values.values().clone())
@@ -245,6 +248,10 @@ impl Builder<bool> for Vec<bool> {
     #[inline]
     fn push(&mut self, view: bool) {
         Vec::push(self, view);
+    }
+    #[inline]
+    fn push_blank(&mut self) {
+        Vec::push(self, false);
     }
     fn len(&self) -> usize {
         Vec::len(self)
@@ -295,7 +302,7 @@ impl Record for () {
     fn view(&self) {}
     fn own((): ()) {}
     fn keep((): (), _heap: &mut Heap) {}
-    unsafe fn slot_view<'a>(_slot: &'a ()) {}
+    unsafe fn slot_view(_slot: &()) {}
     fn data_type() -> DataType {
         DataType::Null
     }
@@ -319,6 +326,9 @@ impl Batch<()> for UnitColumn {
 
 impl Builder<()> for UnitBuilder {
     fn push(&mut self, (): ()) {
+        self.0 += 1;
+    }
+    fn push_blank(&mut self) {
         self.0 += 1;
     }
     fn len(&self) -> usize {

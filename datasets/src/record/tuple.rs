@@ -82,7 +82,7 @@ macro_rules! tuple_record {
                 if columns.num_columns() != $count {
                     return Err(BindError::wrong_type::<($($letter,)+)>(array.data_type()));
                 }
-                if let Some(row) = (0..columns.len()).find(|&row| columns.is_null(row)) {
+                if let Some(row) = super::first_null(columns) {
                     return Err(BindError::Null { column: String::new(), row });
                 }
                 Ok($batch($(
@@ -96,6 +96,10 @@ macro_rules! tuple_record {
             #[inline]
             fn push(&mut self, view: ($($letter::View<'_>,)+)) {
                 $(self.$index.push(view.$index);)+
+            }
+            #[inline]
+            fn push_blank(&mut self) {
+                $(self.$index.push_blank();)+
             }
             fn len(&self) -> usize {
                 self.0.len()
