@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn another_length_is_refused() {
-        let array = FixedColumn::<3> { values: Buffer::from(vec![0; 6]), len: 2 }.to_array();
+        let array = FixedColumn::<3> { values: Buffer::from(vec![0u8; 6]), len: 2 }.to_array();
         let error = FixedColumn::<4>::from_array(&array).unwrap_err();
         assert!(matches!(error, BindError::Type { .. }), "{error}");
     }
