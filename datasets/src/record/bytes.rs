@@ -98,7 +98,7 @@ impl<B: ByteViewType> BytesColumn<B> {
     }
 
     fn from_array(array: &ArrayRef, wanted: &DataType) -> Result<Self, BindError> {
-        if let Some(row) = super::first_null(array.as_ref()) {
+        if let Some(row) = super::nulls::first_null(array.as_ref()) {
             return Err(BindError::Null { column: String::new(), row });
         }
         match array.data_type() {

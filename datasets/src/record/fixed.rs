@@ -79,7 +79,7 @@ impl<const N: usize> Batch<[u8; N]> for FixedColumn<N> {
         if *found != <[u8; N] as Record>::data_type() {
             return Err(BindError::wrong_type::<[u8; N]>(found));
         }
-        if let Some(row) = super::first_null(array.as_ref()) {
+        if let Some(row) = super::nulls::first_null(array.as_ref()) {
             return Err(BindError::Null { column: String::new(), row });
         }
         let len = array.len();

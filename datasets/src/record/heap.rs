@@ -37,11 +37,17 @@ impl Heap {
         target
     }
 
+    /// Room for `count` values of `S`, aligned for it and not yet written; nothing else points there.
+    pub fn reserve_slots<S: Copy>(&mut self, count: usize) -> *mut S {
+        const { assert!(align_of::<S>() <= 16) };
+        let len = count.checked_mul(size_of::<S>()).expect("a size that fits the address space");
+        self.reserve(len, align_of::<S>()).cast::<S>()
+    }
+
     /// Copies `values` to the heap and returns their address, which is aligned for `S`.
     pub fn copy_slots<S: Copy>(&mut self, values: &[S]) -> *const S {
-        assert!(align_of::<S>() <= 16);
-        let target = self.reserve(size_of_val(values), align_of::<S>()).cast::<S>();
-        // SAFETY: `reserve` gave that many bytes, aligned for `S`, that nothing else points to.
+        let target = self.reserve_slots::<S>(values.len());
+        // SAFETY: `reserve_slots` gave room for as many values, that nothing else points to.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), target, values.len()) };
         target
     }

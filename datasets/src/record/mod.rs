@@ -15,9 +15,14 @@
 //! answers for what it points to; that is why [`Record::slot_view`] is `unsafe`.
 
 mod bytes;
+#[doc(hidden)]
+pub mod derived;
 mod fixed;
 mod heap;
 mod key;
+mod list;
+mod nulls;
+mod option;
 mod scalar;
 pub mod text;
 mod tuple;
@@ -26,11 +31,14 @@ pub use self::bytes::{ByteSlot, BytesBuilder, BytesColumn};
 pub use fixed::{FixedBuilder, FixedColumn};
 pub use heap::Heap;
 pub use key::{Key, mix};
+pub use list::{ListBuilder, ListColumn, ListIter, ListSlot, ListView};
+pub use option::{OptBuilder, OptColumn};
 pub use scalar::{ScalarBuilder, ScalarColumn, UnitBuilder, UnitColumn};
 pub use text::TextRecord;
 pub use tuple::*;
+pub use windrow_derive::Record;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use std::sync::Arc;
 
@@ -175,6 +183,15 @@ impl BindError {
         self
     }
 
+    /// The error, with the row that `row_of` gives for its row.
+    #[must_use]
+    fn at_row(mut self, row_of: impl Fn(usize) -> usize) -> BindError {
+        if let Self::Null { row, .. } | Self::Value { row, .. } = &mut self {
+            *row = row_of(*row);
+        }
+        self
+    }
+
     /// The error for an array of a type that does not fit `T`.
     pub fn wrong_type<T: Record>(found: &DataType) -> BindError {
         BindError::Type {
@@ -183,12 +200,6 @@ impl BindError {
             found: found.to_string(),
         }
     }
-}
-
-/// The first row that is null, also by a dictionary's value.
-fn first_null(array: &dyn Array) -> Option<usize> {
-    let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0)?;
-    (0..array.len()).find(|&row| nulls.is_null(row))
 }
 
 /// The columns that a record has at the top level of a file: a struct's fields, or one column `value`.

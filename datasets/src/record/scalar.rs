@@ -57,7 +57,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
 pub(crate) fn bind_primitive<P: ArrowPrimitiveType>(
     array: &ArrayRef,
 ) -> Result<ScalarBuffer<P::Native>, BindError> {
-    if let Some(row) = super::first_null(array.as_ref()) {
+    if let Some(row) = super::nulls::first_null(array.as_ref()) {
         return Err(BindError::Null { column: String::new(), row });
     }
     let found = array.data_type();
@@ -237,7 +237,7 @@ impl Batch<bool> for BooleanBuffer {
         let Some(values) = array.as_boolean_opt() else {
             return Err(BindError::wrong_type::<bool>(array.data_type()));
         };
-        if let Some(row) = super::first_null(values) {
+        if let Some(row) = super::nulls::first_null(values) {
             return Err(BindError::Null { column: String::new(), row });
         }
         Ok(values.values().clone())

@@ -82,7 +82,7 @@ macro_rules! tuple_record {
                 if columns.num_columns() != $count {
                     return Err(BindError::wrong_type::<($($letter,)+)>(array.data_type()));
                 }
-                if let Some(row) = super::first_null(columns) {
+                if let Some(row) = super::nulls::first_null(columns) {
                     return Err(BindError::Null { column: String::new(), row });
                 }
                 Ok($batch($(

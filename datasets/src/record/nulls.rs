@@ -1,0 +1,79 @@
+//! Nulls of Arrow arrays, taken away from the values that lie under them.
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, StructArray, make_array, new_null_array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Int32Type};
+use std::sync::Arc;
+
+/// The first row that is null, also by a dictionary's value.
+pub(super) fn first_null(array: &dyn Array) -> Option<usize> {
+    let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0)?;
+    (0..array.len()).find(|&row| nulls.is_null(row))
+}
+
+/// The nulls of an array (none if no row is null), and the same array without them: at what was a null there is
+/// some value of the type.
+pub(super) fn split(array: &ArrayRef) -> (Option<NullBuffer>, ArrayRef) {
+    match array.logical_nulls().filter(|nulls| nulls.null_count() > 0) {
+        Some(nulls) => {
+            let values = strip(array, &nulls);
+            (Some(nulls), values)
+        }
+        None => (None, array.clone()),
+    }
+}
+
+/// The same values with these nulls and no others.
+pub(super) fn attach(array: &ArrayRef, nulls: Option<NullBuffer>) -> ArrayRef {
+    let builder = array.to_data().into_builder().nulls(nulls);
+    // SAFETY: the data was valid, and stays so whichever of its rows count as null: callers pass values that are
+    // valid at each row (`strip`), with nulls of the same length.
+    make_array(unsafe { builder.build_unchecked() })
+}
+
+/// `array` without its logical nulls, which are `nulls`.
+fn strip(array: &ArrayRef, nulls: &NullBuffer) -> ArrayRef {
+    match array.data_type() {
+        DataType::Null => array.clone(),
+        DataType::Dictionary(_, value_type) => {
+            let dictionary = array.as_any_dictionary();
+            if dictionary.values().is_empty() {
+                return strip(&new_null_array(value_type, array.len()), nulls);
+            }
+            // The key of a null may be any number; these are in range.
+            let keys = dictionary.normalized_keys().into_iter().map(|key| key as i32);
+            let (_, values) = split(dictionary.values());
+            Arc::new(DictionaryArray::<Int32Type>::new(keys.collect::<Vec<_>>().into(), values))
+        }
+        DataType::Struct(fields) => {
+            let columns: Vec<ArrayRef> = array
+                .as_struct()
+                .columns()
+                .iter()
+                .map(|column| {
+                    let (own, values) = split(column);
+                    // What is null under a null of the struct is no null of the column.
+                    let left = own.map(|own| NullBuffer::new(own.inner() | &!nulls.inner()));
+                    match left.filter(|left| left.null_count() > 0) {
+                        Some(left) if *values.data_type() != DataType::Null => {
+                            attach(&values, Some(left))
+                        }
+                        _ => values,
+                    }
+                })
+                .collect();
+            let fields: Fields = fields
+                .iter()
+                .zip(&columns)
+                .map(|(field, column)| {
+                    Field::new(field.name(), column.data_type().clone(), field.is_nullable())
+                })
+                .collect();
+            let array = StructArray::try_new_with_length(fields, columns, None, array.len());
+            Arc::new(array.expect("the columns of a valid struct array"))
+        }
+        _ => attach(array, None),
+    }
+}
