@@ -1,8 +1,10 @@
 //! What records are, and where they lie.
 //!
-//! `record` has the typed records on Arrow columns; `push` is how batches of them move; `source` and `sink` are the
-//! two open traits for formats, `storage` is how formats reach files and object stores.
+//! `record` has the typed records on Arrow columns, `codec` turns batches of them into bytes and back, `push` is how
+//! batches move; `source` and `sink` are the two open traits for formats, `storage` is how formats reach files and
+//! object stores.
 
+pub mod codec;
 pub mod place;
 pub mod push;
 pub mod record;

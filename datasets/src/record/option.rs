@@ -149,12 +149,16 @@ impl<T: Record> Builder<Option<T>> for OptBuilder<T> {
                 self.nulls.append_non_null();
                 self.values.push(view);
             }
-            None => self.push_blank(),
+            None => {
+                self.nulls.append_null();
+                self.values.push_blank();
+            }
         }
     }
+    /// No null: under a null there are no others, so that a batch has one form only.
     #[inline]
     fn push_blank(&mut self) {
-        self.nulls.append_null();
+        self.nulls.append_non_null();
         self.values.push_blank();
     }
     fn len(&self) -> usize {

@@ -1,0 +1,169 @@
+//! The body of a frame back into Arrow arrays, which share its memory.
+
+use super::{ALIGNMENT, CodecError};
+use crate::record::Record;
+use arrow::array::{
+    ArrayData, ArrayRef, BooleanArray, FixedSizeBinaryArray, GenericByteViewArray, ListArray,
+    NullArray, StructArray, make_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, StringViewType};
+use arrow::error::ArrowError;
+use std::sync::Arc;
+
+/// Who answers for the text in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Nobody: each view and each text is looked at.
+    None,
+    /// The caller: it is as the encoder wrote it.
+    Written,
+}
+
+/// A body that is being read. Its memory is aligned to [`ALIGNMENT`].
+pub(super) struct Body {
+    bytes: Buffer,
+    /// How much has been read; a multiple of [`ALIGNMENT`].
+    at: usize,
+    trust: Trust,
+}
+
+fn corrupt(error: &ArrowError) -> CodecError {
+    CodecError::Corrupt(error.to_string())
+}
+
+fn too_many(records: usize) -> CodecError {
+    CodecError::Corrupt(format!("{records} records cannot be in it"))
+}
+
+impl Body {
+    pub(super) fn new(bytes: Buffer, trust: Trust) -> Body {
+        Body { bytes, at: 0, trust }
+    }
+
+    /// The column that is the whole body.
+    pub(super) fn whole<T: Record>(mut self, records: usize) -> Result<ArrayRef, CodecError> {
+        let array = self.column(&T::data_type(), T::nullable(), records)?;
+        let over = self.bytes.len() - self.at;
+        if over > 0 {
+            return Err(CodecError::Corrupt(format!("{over} bytes are left over")));
+        }
+        Ok(array)
+    }
+
+    fn column(
+        &mut self,
+        data_type: &DataType,
+        nullable: bool,
+        rows: usize,
+    ) -> Result<ArrayRef, CodecError> {
+        if *data_type == DataType::Null {
+            return Ok(Arc::new(NullArray::new(rows)));
+        }
+        let nulls = if nullable { self.nulls(rows)? } else { None };
+        Ok(match data_type {
+            DataType::Boolean => Arc::new(BooleanArray::new(self.bits(rows)?, nulls)),
+            DataType::Utf8View => self.views::<StringViewType>(rows, nulls)?,
+            DataType::BinaryView => self.views::<BinaryViewType>(rows, nulls)?,
+            DataType::FixedSizeBinary(size) => {
+                let values = self.values(rows, *size as usize)?;
+                let array = FixedSizeBinaryArray::try_new_with_len(*size, values, nulls, rows);
+                Arc::new(array.map_err(|e| corrupt(&e))?)
+            }
+            DataType::List(element) => {
+                let offsets = self.offsets(rows)?;
+                let elements = offsets[rows] as usize;
+                let values = self.column(element.data_type(), element.is_nullable(), elements)?;
+                let array = ListArray::try_new(element.clone(), offsets, values, nulls);
+                Arc::new(array.map_err(|e| corrupt(&e))?)
+            }
+            DataType::Struct(fields) => {
+                let columns = fields
+                    .iter()
+                    .map(|field| self.column(field.data_type(), field.is_nullable(), rows))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let array = StructArray::try_new_with_length(fields.clone(), columns, nulls, rows);
+                Arc::new(array.map_err(|e| corrupt(&e))?)
+            }
+            other => {
+                let Some(width) = other.primitive_width() else {
+                    unreachable!("no record has the type {other}")
+                };
+                let values = self.values(rows, width)?;
+                let data = ArrayData::builder(other.clone()).len(rows).nulls(nulls);
+                // SAFETY: any bits are a value of a primitive type; there are `rows` of them in the buffer, which
+                // is aligned for every such type, and as many bits in the nulls.
+                make_array(unsafe { data.add_buffer(values).build_unchecked() })
+            }
+        })
+    }
+
+    /// The next part of `len` bytes.
+    fn part(&mut self, len: usize) -> Result<Buffer, CodecError> {
+        let found = self.bytes.len() - self.at;
+        let needed = len
+            .checked_next_multiple_of(ALIGNMENT)
+            .filter(|&needed| needed <= found)
+            .ok_or(CodecError::Short { needed: len, found })?;
+        let part = self.bytes.slice_with_length(self.at, len);
+        self.at += needed;
+        Ok(part)
+    }
+
+    fn values(&mut self, rows: usize, width: usize) -> Result<Buffer, CodecError> {
+        self.part(rows.checked_mul(width).ok_or_else(|| too_many(rows))?)
+    }
+
+    fn length(&mut self) -> Result<usize, CodecError> {
+        let part = self.part(8)?;
+        let length = u64::from_le_bytes(part.as_slice().try_into().expect("8 bytes"));
+        usize::try_from(length).map_err(|_| CodecError::Corrupt(format!("a length of {length}")))
+    }
+
+    fn bits(&mut self, rows: usize) -> Result<BooleanBuffer, CodecError> {
+        Ok(BooleanBuffer::new(self.part(rows.div_ceil(8))?, 0, rows))
+    }
+
+    fn nulls(&mut self, rows: usize) -> Result<Option<NullBuffer>, CodecError> {
+        let said = self.length()?;
+        if said == 0 {
+            return Ok(None);
+        }
+        let nulls = NullBuffer::new(self.bits(rows)?);
+        if nulls.null_count() != said {
+            return Err(CodecError::Corrupt(format!("{said} nulls, but {}", nulls.null_count())));
+        }
+        Ok(Some(nulls))
+    }
+
+    fn offsets(&mut self, rows: usize) -> Result<OffsetBuffer<i32>, CodecError> {
+        let count = rows.checked_add(1).ok_or_else(|| too_many(rows))?;
+        let values = self.values(count, 4)?;
+        let offsets = ScalarBuffer::<i32>::new(values, 0, count);
+        if offsets[0] != 0 || !offsets.is_sorted() {
+            return Err(CodecError::Corrupt("the offsets of lists do not ascend from 0".into()));
+        }
+        // SAFETY: they do ascend, and start with 0.
+        Ok(unsafe { OffsetBuffer::new_unchecked(offsets) })
+    }
+
+    fn views<B: ByteViewType>(
+        &mut self,
+        rows: usize,
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef, CodecError> {
+        let data_len = self.length()?;
+        let views = ScalarBuffer::<u128>::new(self.values(rows, 16)?, 0, rows);
+        let data = self.part(data_len)?;
+        let buffers = if data.is_empty() { Vec::new() } else { vec![data] };
+        let array = match self.trust {
+            Trust::None => GenericByteViewArray::<B>::try_new(views, buffers, nulls)
+                .map_err(|e| corrupt(&e))?,
+            // SAFETY: the encoder wrote each view over bytes of its own kind, within the data that it wrote.
+            Trust::Written => unsafe {
+                GenericByteViewArray::<B>::new_unchecked(views, buffers.into(), nulls)
+            },
+        };
+        Ok(Arc::new(array))
+    }
+}

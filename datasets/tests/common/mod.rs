@@ -1,0 +1,74 @@
+//! Records of many shapes, and how tests make and compare them.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use windrow_datasets::{Batch, Builder, Record};
+
+/// A derived struct with a field of each kind.
+#[derive(Record, Clone, Debug, PartialEq)]
+#[record(crate = "windrow_datasets")]
+pub(crate) struct Wide {
+    pub(crate) id: u64,
+    pub(crate) flag: bool,
+    pub(crate) name: String,
+    pub(crate) tags: Vec<Option<String>>,
+    pub(crate) place: Option<Place>,
+    pub(crate) rest: (i8, [u8; 5], Bytes),
+    pub(crate) odd: Option<Option<()>>,
+    pub(crate) nested: Option<Vec<Vec<i16>>>,
+}
+
+/// A derived key.
+#[derive(Record, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[record(crate = "windrow_datasets", key)]
+pub(crate) struct Place {
+    pub(crate) zone: Option<i32>,
+    pub(crate) name: String,
+}
+
+/// Some text, often longer than what is inline in a view.
+pub(crate) fn text() -> impl Strategy<Value = String> {
+    "[a-cé]{0,24}"
+}
+
+pub(crate) fn place() -> impl Strategy<Value = Place> {
+    (proptest::option::of(-3..3), text()).prop_map(|(zone, name)| Place { zone, name })
+}
+
+pub(crate) fn wide() -> impl Strategy<Value = Wide> {
+    use proptest::collection::vec;
+    use proptest::option::of;
+    let rest = (any::<i8>(), any::<[u8; 5]>(), vec(any::<u8>(), 0..30).prop_map(Bytes::from));
+    let nested = of(vec(vec(any::<i16>(), 0..3), 0..3));
+    let tags = vec(of(text()), 0..4);
+    (any::<u64>(), any::<bool>(), text(), tags, of(place()), rest, of(of(Just(()))), nested)
+        .prop_map(|(id, flag, name, tags, place, rest, odd, nested)| Wide {
+            id,
+            flag,
+            name,
+            tags,
+            place,
+            rest,
+            odd,
+            nested,
+        })
+}
+
+/// The batch of these records.
+pub(crate) fn batch_of<T: Record>(records: &[T]) -> T::Batch {
+    let mut builder = T::Builder::default();
+    for record in records {
+        builder.push(record.view());
+    }
+    assert_eq!(builder.len(), records.len());
+    let batch = builder.finish();
+    assert!(builder.is_empty());
+    batch
+}
+
+/// The records of a batch.
+pub(crate) fn records_of<T: Record>(batch: &T::Batch) -> Vec<T> {
+    (0..batch.len()).map(|index| T::own(batch.get(index))).collect()
+}
