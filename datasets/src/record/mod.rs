@@ -15,26 +15,34 @@
 //! answers for what it points to; that is why [`Record::slot_view`] is `unsafe`.
 
 mod bytes;
+mod decimal;
 #[doc(hidden)]
 pub mod derived;
+mod encoded;
 mod fixed;
 mod heap;
 mod key;
 mod list;
+mod logical;
 mod nulls;
 mod option;
 mod scalar;
 pub mod text;
+mod time;
 mod tuple;
 
 pub use self::bytes::{ByteSlot, BytesBuilder, BytesColumn};
+pub use decimal::{Decimal, DecimalError, DecimalSlot};
+pub use encoded::{DecodeError, Encodable, Encoded, EncodedBuilder, EncodedColumn, EncodedView};
 pub use fixed::{FixedBuilder, FixedColumn};
 pub use heap::Heap;
 pub use key::{Key, mix};
 pub use list::{ListBuilder, ListColumn, ListIter, ListSlot, ListView};
+pub use logical::{Logical, LogicalBuilder, LogicalColumn};
 pub use option::{OptBuilder, OptColumn};
 pub use scalar::{ScalarBuilder, ScalarColumn, UnitBuilder, UnitColumn};
 pub use text::TextRecord;
+pub use time::{Date, LocalTimestamp, ParseTimeError, Timestamp};
 pub use tuple::*;
 pub use windrow_derive::Record;
 

@@ -1,9 +1,9 @@
 //! Nulls of Arrow arrays, taken away from the values that lie under them.
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, StructArray, make_array, new_null_array,
+    Array, ArrayData, ArrayRef, AsArray, DictionaryArray, StructArray, make_array, new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{MutableBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use std::sync::Arc;
 
@@ -74,6 +74,47 @@ fn strip(array: &ArrayRef, nulls: &NullBuffer) -> ArrayRef {
             let array = StructArray::try_new_with_length(fields, columns, None, array.len());
             Arc::new(array.expect("the columns of a valid struct array"))
         }
+        // Their values are looked at when they are bound, and what lies under a null may be anything.
+        DataType::Timestamp(..)
+        | DataType::Date64
+        | DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..) => zeroed(array, nulls),
         _ => attach(array, None),
+    }
+}
+
+/// An array of numbers with zeros where the nulls were.
+fn zeroed(array: &ArrayRef, nulls: &NullBuffer) -> ArrayRef {
+    let data = array.to_data();
+    let width = array.data_type().primitive_width().unwrap_or(0);
+    let from = data.offset() * width;
+    let mut bytes = MutableBuffer::new(data.len() * width);
+    bytes.extend_from_slice(&data.buffers()[0].as_slice()[from..][..data.len() * width]);
+    for row in (!nulls.inner()).set_indices() {
+        bytes[row * width..][..width].fill(0);
+    }
+    let builder = ArrayData::builder(array.data_type().clone()).len(data.len());
+    // SAFETY: as many numbers as before, in a buffer that is aligned for any of them.
+    make_array(unsafe { builder.add_buffer(bytes.into()).build_unchecked() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::Decimal128Array;
+    use arrow::datatypes::Decimal128Type;
+
+    #[test]
+    fn what_lies_under_a_null_is_no_value() {
+        let nulls = NullBuffer::from(vec![true, false, true]);
+        let array = Decimal128Array::new(vec![1, i128::MAX, 3].into(), Some(nulls.clone()));
+        let array: ArrayRef = Arc::new(array.slice(0, 3));
+        let (found, values) = split(&array);
+        assert_eq!(found, Some(nulls));
+        assert_eq!(values.as_primitive::<Decimal128Type>().values()[..], [1, 0, 3]);
+        let (found, values) = split(&array.slice(1, 2));
+        assert_eq!(found.map(|nulls| nulls.null_count()), Some(1));
+        assert_eq!(values.as_primitive::<Decimal128Type>().values()[..], [0, 3]);
     }
 }

@@ -4,6 +4,8 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use windrow_datasets::record::{Date, Decimal, Encoded, LocalTimestamp, Timestamp};
 use windrow_datasets::{Batch, Builder, Record};
 
 /// A derived struct with a field of each kind.
@@ -18,6 +20,9 @@ pub(crate) struct Wide {
     pub(crate) rest: (i8, [u8; 5], Bytes),
     pub(crate) odd: Option<Option<()>>,
     pub(crate) nested: Option<Vec<Vec<i16>>>,
+    pub(crate) when: (Date, Option<Timestamp>, LocalTimestamp),
+    pub(crate) price: Option<Decimal<12, 2>>,
+    pub(crate) other: Encoded<BTreeMap<String, u8>>,
 }
 
 /// A derived key.
@@ -37,14 +42,32 @@ pub(crate) fn place() -> impl Strategy<Value = Place> {
     (proptest::option::of(-3..3), text()).prop_map(|(zone, name)| Place { zone, name })
 }
 
+pub(crate) fn date() -> impl Strategy<Value = Date> {
+    any::<i32>().prop_map(Date::from_days)
+}
+
+pub(crate) fn timestamp() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp::from_micros)
+}
+
+pub(crate) fn decimal<const P: u8, const S: i8>() -> impl Strategy<Value = Decimal<P, S>> {
+    let limit = 10i128.pow(u32::from(P));
+    prop_oneof![-3..3i128, 1 - limit..limit].prop_map(|raw| Decimal::from_raw(raw).unwrap())
+}
+
 pub(crate) fn wide() -> impl Strategy<Value = Wide> {
-    use proptest::collection::vec;
+    use proptest::collection::{btree_map, vec};
     use proptest::option::of;
     let rest = (any::<i8>(), any::<[u8; 5]>(), vec(any::<u8>(), 0..30).prop_map(Bytes::from));
     let nested = of(vec(vec(any::<i16>(), 0..3), 0..3));
     let tags = vec(of(text()), 0..4);
-    (any::<u64>(), any::<bool>(), text(), tags, of(place()), rest, of(of(Just(()))), nested)
-        .prop_map(|(id, flag, name, tags, place, rest, odd, nested)| Wide {
+    let local = any::<i64>().prop_map(LocalTimestamp::from_micros);
+    let when = (date(), of(timestamp()), local);
+    let other = btree_map(text(), any::<u8>(), 0..3).prop_map(Encoded);
+    let first = (any::<u64>(), any::<bool>(), text(), tags, of(place()), rest);
+    let last = (of(of(Just(()))), nested, when, of(decimal()), other);
+    (first, last).prop_map(
+        |((id, flag, name, tags, place, rest), (odd, nested, when, price, other))| Wide {
             id,
             flag,
             name,
@@ -53,7 +76,11 @@ pub(crate) fn wide() -> impl Strategy<Value = Wide> {
             rest,
             odd,
             nested,
-        })
+            when,
+            price,
+            other,
+        },
+    )
 }
 
 /// The batch of these records.

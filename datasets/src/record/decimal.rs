@@ -1,0 +1,360 @@
+//! `Decimal<P, S>`: exact numbers of at most `P` digits, `S` of them behind the point.
+
+use super::logical::{Logical, LogicalBuilder, LogicalColumn};
+use super::text::TextRecord;
+use super::{BindError, Heap, Key, Record, mix};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Decimal128Type};
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+/// An exact number of at most `P` digits (1 to 38), `S` of them behind the point (0 to `P`): Arrow's and Parquet's
+/// decimal. `Decimal<9, 2>` goes to 9,999,999.99.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i128", into = "i128")]
+pub struct Decimal<const P: u8, const S: i8> {
+    /// The number times 10^S; less than 10^P in magnitude.
+    raw: i128,
+}
+
+/// A number that is no `Decimal<P, S>`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no number of at most {precision} digits, {scale} of them behind the point")]
+pub struct DecimalError {
+    text: String,
+    precision: u8,
+    scale: i8,
+}
+
+impl<const P: u8, const S: i8> Decimal<P, S> {
+    /// One more than the greatest magnitude of `raw`.
+    const LIMIT: i128 = {
+        assert!(P >= 1 && P <= 38, "a decimal has 1 to 38 digits");
+        assert!(S >= 0 && S as u8 <= P, "a decimal has 0 to P digits behind the point");
+        10i128.pow(P as u32)
+    };
+
+    /// 10^S.
+    const ONE: i128 = 10i128.pow(S as u32);
+
+    /// The decimal that is `raw` / 10^S, if it has at most `P` digits.
+    #[inline]
+    pub const fn from_raw(raw: i128) -> Option<Self> {
+        if raw > -Self::LIMIT && raw < Self::LIMIT { Some(Decimal { raw }) } else { None }
+    }
+
+    /// The number times 10^S.
+    #[inline]
+    pub const fn raw(self) -> i128 {
+        self.raw
+    }
+
+    /// The sum, if it has at most `P` digits.
+    #[inline]
+    pub const fn checked_add(self, other: Self) -> Option<Self> {
+        // Each is less than 10^38, so that the sum cannot overflow.
+        Self::from_raw(self.raw.wrapping_add(other.raw))
+    }
+
+    /// The difference, if it has at most `P` digits.
+    #[inline]
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        Self::from_raw(self.raw.wrapping_sub(other.raw))
+    }
+
+    /// The nearest `f64`, or one next to it.
+    pub fn to_f64(self) -> f64 {
+        self.raw as f64 / Self::ONE as f64
+    }
+
+    fn error(text: impl Into<String>) -> DecimalError {
+        DecimalError { text: text.into(), precision: P, scale: S }
+    }
+}
+
+impl<const P: u8, const S: i8> TryFrom<i128> for Decimal<P, S> {
+    type Error = DecimalError;
+
+    /// The decimal of a raw number, as [`Decimal::from_raw`].
+    fn try_from(raw: i128) -> Result<Self, DecimalError> {
+        Self::from_raw(raw).ok_or_else(|| Self::error(format!("{raw}e-{S}")))
+    }
+}
+
+impl<const P: u8, const S: i8> From<Decimal<P, S>> for i128 {
+    /// The raw number.
+    fn from(decimal: Decimal<P, S>) -> i128 {
+        decimal.raw
+    }
+}
+
+impl<const P: u8, const S: i8> TextRecord for Decimal<P, S> {
+    fn write_text(view: Self, out: &mut Vec<u8>) {
+        if view.raw < 0 {
+            out.push(b'-');
+        }
+        let magnitude = view.raw.unsigned_abs();
+        let one = Self::ONE as u128;
+        out.extend_from_slice(itoa::Buffer::new().format(magnitude / one).as_bytes());
+        if S > 0 {
+            out.push(b'.');
+            let mut buffer = itoa::Buffer::new();
+            let fraction = buffer.format(magnitude % one);
+            out.extend(std::iter::repeat_n(b'0', S as usize - fraction.len()));
+            out.extend_from_slice(fraction.as_bytes());
+        }
+    }
+}
+
+impl<const P: u8, const S: i8> fmt::Display for Decimal<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::with_capacity(41);
+        Self::write_text(*self, &mut out);
+        f.pad(std::str::from_utf8(&out).expect("digits and signs"))
+    }
+}
+
+impl<const P: u8, const S: i8> fmt::Debug for Decimal<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<const P: u8, const S: i8> FromStr for Decimal<P, S> {
+    type Err = DecimalError;
+
+    /// Reads `-12.50`; more digits behind the point than `S` are allowed where they are zeros.
+    fn from_str(text: &str) -> Result<Self, DecimalError> {
+        let parse = || {
+            let (negative, number) = match text.strip_prefix(['-', '+']) {
+                Some(rest) => (text.starts_with('-'), rest),
+                None => (false, text),
+            };
+            let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+            let fraction = fraction.trim_end_matches('0');
+            let padding = (S as usize).checked_sub(fraction.len())?;
+            if number.is_empty() || number == "." {
+                return None;
+            }
+            let mut raw = 0i128;
+            for digit in whole.bytes().chain(fraction.bytes()) {
+                let digit = digit.is_ascii_digit().then(|| i128::from(digit - b'0'))?;
+                raw = raw.checked_mul(10)?.checked_add(digit)?;
+            }
+            let raw = raw.checked_mul(10i128.pow(padding as u32))?;
+            Self::from_raw(if negative { -raw } else { raw })
+        };
+        parse().ok_or_else(|| Self::error(text))
+    }
+}
+
+impl<const P: u8, const S: i8> Logical for Decimal<P, S> {
+    type Arrow = Decimal128Type;
+    const DATA_TYPE: fn() -> DataType = || DataType::Decimal128(P, S);
+
+    #[inline]
+    fn of(raw: i128) -> Self {
+        Decimal { raw }
+    }
+    #[inline]
+    fn raw(self) -> i128 {
+        self.raw
+    }
+    fn bind(array: &ArrayRef) -> Result<ScalarBuffer<i128>, BindError> {
+        let wanted = DataType::Decimal128(P, S);
+        let found = array.data_type();
+        let wrong = || BindError::wrong_type::<Self>(found);
+        let values = if *found == wanted {
+            array.as_primitive::<Decimal128Type>().values().clone()
+        } else if widens(found, P, S) {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            let cast = cast_with_options(array, &wanted, &options).map_err(|_| wrong())?;
+            cast.as_primitive::<Decimal128Type>().values().clone()
+        } else {
+            return Err(wrong());
+        };
+        // Nothing in a file keeps a value to the digits that its type promises; keys rest on it.
+        match values.iter().position(|&raw| Self::from_raw(raw).is_none()) {
+            None => Ok(values),
+            Some(row) => {
+                let reason = format!("{}e-{S} has more than {P} digits", values[row]);
+                Err(BindError::Value { column: String::new(), row, reason })
+            }
+        }
+    }
+}
+
+/// Whether each value of `found` is one of a decimal of `precision` and `scale`.
+fn widens(found: &DataType, precision: u8, scale: i8) -> bool {
+    let (p, s) = match *found {
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            (p, s)
+        }
+        DataType::Int8 | DataType::UInt8 => (3, 0),
+        DataType::Int16 | DataType::UInt16 => (5, 0),
+        DataType::Int32 | DataType::UInt32 => (10, 0),
+        DataType::Int64 => (19, 0),
+        DataType::UInt64 => (20, 0),
+        _ => return false,
+    };
+    s <= scale && i16::from(p) - i16::from(s) <= i16::from(precision) - i16::from(scale)
+}
+
+/// A raw decimal in two words: low, high. (An `i128` would align every slot that has it to 16 bytes.)
+pub type DecimalSlot = [u64; 2];
+
+#[inline]
+const fn split(raw: i128) -> DecimalSlot {
+    [raw as u64, (raw >> 64) as u64]
+}
+
+#[inline]
+const fn join(slot: DecimalSlot) -> i128 {
+    (((slot[1] as u128) << 64) | slot[0] as u128) as i128
+}
+
+impl<const P: u8, const S: i8> Record for Decimal<P, S> {
+    type View<'a> = Self;
+    type Batch = LogicalColumn<Self>;
+    type Builder = LogicalBuilder<Self>;
+    type Slot = DecimalSlot;
+
+    #[inline]
+    fn view(&self) -> Self {
+        *self
+    }
+    #[inline]
+    fn own(view: Self) -> Self {
+        view
+    }
+    #[inline]
+    fn keep(view: Self, _heap: &mut Heap) -> DecimalSlot {
+        split(view.raw)
+    }
+    #[inline]
+    unsafe fn slot_view(slot: &DecimalSlot) -> Self {
+        Decimal { raw: join(*slot) }
+    }
+    fn data_type() -> DataType {
+        DataType::Decimal128(P, S)
+    }
+}
+
+/// The bits that hold any number of so many digits, with its sign: 64 and 96 where they suffice.
+const fn bits_of(precision: u8) -> u32 {
+    match precision {
+        0..=18 => 64,
+        19..=28 => 96,
+        _ => 128,
+    }
+}
+
+impl<const P: u8, const S: i8> Key for Decimal<P, S> {
+    const PREFIX_IS_EXACT: bool = bits_of(P) <= 96;
+    const PREFIX_BITS: u32 = bits_of(P);
+
+    #[inline]
+    fn probe(view: Self) -> DecimalSlot {
+        split(view.raw)
+    }
+    #[inline]
+    unsafe fn keep_slot(slot: &DecimalSlot, _heap: &mut Heap) -> DecimalSlot {
+        *slot
+    }
+    #[inline]
+    unsafe fn slot_hash(slot: &DecimalSlot) -> u64 {
+        mix(slot[0], slot[1])
+    }
+    #[inline]
+    unsafe fn slot_eq(a: &DecimalSlot, b: &DecimalSlot) -> bool {
+        a == b
+    }
+    #[inline]
+    unsafe fn slot_cmp(a: &DecimalSlot, b: &DecimalSlot) -> Ordering {
+        join(*a).cmp(&join(*b))
+    }
+    #[inline]
+    unsafe fn prefix(slot: &DecimalSlot) -> u128 {
+        // The sign bit of a number of that many bits is on top, and flipped.
+        ((join(*slot) as u128) << (128 - bits_of(P))) ^ (1 << 127)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Batch;
+    use arrow::array::{Decimal128Array, Int16Array};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn orders<const P: u8, const S: i8>(a: i128, b: i128) {
+        let limit = 10i128.pow(u32::from(P));
+        let [a, b] = [a, b].map(|raw| Decimal::<P, S>::from_raw(raw % limit).unwrap());
+        let [x, y] = [a, b].map(Decimal::<P, S>::probe);
+        // SAFETY: a decimal's slot points to nothing.
+        unsafe {
+            assert_eq!(Decimal::<P, S>::slot_cmp(&x, &y), a.cmp(&b));
+            let (p, q) = (Decimal::<P, S>::prefix(&x) >> 32, Decimal::<P, S>::prefix(&y) >> 32);
+            if Decimal::<P, S>::PREFIX_IS_EXACT {
+                assert_eq!(p.cmp(&q), a.cmp(&b));
+            } else if p < q {
+                assert!(a < b);
+            }
+        }
+        assert_eq!(a.to_string().parse(), Ok(a));
+    }
+
+    proptest! {
+        #[test]
+        fn decimals_order_as_numbers(a: i128, b: i128, shift in 0..127u32) {
+            orders::<38, 10>(a, b);
+            orders::<28, 28>(a >> shift, b);
+            orders::<18, 2>(a >> shift, b >> shift);
+            orders::<1, 0>(a, b);
+        }
+
+        #[test]
+        fn any_text_parses_or_not(text in "[-+0-9.e]{0,44}") {
+            let _ = text.parse::<Decimal<38, 9>>();
+        }
+    }
+
+    #[test]
+    fn texts() {
+        type Money = Decimal<9, 2>;
+        for (text, raw) in [("12.5", 1250), ("-0.01", -1), ("7", 700), ("1.500", 150), (".5", 50)] {
+            assert_eq!(text.parse::<Money>().unwrap().raw(), raw, "{text}");
+        }
+        for text in ["", "-", ".", "1.005", "10000000", "1e3", "1.2.3", "--1"] {
+            assert!(text.parse::<Money>().is_err(), "{text}");
+        }
+        assert_eq!(Money::from_raw(-5).unwrap().to_string(), "-0.05");
+        assert_eq!(Decimal::<5, 0>::from_raw(42).unwrap().to_string(), "42");
+        assert_eq!(Money::from_raw(1250).unwrap().to_f64(), 12.5);
+    }
+
+    #[test]
+    fn narrower_decimals_and_integers_bind() {
+        let array = Decimal128Array::from(vec![125]).with_precision_and_scale(5, 1).unwrap();
+        let array: ArrayRef = Arc::new(array);
+        let column = LogicalColumn::<Decimal<9, 3>>::from_array(&array).unwrap();
+        assert_eq!(column.get(0).to_string(), "12.500");
+        let error = LogicalColumn::<Decimal<9, 0>>::from_array(&array).unwrap_err();
+        assert!(matches!(error, BindError::Type { .. }), "{error}");
+        let array: ArrayRef = Arc::new(Int16Array::from(vec![-7]));
+        let column = LogicalColumn::<Decimal<9, 2>>::from_array(&array).unwrap();
+        assert_eq!(column.get(0).to_string(), "-7.00");
+    }
+
+    #[test]
+    fn a_value_of_too_many_digits_is_refused() {
+        let array = Decimal128Array::from(vec![1, 100_000]).with_precision_and_scale(5, 1).unwrap();
+        let error = LogicalColumn::<Decimal<5, 1>>::from_array(&(Arc::new(array) as ArrayRef));
+        assert!(matches!(error.unwrap_err(), BindError::Value { row: 1, .. }));
+    }
+}
