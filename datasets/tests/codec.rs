@@ -12,7 +12,7 @@ use windrow_datasets::codec::{
     CodecError, Compression, Encoder, HEADER_BYTES, decode, decode_trusted, encode, frame_records,
     frames,
 };
-use windrow_datasets::{Batch, Record};
+use windrow_datasets::{Batch, Builder, Heap, Record};
 
 const BOTH: [Compression; 2] = [Compression::None, Compression::Lz4];
 
@@ -46,11 +46,20 @@ fn comes_back<T: Record + PartialEq + Debug>(records: &[T]) {
 }
 
 /// Decodes bytes that may be anything, and looks at all that comes of it.
-fn looked_at<T: Record>(bytes: &[u8]) -> Result<usize, CodecError> {
+fn looked_at<T>(bytes: &[u8]) -> Result<usize, CodecError>
+where
+    T: for<'a> Record<View<'a>: Debug>,
+{
     let batch = decode::<T>(&Buffer::from_slice_ref(bytes))?;
+    let mut heap = Heap::new();
+    let mut builder = T::Builder::default();
     for index in 0..batch.len().min(5000) {
-        drop(T::own(batch.get(index)));
+        let view = batch.get(index);
+        assert!(!format!("{view:?}").is_empty());
+        T::keep(view, &mut heap);
+        builder.push(view);
     }
+    drop(builder.finish());
     Ok(batch.len())
 }
 
