@@ -4,7 +4,7 @@
 //! name of theirs can meet one of the user's.
 
 use crate::input::{Field, Input};
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -59,21 +59,32 @@ fn cast(fields: &[Field], bound: &Path) -> Vec<TokenStream> {
 }
 
 impl Parts<'_> {
-    /// The struct's generics, with `bound` on each type parameter.
-    fn generics(&self, bound: &Path) -> Generics {
+    /// The struct's generics, with `bound` on each type parameter, and on the type of each field where `fields`.
+    ///
+    /// The bounds on fields are there for what the compiler says of a field that does not have it: the code that
+    /// assumes it is not blamed, and one error is left, at the field. `for<'b>` defers the check to where the
+    /// implementation is used.
+    fn generics(&self, bound: &Path, fields: bool) -> Generics {
         let mut generics = self.input.generics.clone();
         for parameter in generics.type_params_mut() {
             parameter.default = None;
             parameter.bounds.push(parse_quote!(#bound));
+        }
+        if fields {
+            let bounds = &mut generics.make_where_clause().predicates;
+            for Field { ty, .. } in &self.input.fields {
+                bounds.push(parse_quote!(for<'b> #ty: #bound));
+            }
         }
         generics
     }
 
     fn record_generics(&self) -> Generics {
         let krate = self.krate;
-        self.generics(&parse_quote!(#krate::record::Record))
+        self.generics(&parse_quote!(#krate::record::Record), true)
     }
 
+    /// Those of an implementation for the view.
     fn view_generics(&self) -> Generics {
         let mut generics = self.record_generics();
         generics.params.insert(0, parse_quote!('a));
@@ -85,25 +96,33 @@ impl Parts<'_> {
         let Input { vis, name, fields, .. } = input;
         let view_generics = self.view_generics();
         let (impls, types, bounds) = view_generics.split_for_impl();
+        // Without bounds on fields: here is where a field that is no record is an error.
+        let mut own_generics = self.generics(&parse_quote!(#krate::record::Record), false);
+        own_generics.params.insert(0, parse_quote!('a));
+        let (own_impls, _, own_bounds) = own_generics.split_for_impl();
         let record_generics = self.record_generics();
         let (_, owned_types, _) = record_generics.split_for_impl();
         let names: Vec<_> = fields.iter().map(|f| &f.name).collect();
         let texts = fields.iter().map(|f| f.name.unraw().to_string());
-        let visible = fields.iter().map(|f| &f.vis);
+        let members = fields.iter().map(|Field { vis, name, ty, .. }| {
+            let ty_span = ty.span().resolved_at(Span::call_site());
+            let view = quote_spanned!(ty_span=> <#ty as #krate::record::Record>::View<'a>);
+            quote!(#vis #name: #view)
+        });
         let doc = format!("The view of [`{name}`]: its fields, borrowed.");
         let title = view.to_string();
         let mut debug_generics = self.view_generics();
         let debug_bounds = &mut debug_generics.make_where_clause().predicates;
         for record in records {
-            // `for<'b>` defers the check to where `Debug` is used: a field without it is no error.
+            // A field without `Debug` is no error, but where it is asked for.
             debug_bounds.push(parse_quote!(for<'b> #record::View<'a>: ::core::fmt::Debug));
         }
         let (_, _, debug_bounds) = debug_generics.split_for_impl();
         quote! {
             #[doc = #doc]
             #[allow(missing_docs)]
-            #vis struct #view #impls #bounds {
-                #(#visible #names: #records::View<'a>,)*
+            #vis struct #view #own_impls #own_bounds {
+                #(#members,)*
             }
             #[automatically_derived]
             impl #impls ::core::clone::Clone for #view #types #bounds {
@@ -297,12 +316,8 @@ impl Parts<'_> {
     fn text(&self) -> TokenStream {
         let Parts { input, krate, .. } = self;
         let Input { name, fields, .. } = input;
-        let mut generics = self.record_generics();
-        let bounds = &mut generics.make_where_clause().predicates;
-        for Field { ty, .. } in fields {
-            // As for `Debug`: a field without a text form is an error only where the text is asked for.
-            bounds.push(parse_quote!(for<'b> #ty: #krate::record::TextRecord));
-        }
+        // A field without a text form is no error, but where the text is asked for.
+        let generics = self.generics(&parse_quote!(#krate::record::TextRecord), true);
         let (impls, types, bounds) = generics.split_for_impl();
         let texts = cast(fields, &parse_quote!(#krate::record::TextRecord));
         let names = fields.iter().map(|f| &f.name);
@@ -324,14 +339,24 @@ impl Parts<'_> {
         let Parts { input, krate, indexes, .. } = self;
         let Input { name, fields, .. } = input;
         let key: Path = parse_quote!(#krate::record::Key);
-        let generics = self.generics(&key);
+        let generics = self.generics(&key, true);
         let (impls, types, bounds) = generics.split_for_impl();
         let keys = cast(fields, &key);
         let names = fields.iter().map(|f| &f.name);
         let tys: Vec<_> = fields.iter().map(|f| &f.ty).collect();
         let count = fields.len() as u64;
         let heap = quote!(#krate::record::Heap);
+        let own_generics = self.generics(&key, false);
+        let (own_impls, _, own_bounds) = own_generics.split_for_impl();
+        let checks = fields.iter().map(|Field { ty, .. }| {
+            quote_spanned!(ty.span()=> #krate::record::derived::is_key::<#ty>();)
+        });
         quote! {
+            // Here is where a field that is no key is an error.
+            #[allow(dead_code, clippy::multiple_bound_locations)]
+            fn __fields_are_keys #own_impls () #own_bounds {
+                #(#checks)*
+            }
             #[automatically_derived]
             impl #impls #key for #name #types #bounds {
                 const PREFIX_IS_EXACT: bool =

@@ -60,6 +60,9 @@ pub fn column<T: Record>(columns: &StructArray, name: &str) -> Result<T::Batch, 
     column.map_err(|error| error.within(name))
 }
 
+/// Compiles for keys only.
+pub fn is_key<T: Key>() {}
+
 /// The prefix of a key of several fields, in the making.
 #[derive(Clone, Copy, Default)]
 pub struct Prefix {

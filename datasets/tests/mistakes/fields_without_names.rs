@@ -1,0 +1,6 @@
+use windrow_datasets::Record;
+
+#[derive(Record)]
+struct Metres(f64);
+
+fn main() {}
