@@ -60,6 +60,18 @@ where
     right: B,
 }
 
+macro_rules! made_by_a_macro {
+    ($name:ident { $($field:ident: $type:ty),+ }) => {
+        #[derive(Record, Clone, Debug, PartialEq)]
+        #[record(crate = "windrow_datasets")]
+        struct $name {
+            $($field: $type),+
+        }
+    };
+}
+
+made_by_a_macro!(Made { name: String, parts: Vec<Place> });
+
 fn batch<T: Record>(records: &[T]) -> T::Batch {
     let mut builder = T::Builder::default();
     for record in records {
@@ -201,6 +213,14 @@ fn names_of_users_do_not_meet_generated_ones() {
     assert_eq!((view.len, view.view, view.heap, view.index.slot), (1, "v", true, -4));
     assert_eq!((view.columns, view.own, view.out), (5, 6, 7));
     assert_eq!((view.index.hash, view.index.a, view.index.b), (1, 2, 3));
+}
+
+#[test]
+fn structs_made_by_macros_are_records() {
+    let made = Made { name: "m".into(), parts: trips()[0].stops.clone() };
+    let batch = batch(std::slice::from_ref(&made));
+    assert_eq!(batch.get(0).name, "m");
+    assert_eq!(batch.get(0).own(), made);
 }
 
 #[test]

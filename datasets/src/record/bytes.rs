@@ -25,7 +25,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub enum BytesColumn<B: ByteViewType> {
     /// One view a record.
     Views(GenericByteViewArray<B>),
-    /// One code a record, and the values that codes stand for.
+    /// One code a record, and the values that codes stand for. Made by [`Batch::from_array`] only, which sees to
+    /// it that all codes are valid.
+    #[non_exhaustive]
     Dictionary {
         /// Indexes into `values`, all valid.
         codes: ScalarBuffer<i32>,

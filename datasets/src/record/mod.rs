@@ -10,6 +10,10 @@
 //! | [`Record::Builder`] | a batch in the making | operators, files |
 //! | [`Record::Slot`] | a fixed number of bytes: what is inline, addresses of what is not | hash tables, sorts, shuffles |
 //!
+//! Records are integers, floats, `bool` and `()`; `String`, [`Bytes`](::bytes::Bytes) and `[u8; N]`; [`Date`],
+//! [`Timestamp`], [`LocalTimestamp`] and [`Decimal`]; `Option` and `Vec` of records; tuples of two to eight; structs
+//! that derive it; and whatever has serde's traits, as [`Encoded`].
+//!
 //! A slot may hold addresses: either into the batch or value that it was made from (a *borrowed* slot, see
 //! [`Key::probe`]), or into a [`Heap`] (a *kept* slot, see [`Record::keep`]). Whoever makes a view of a slot
 //! answers for what it points to; that is why [`Record::slot_view`] is `unsafe`.

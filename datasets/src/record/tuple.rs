@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 macro_rules! tuple_record {
     ($batch:ident, $builder:ident, $count:literal: $($letter:ident $index:tt),+) => {
-        /// A batch of tuples: a column an element.
+        /// A batch of tuples: a column an element, all of one length.
         pub struct $batch<$($letter: Record),+>($(pub $letter::Batch),+);
 
         /// Builds a batch of tuples.
@@ -62,11 +62,12 @@ macro_rules! tuple_record {
         impl<$($letter: Record),+> Batch<($($letter,)+)> for $batch<$($letter),+> {
             #[inline]
             fn len(&self) -> usize {
-                self.0.len()
+                // Columns of one length are the rule; who breaks it gets no further than the shortest.
+                self.0.len()$(.min(self.$index.len()))+
             }
             #[inline]
             unsafe fn get_unchecked(&self, index: usize) -> ($($letter::View<'_>,)+) {
-                // SAFETY: all columns are of one length; the caller keeps `index` in bounds.
+                // SAFETY: the caller keeps `index` below the length of the shortest column.
                 unsafe { ($(self.$index.get_unchecked(index),)+) }
             }
             fn to_array(&self) -> ArrayRef {
