@@ -317,7 +317,8 @@ impl<T: TextRecord> TextRecord for Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int32Array, LargeListArray};
+    use crate::record::OptColumn;
+    use arrow::array::{FixedSizeListArray, Int32Array, LargeListArray};
     use arrow::datatypes::Int32Type;
 
     #[test]
@@ -330,6 +331,24 @@ mod tests {
         assert_eq!(column.get(0).iter().rev().collect::<Vec<i64>>(), [3, 2]);
         assert!(column.get(1).is_empty());
         assert_eq!(column.get(0).get(2), None);
+    }
+
+    #[test]
+    fn a_null_list_hides_its_elements() {
+        let values: ArrayRef = Arc::new(Int32Array::from(vec![None, Some(2), Some(3), None]));
+        let field = Arc::new(Field::new_list_field(DataType::Int32, true));
+        let nulls = Some(vec![false, true, false].into());
+        let offsets = OffsetBuffer::new(vec![0, 1, 3, 4].into());
+        let lists: ArrayRef =
+            Arc::new(ListArray::new(field.clone(), offsets, values.clone(), nulls));
+        let column = OptColumn::<Vec<i32>>::from_array(&lists).unwrap();
+        assert!(column.get(0).is_none() && column.get(2).is_none());
+        assert_eq!(column.get(1).unwrap().iter().collect::<Vec<i32>>(), [2, 3]);
+        let nulls = Some(vec![false, true, false, false].into());
+        let lists: ArrayRef = Arc::new(FixedSizeListArray::new(field, 1, values, nulls));
+        let column = OptColumn::<Vec<i32>>::from_array(&lists).unwrap();
+        assert_eq!(column.get(1).unwrap().get(0), Some(2));
+        assert!(column.get(0).is_none() && column.get(3).is_none());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Nulls of Arrow arrays, taken away from the values that lie under them.
 
 use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, DictionaryArray, StructArray, make_array, new_null_array,
+    Array, ArrayData, ArrayRef, AsArray, DictionaryArray, StructArray, UInt64Array, make_array,
+    new_null_array,
 };
 use arrow::buffer::{MutableBuffer, NullBuffer};
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use std::sync::Arc;
 
@@ -74,6 +76,20 @@ fn strip(array: &ArrayRef, nulls: &NullBuffer) -> ArrayRef {
             let array = StructArray::try_new_with_length(fields, columns, None, array.len());
             Arc::new(array.expect("the columns of a valid struct array"))
         }
+        // A null list may have elements, which may be null themselves: take them away.
+        DataType::FixedSizeList(element, _) => {
+            match cast(array, &DataType::List(element.clone())) {
+                Ok(lists) => strip(&lists, nulls),
+                Err(_) => attach(array, None),
+            }
+        }
+        DataType::List(_) if null_lists_are_empty(array, nulls) => attach(array, None),
+        DataType::List(_) | DataType::LargeList(_) => {
+            let rows: UInt64Array =
+                (0..array.len()).map(|row| nulls.is_valid(row).then_some(row as u64)).collect();
+            let lists = take(array, &rows, None).expect("indexes in bounds");
+            attach(&lists, None)
+        }
         // Their values are looked at when they are bound, and what lies under a null may be anything.
         DataType::Timestamp(..)
         | DataType::Date64
@@ -82,6 +98,11 @@ fn strip(array: &ArrayRef, nulls: &NullBuffer) -> ArrayRef {
         | DataType::Decimal128(..) => zeroed(array, nulls),
         _ => attach(array, None),
     }
+}
+
+fn null_lists_are_empty(array: &ArrayRef, nulls: &NullBuffer) -> bool {
+    let offsets = array.as_list::<i32>().offsets();
+    (!nulls.inner()).set_indices().all(|row| offsets[row] == offsets[row + 1])
 }
 
 /// An array of numbers with zeros where the nulls were.
