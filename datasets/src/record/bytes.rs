@@ -3,6 +3,7 @@
 //! A slot has the layout of an Arrow view (Arrow columnar format, "Variable-size Binary View Layout"), except that
 //! a long value's last eight bytes are its address: `[length: 4][inline: 12]` or `[length: 4][prefix: 4][address: 8]`.
 
+use super::gather::Gather;
 use super::{Batch, BindError, Builder, Heap, Key, Record, mix};
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, GenericByteViewArray, new_empty_array,
@@ -289,8 +290,8 @@ fn load_short(bytes: &[u8]) -> u128 {
 
 /// Builds a column of byte strings.
 pub struct BytesBuilder<B: ByteViewType> {
-    views: Vec<u128>,
-    data: Vec<u8>,
+    views: Gather<u128>,
+    data: Gather<u8>,
     buffers: Vec<Buffer>,
     kind: std::marker::PhantomData<fn() -> B>,
 }
@@ -298,8 +299,8 @@ pub struct BytesBuilder<B: ByteViewType> {
 impl<B: ByteViewType> Default for BytesBuilder<B> {
     fn default() -> Self {
         BytesBuilder {
-            views: Vec::new(),
-            data: Vec::new(),
+            views: Gather::default(),
+            data: Gather::default(),
             buffers: Vec::new(),
             kind: std::marker::PhantomData,
         }
@@ -315,21 +316,21 @@ impl<B: ByteViewType> BytesBuilder<B> {
             return;
         }
         if self.data.len() + bytes.len() > BUFFER_BYTES && !self.data.is_empty() {
-            self.buffers.push(Buffer::from_vec(std::mem::take(&mut self.data)));
+            self.buffers.push(Buffer::from_vec(self.data.take()));
         }
         let place = (self.buffers.len() as u64) | ((self.data.len() as u64) << 32);
-        self.data.extend_from_slice(bytes);
+        self.data.extend(bytes);
         self.views.push((slot.0 as u64 as u128) | (u128::from(place) << 64));
     }
 
     fn finish_views(&mut self) -> BytesColumn<B> {
         if !self.data.is_empty() {
-            self.buffers.push(Buffer::from_vec(std::mem::take(&mut self.data)));
+            self.buffers.push(Buffer::from_vec(self.data.take()));
         }
         if self.views.is_empty() {
             return BytesColumn::Views(new_empty_array(&B::DATA_TYPE).as_byte_view::<B>().clone());
         }
-        let views = ScalarBuffer::from(std::mem::take(&mut self.views));
+        let views = ScalarBuffer::from(self.views.take());
         // SAFETY: `append` wrote each view over bytes of its own kind, within the buffer that it names.
         BytesColumn::Views(unsafe {
             GenericByteViewArray::new_unchecked(

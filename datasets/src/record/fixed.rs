@@ -1,5 +1,6 @@
 //! `[u8; N]`: byte strings of one length, as Arrow's fixed-size binary.
 
+use super::gather::Gather;
 use super::{Batch, BindError, Builder, Heap, Key, Record, mix};
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray};
 use arrow::buffer::Buffer;
@@ -17,7 +18,7 @@ pub struct FixedColumn<const N: usize> {
 
 /// Builds a column of byte strings of `N` bytes.
 #[derive(Debug, Default)]
-pub struct FixedBuilder<const N: usize>(Vec<[u8; N]>);
+pub struct FixedBuilder<const N: usize>(Gather<[u8; N]>);
 
 /// The longest value that is hashed by two words.
 const SHORT_BYTES: usize = 16;
@@ -102,7 +103,7 @@ impl<const N: usize> Builder<[u8; N]> for FixedBuilder<N> {
         self.0.len()
     }
     fn finish(&mut self) -> FixedColumn<N> {
-        let values = std::mem::take(&mut self.0);
+        let values = self.0.take();
         FixedColumn { len: values.len(), values: Buffer::from_vec(values.into_flattened()) }
     }
 }

@@ -1,5 +1,6 @@
 //! Types of our own over Arrow's numbers: what dates, timestamps and decimals have in common.
 
+use super::gather::Gather;
 use super::{Batch, BindError, Builder, Record};
 use arrow::array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray};
 use arrow::buffer::ScalarBuffer;
@@ -40,11 +41,11 @@ impl<T: Logical> LogicalColumn<T> {
 }
 
 /// Builds a column of dates, timestamps or decimals.
-pub struct LogicalBuilder<T: Logical>(Vec<Native<T>>);
+pub struct LogicalBuilder<T: Logical>(Gather<Native<T>>);
 
 impl<T: Logical> Default for LogicalBuilder<T> {
     fn default() -> Self {
-        LogicalBuilder(Vec::new())
+        LogicalBuilder(Gather::default())
     }
 }
 
@@ -85,7 +86,7 @@ impl<T: Logical + for<'a> Record<View<'a> = T, Batch = LogicalColumn<T>>> Builde
         self.0.len()
     }
     fn finish(&mut self) -> LogicalColumn<T> {
-        LogicalColumn(std::mem::take(&mut self.0).into())
+        LogicalColumn(self.0.take().into())
     }
 }
 

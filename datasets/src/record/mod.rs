@@ -24,6 +24,7 @@ mod decimal;
 pub mod derived;
 mod encoded;
 mod fixed;
+mod gather;
 mod heap;
 mod key;
 mod list;

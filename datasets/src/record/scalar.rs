@@ -1,5 +1,6 @@
 //! Integers, floats, `bool` and `()`: records whose view, slot and owned form are one and the same.
 
+use super::gather::Gather;
 use super::{Batch, BindError, Builder, Heap, Key, Record, mix};
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, NullArray, PrimitiveArray,
@@ -24,11 +25,11 @@ impl<P: ArrowPrimitiveType> Clone for ScalarColumn<P> {
 }
 
 /// Builds a column of numbers.
-pub struct ScalarBuilder<P: ArrowPrimitiveType>(Vec<P::Native>);
+pub struct ScalarBuilder<P: ArrowPrimitiveType>(Gather<P::Native>);
 
 impl<P: ArrowPrimitiveType> Default for ScalarBuilder<P> {
     fn default() -> Self {
-        ScalarBuilder(Vec::new())
+        ScalarBuilder(Gather::default())
     }
 }
 
@@ -137,7 +138,7 @@ macro_rules! scalar_record {
                 self.0.len()
             }
             fn finish(&mut self) -> ScalarColumn<$arrow> {
-                ScalarColumn(std::mem::take(&mut self.0).into())
+                ScalarColumn(self.0.take().into())
             }
         }
     };
