@@ -5,6 +5,19 @@ use arrow::datatypes::{DataType, Field};
 use std::sync::Arc;
 use windrow_datasets::record::{Batch, BindError, Builder, Key, ListView, Record, TextRecord};
 
+// For users there is the crate `windrow`, which has this one as `datasets`; here this test stands for it.
+extern crate self as windrow;
+
+mod datasets {
+    pub(crate) use windrow_datasets::record;
+}
+
+#[derive(Record)]
+#[record(key)]
+struct OfAUser {
+    zone_id: u32,
+}
+
 #[derive(Record, Clone, Debug, PartialEq)]
 #[record(crate = "windrow_datasets")]
 struct Trip {
@@ -221,6 +234,12 @@ fn structs_made_by_macros_are_records() {
     let batch = batch(std::slice::from_ref(&made));
     assert_eq!(batch.get(0).name, "m");
     assert_eq!(batch.get(0).own(), made);
+}
+
+#[test]
+fn users_name_one_crate_only() {
+    let batch = batch(&[OfAUser { zone_id: 3 }]);
+    assert_eq!(batch.get(0).zone_id, 3);
 }
 
 #[test]

@@ -156,14 +156,103 @@ impl Body {
         let views = ScalarBuffer::<u128>::new(self.values(rows, 16)?, 0, rows);
         let data = self.part(data_len)?;
         let buffers = if data.is_empty() { Vec::new() } else { vec![data] };
-        let array = match self.trust {
-            Trust::None => GenericByteViewArray::<B>::try_new(views, buffers, nulls)
-                .map_err(|e| corrupt(&e))?,
-            // SAFETY: the encoder wrote each view over bytes of its own kind, within the data that it wrote.
-            Trust::Written => unsafe {
-                GenericByteViewArray::<B>::new_unchecked(views, buffers.into(), nulls)
-            },
-        };
+        if self.trust == Trust::None {
+            let text = B::DATA_TYPE == DataType::Utf8View;
+            check_views(&views, buffers.first().map_or(&[], |data| data), text)?;
+        }
+        // SAFETY: each view is over bytes of its own kind, within the data: checked just above, or written so by the
+        // encoder.
+        let array =
+            unsafe { GenericByteViewArray::<B>::new_unchecked(views, buffers.into(), nulls) };
         Ok(Arc::new(array))
+    }
+}
+
+/// Looks at each view: inline ones end with zeros, the others lie within `data`, and start with their prefix; all
+/// are UTF-8 if they have to be `text`.
+fn check_views(views: &[u128], data: &[u8], text: bool) -> Result<(), CodecError> {
+    /// The top bits of the 12 inline bytes.
+    const INLINE_NOT_ASCII: u128 = 0x8080_8080_8080_8080_8080_8080 << 32;
+    let wrong =
+        |row: usize, what: &str| CodecError::Corrupt(format!("the text in row {row} {what}"));
+    // A part of ASCII is ASCII; of UTF-8 in general it need not be UTF-8.
+    let data_is_checked = !text || data.is_ascii();
+    for (row, &view) in views.iter().enumerate() {
+        let len = view as u32;
+        if len <= 12 {
+            let beyond = view.checked_shr(32 + 8 * len).unwrap_or(0);
+            if beyond != 0 {
+                return Err(wrong(row, "is longer than it says"));
+            }
+            if text
+                && view & INLINE_NOT_ASCII != 0
+                && std::str::from_utf8(&view.to_le_bytes()[4..][..len as usize]).is_err()
+            {
+                return Err(wrong(row, "is not UTF-8"));
+            }
+            continue;
+        }
+        let (buffer, offset) = ((view >> 64) as u32, (view >> 96) as usize);
+        let value = data.get(offset..).and_then(|rest| rest.get(..len as usize));
+        let Some(value) = value.filter(|_| buffer == 0) else {
+            return Err(wrong(row, "is not in the frame"));
+        };
+        if value[..4] != ((view >> 32) as u32).to_le_bytes() {
+            return Err(wrong(row, "does not start as its view says"));
+        }
+        if !data_is_checked && std::str::from_utf8(value).is_err() {
+            return Err(wrong(row, "is not UTF-8"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{BinaryViewArray, StringViewArray};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What passes here passes where Arrow looks, and the other way round.
+        #[test]
+        fn views_are_checked_as_arrow_does(
+            views in prop::collection::vec(
+                (prop_oneof![0..20u32, any::<u32>()], prop::array::uniform12(any::<u8>()), 0..16usize), 0..4),
+            mut data in prop::collection::vec(any::<u8>(), 0..40),
+            word in "[a-zé]{13,20}",
+        ) {
+            data.extend_from_slice(word.as_bytes());
+            let views: Vec<u128> = views
+                .into_iter()
+                .map(|(len, rest, kept)| {
+                    let mut bytes = [0; 16];
+                    bytes[..4].copy_from_slice(&len.to_le_bytes());
+                    bytes[4..16].copy_from_slice(&rest);
+                    // Most are made to be nearly right.
+                    if kept < 12 {
+                        bytes[4 + kept.min(len as usize)..].fill(0);
+                    }
+                    if len > 12 && kept < 14 {
+                        let offset = data.len().saturating_sub(len as usize);
+                        bytes[8..12].fill(0);
+                        bytes[12..].copy_from_slice(&(offset as u32).to_le_bytes());
+                        if let Some(start) = data.get(offset..offset + 4) {
+                            bytes[4..8].copy_from_slice(start);
+                        }
+                    }
+                    u128::from_le_bytes(bytes)
+                })
+                .collect();
+            let (column, buffers) = (ScalarBuffer::from(views.clone()), vec![Buffer::from(&data[..])]);
+            prop_assert_eq!(
+                check_views(&views, &data, false).is_ok(),
+                BinaryViewArray::try_new(column.clone(), buffers.clone(), None).is_ok()
+            );
+            prop_assert_eq!(
+                check_views(&views, &data, true).is_ok(),
+                StringViewArray::try_new(column, buffers, None).is_ok()
+            );
+        }
     }
 }

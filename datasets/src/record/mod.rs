@@ -18,6 +18,7 @@
 //! [`Key::probe`]), or into a [`Heap`] (a *kept* slot, see [`Record::keep`]). Whoever makes a view of a slot
 //! answers for what it points to; that is why [`Record::slot_view`] is `unsafe`.
 
+mod byte_slot;
 mod bytes;
 mod decimal;
 #[doc(hidden)]
@@ -36,7 +37,8 @@ pub mod text;
 mod time;
 mod tuple;
 
-pub use self::bytes::{ByteSlot, BytesBuilder, BytesColumn};
+pub use self::bytes::{BytesBuilder, BytesColumn};
+pub use byte_slot::ByteSlot;
 pub use decimal::{Decimal, DecimalError, DecimalSlot};
 pub use encoded::{DecodeError, Encodable, Encoded, EncodedBuilder, EncodedColumn, EncodedView};
 pub use fixed::{FixedBuilder, FixedColumn};
