@@ -14,6 +14,27 @@
 //! [`Timestamp`], [`LocalTimestamp`] and [`Decimal`]; `Option` and `Vec` of records; tuples of two to eight; structs
 //! that derive it; and whatever has serde's traits, as [`Encoded`].
 //!
+//! ```
+//! use windrow_datasets::{Batch, Builder, Record};
+//!
+//! #[derive(Record)]
+//! # #[record(crate = "windrow_datasets")]
+//! struct Trip {
+//!     zone_id: u32,
+//!     #[record(rename = "payment")]
+//!     payment_type: String,
+//!     tip: Option<f64>,
+//! }
+//!
+//! let mut builder = <Trip as Record>::Builder::default();
+//! builder.push(TripView { zone_id: 7, payment_type: "card", tip: None });
+//! let batch = builder.finish();
+//! let trip: TripView<'_> = batch.get(0);
+//! assert_eq!((trip.zone_id, trip.payment_type), (7, "card"));
+//! let owned: Trip = trip.own();
+//! assert_eq!(owned.tip, None);
+//! ```
+//!
 //! A slot may hold addresses: either into the batch or value that it was made from (a *borrowed* slot, see
 //! [`Key::probe`]), or into a [`Heap`] (a *kept* slot, see [`Record::keep`]). Whoever makes a view of a slot
 //! answers for what it points to; that is why [`Record::slot_view`] is `unsafe`.
