@@ -11,6 +11,7 @@ pub mod record;
 pub mod sink;
 pub mod source;
 pub mod storage;
+pub mod text;
 
 pub use record::{Batch, BindError, Builder, Heap, Key, Record, TextRecord};
 pub use sink::Sink;

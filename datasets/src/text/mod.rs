@@ -1,0 +1,3 @@
+//! Text as bytes: finding words in it.
+
+pub mod split;
