@@ -298,7 +298,7 @@ fn with_words(block: &[u8], edges: &mut Vec<u32>) {
     const LOW: u64 = ONES * 0x7f;
     /// The high bit of each byte that is zero, exactly.
     fn zeros(bytes: u64) -> u64 {
-        !((bytes & LOW) + LOW | bytes | LOW)
+        !(((bytes & LOW) + LOW) | bytes | LOW)
     }
     split_loop!(block, edges, |step: &[u8; STEP]| {
         let mut bits = 0;
@@ -306,7 +306,7 @@ fn with_words(block: &[u8], edges: &mut Vec<u32>) {
             let part = u64::from_le_bytes(*part);
             let mut white = 0;
             for byte in *b" \t\n\x0c\r" {
-                white |= zeros(part ^ ONES * u64::from(byte));
+                white |= zeros(part ^ (ONES * u64::from(byte)));
             }
             // Brings the eight high bits together in the top byte: each lands in a place of its own.
             let gathered = (white >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
