@@ -1,1 +1,3 @@
-//! Windrow.
+//! Measures of Windrow: the limit programs, and what compares the engine with them.
+
+pub mod limits;

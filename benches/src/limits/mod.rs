@@ -1,0 +1,10 @@
+//! The limit programs: one workload each, by hand, without an engine.
+//!
+//! They show how fast the machine can do a piece of work. `windrow : limit` in one run is the measure of the engine;
+//! seconds alone do not carry from machine to machine. What they are given and what they give is what the ready jobs
+//! of the same name have: the same lines, in another order.
+
+pub mod arena;
+pub mod flags;
+pub mod input;
+pub mod wordcount;
