@@ -9,8 +9,8 @@ use std::{io, marker::PhantomData, ptr::NonNull, sync::Mutex};
 /// The size of a huge page.
 const HUGE: usize = 2 << 20;
 
-/// The smallest piece that is given out.
-const SMALLEST: usize = 64 << 10;
+/// Pieces are multiples of this.
+const SMALLEST: usize = 16 << 10;
 
 /// Types whose value is valid when all its bytes are zero, and which need no drop.
 ///
@@ -37,8 +37,8 @@ pub struct Arena {
 
 struct Inner {
     used: usize,
-    /// Pieces that came back, by the logarithm of their size: addresses relative to the start.
-    free: [Vec<usize>; 64],
+    /// Pieces that came back: where they begin, relative to the start, and their size.
+    free: Vec<(usize, usize)>,
 }
 
 // SAFETY: the memory is reached through pieces only, each of which has its own part of it; the rest is behind a lock.
@@ -83,7 +83,7 @@ impl Arena {
         let start = unsafe { base.add(skip) };
         // SAFETY: the range is inside of the map. That huge pages may be refused is no error: it is slower then.
         unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
-        let inner = Inner { used: 0, free: [const { Vec::new() }; 64] };
+        let inner = Inner { used: 0, free: Vec::new() };
         Ok(Self { start, mapped: (base, whole), inner: Mutex::new(inner), len })
     }
 
@@ -93,7 +93,7 @@ impl Arena {
     /// If the arena is used up.
     pub fn zeroed<T: Zeroed>(&self, len: usize) -> Piece<'_, T> {
         let (at, used_before) = self.take(size_of::<T>() * len);
-        // SAFETY: `take` gave this range of the arena to nobody else, aligned to 64 KiB.
+        // SAFETY: `take` gave this range of the arena to nobody else, aligned to 16 KiB.
         unsafe {
             let start = self.start.add(at);
             if used_before {
@@ -117,20 +117,22 @@ impl Arena {
     pub fn give_back<T>(&self, piece: Piece<'_, T>) {
         let at = piece.start.as_ptr() as usize - self.start.as_ptr() as usize;
         assert!(at < self.len, "a piece came back to an arena that is not its own");
-        let class = class(size_of::<T>() * piece.len);
-        self.inner.lock().expect("no panic under the arena's lock").free[class].push(at);
+        let size = size(size_of::<T>() * piece.len);
+        self.inner.lock().expect("no panic under the arena's lock").free.push((at, size));
     }
 
     /// Where a range of this many bytes lies, and whether it was in use before.
     fn take(&self, bytes: usize) -> (usize, bool) {
-        let class = class(bytes);
+        let size = size(bytes);
         let mut inner = self.inner.lock().expect("no panic under the arena's lock");
-        if let Some(at) = inner.free[class].pop() {
-            return (at, true);
+        // What is much larger waits for another.
+        if let Some(place) = inner.free.iter().position(|(_, has)| (size..=size * 2).contains(has))
+        {
+            return (inner.free.swap_remove(place).0, true);
         }
         let at = inner.used;
-        assert!(bytes <= self.len - at, "the arena of {} bytes is used up", self.len);
-        inner.used = (at + (1 << class)).min(self.len);
+        assert!(size <= self.len - at, "the arena of {} bytes is used up", self.len);
+        inner.used = at + size;
         (at, false)
     }
 }
@@ -143,9 +145,9 @@ impl<'a, T> Piece<'a, T> {
     }
 }
 
-/// The logarithm of the size of the pieces that `bytes` take.
-fn class(bytes: usize) -> usize {
-    bytes.max(SMALLEST).next_power_of_two().trailing_zeros() as usize
+/// The size of a piece of `bytes`.
+fn size(bytes: usize) -> usize {
+    bytes.max(1).next_multiple_of(SMALLEST)
 }
 
 impl Drop for Arena {
@@ -196,6 +198,6 @@ mod tests {
     #[should_panic(expected = "used up")]
     fn an_arena_ends() {
         let arena = Arena::new(HUGE).unwrap();
-        let _pieces: Vec<_> = (0..33).map(|_| arena.any(SMALLEST)).collect();
+        let _pieces: Vec<_> = (0..129).map(|_| arena.any(SMALLEST)).collect();
     }
 }

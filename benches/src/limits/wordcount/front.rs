@@ -1,6 +1,9 @@
 //! The table of frequent words, one a thread, small enough for its cache.
 
-use super::{shared::Row, word::Word};
+use super::{
+    shared::Row,
+    word::{Word, prefetch},
+};
 use crate::limits::arena::{Arena, Piece, Zeroed};
 
 /// The number of places.
@@ -29,21 +32,27 @@ impl<'a> Front<'a> {
         Self { places: arena.zeroed(PLACES) }
     }
 
+    /// Asks for the place of a word.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, word: &Word<'a>) {
+        prefetch(&self.places[number(word)]);
+    }
+
     /// Counts a word; gives what is turned away for it, the word itself or the one that was in its place.
     #[inline(always)]
-    pub(super) fn add(&mut self, word: Word<'a>) -> Option<Row<'a>> {
-        let place = &mut self.places[word.hash() as usize / 2 % PLACES];
-        if place.word.is(&word) {
+    pub(super) fn add(&mut self, word: &Word<'a>) -> Option<Row<'a>> {
+        let place = &mut self.places[number(word)];
+        if place.word.is(word) {
             place.count += 1;
             place.credit += 1;
             return None;
         }
         if place.credit > 0 {
             place.credit -= 1;
-            return Some(Row { word, count: 1 });
+            return Some(Row { word: *word, count: 1 });
         }
         let old = Row { word: place.word, count: u64::from(place.count) };
-        *place = Place { word, count: 1, credit: 1 };
+        *place = Place { word: *word, count: 1, credit: 1 };
         (old.count > 0).then_some(old)
     }
 
@@ -54,4 +63,10 @@ impl<'a> Front<'a> {
             (place.count, place.credit) = (0, 0);
         }
     }
+}
+
+/// The place of a word: by low bits of its hash, since high ones choose the shared table.
+#[inline(always)]
+fn number(word: &Word<'_>) -> usize {
+    word.hash() as usize / 2 % PLACES
 }

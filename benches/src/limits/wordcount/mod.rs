@@ -35,6 +35,9 @@ use super::{
 /// The number of files that are written.
 const PARTS: usize = 64;
 
+/// So many words are hashed before they are looked up.
+const GROUP: usize = 32;
+
 /// A part is written in pieces of this size.
 const WRITE: usize = 1 << 20;
 
@@ -65,9 +68,7 @@ pub fn run(input: &Path, output: &Path, threads: usize) -> io::Result<Counts> {
     // Addresses only: room for a table of every word, the halves that it outgrew, and what each thread has.
     let arena =
         Arena::new((64 * input.bytes() as usize).max(64 << 20) + (threads << 21) + (TABLES << 17))?;
-    // A guess: tables double when it is too low.
-    let slots = (input.bytes() as usize / 512 / TABLES).next_power_of_two().clamp(1 << 11, 1 << 20);
-    let shared = Shared::new(&arena, slots);
+    let shared = Shared::new(&arena, input.bytes());
     let (barrier, next) = (Barrier::new(threads), AtomicUsize::new(0));
     let mut counts = Counts { bytes: input.bytes(), ..Counts::default() };
     thread::scope(|scope| {
@@ -91,27 +92,36 @@ pub fn run(input: &Path, output: &Path, threads: usize) -> io::Result<Counts> {
 fn count<'a>(input: &'a Input, arena: &'a Arena, shared: &Shared<'a>) -> io::Result<u64> {
     let (mut front, mut batches, mut splitter) =
         (Front::new(arena), Batches::new(arena), Splitter::new());
-    let (mut words, mut drained) = (0, 0);
+    let mut words = [Word::default(); GROUP];
+    let (mut total, mut drained) = (0, 0);
     while input.take(|text| {
+        shared.passed(text.len());
         for block in blocks(text) {
             let found = splitter.split(block);
-            words += found.len() as u64;
-            for edges in found.edges().as_chunks::<2>().0 {
-                if let Some(row) = front.add(Word::new(block, edges[0], edges[1])) {
-                    batches.add(row, shared);
+            total += found.len() as u64;
+            // A group at a time: words are hashed and their places asked for before any is looked at.
+            for group in found.edges().as_chunks::<2>().0.chunks(GROUP) {
+                for (edges, word) in group.iter().zip(&mut words) {
+                    *word = Word::new(block, edges[0], edges[1]);
+                    front.prefetch(word);
+                }
+                for word in &words[..group.len()] {
+                    if let Some(row) = front.add(word) {
+                        batches.add(row, shared);
+                    }
                 }
             }
         }
     })? {
         // Counts of the front are 32 bits wide.
-        if words - drained > 1 << 30 {
-            drained = words;
+        if total - drained > 1 << 30 {
+            drained = total;
             front.drain(|row| batches.add(row, shared));
         }
     }
     front.drain(|row| batches.add(row, shared));
     batches.finish(shared);
-    Ok(words)
+    Ok(total)
 }
 
 /// Writes parts while there are any; gives the number of lines.
@@ -163,4 +173,96 @@ fn append_count(count: u64, out: &mut Vec<u8>) {
     at -= 1;
     digits[at] = b'\t';
     out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All lines of all parts, in the order of the parts.
+    fn lines(output: &Path) -> Vec<u8> {
+        let part = |part| fs::read(output.join(format!("part-{part:05}.txt"))).unwrap();
+        (0..PARTS).flat_map(part).collect()
+    }
+
+    /// Checks the output for some files against a count with a map.
+    fn check(files: &[Vec<u8>]) {
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("input");
+        fs::create_dir_all(input.join("deeper")).unwrap();
+        let mut expected: HashMap<&[u8], u64> = HashMap::new();
+        for (number, text) in files.iter().enumerate() {
+            let name =
+                if number % 2 == 0 { format!("{number}") } else { format!("deeper/{number}") };
+            fs::write(input.join(name), text).unwrap();
+            for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+                *expected.entry(word).or_default() += 1;
+            }
+        }
+        let run = |threads| {
+            let output = folder.path().join(format!("output-{threads}"));
+            let counts = run(&input, &output, threads).unwrap();
+            assert_eq!(counts.distinct, expected.len() as u64);
+            assert_eq!(counts.words, expected.values().sum::<u64>());
+            lines(&output)
+        };
+        let bytes = run(1);
+        assert!(bytes == run(3), "another number of threads gave other bytes");
+        let got: HashMap<&[u8], u64> = bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                let tab = line.iter().rposition(|byte| *byte == b'\t').unwrap();
+                (&line[..tab], std::str::from_utf8(&line[tab + 1..]).unwrap().parse().unwrap())
+            })
+            .collect();
+        assert!(got == expected, "counts differ");
+    }
+
+    #[test]
+    fn many_words_and_long_ones() {
+        // Tables grow, batches fill, files are mapped and read; words of all lengths, some in several files.
+        let mut text = Vec::new();
+        for number in 0..200_000_u64 {
+            let word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (number % 60);
+            write!(text, "{}{word:x} ", "long-".repeat((number % 7) as usize)).unwrap();
+            if number % 3 == 0 {
+                text.extend(b"the\n");
+            }
+        }
+        text.extend([b'x'; 300_000]);
+        check(&[text.clone(), text[..100_000].to_vec(), b"the end".to_vec(), Vec::new()]);
+    }
+
+    #[test]
+    fn nothing_at_all() {
+        check(&[]);
+        check(&[b" \n".to_vec()]);
+    }
+
+    #[test]
+    fn counts_are_written_in_full() {
+        for count in [1, 9, 10, 11, 99, 100, 12_345, u64::MAX] {
+            let mut out = Vec::new();
+            append_count(count, &mut out);
+            assert_eq!(out, format!("\t{count}\n").into_bytes());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn equals_a_map(
+            files in prop::collection::vec(
+                prop::collection::vec(prop::sample::select(&b"aab\0\0 \n\x0b\xff"[..]), 0..3000),
+                0..4,
+            )
+        ) {
+            check(&files);
+        }
+    }
 }

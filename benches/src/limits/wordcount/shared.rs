@@ -1,6 +1,9 @@
 //! The tables that all threads share: each has a range of the hashes, so that nothing is merged at the end.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::word::{Word, prefetch};
 use crate::limits::arena::{Arena, Piece, Zeroed};
@@ -28,6 +31,9 @@ unsafe impl Zeroed for Row<'_> {}
 /// All tables.
 pub(super) struct Shared<'a> {
     tables: Vec<Mutex<Table<'a>>>,
+    /// The size of the input, and how much of it has been seen.
+    bytes: u64,
+    passed: AtomicU64,
     arena: &'a Arena,
 }
 
@@ -38,17 +44,36 @@ struct Table<'a> {
 }
 
 impl<'a> Shared<'a> {
-    /// Tables with so many slots each, a power of two.
-    pub(super) fn new(arena: &'a Arena, slots: usize) -> Self {
+    /// Tables for an input of so many bytes, small at first.
+    pub(super) fn new(arena: &'a Arena, bytes: u64) -> Self {
+        let slots = (bytes as usize / 1024 / TABLES).clamp(1 << 9, 1 << 20);
         let table = || Mutex::new(Table { slots: arena.zeroed(slots), used: 0 });
-        Self { tables: (0..TABLES).map(|_| table()).collect(), arena }
+        Self {
+            tables: (0..TABLES).map(|_| table()).collect(),
+            bytes,
+            passed: AtomicU64::new(0),
+            arena,
+        }
+    }
+
+    /// Notes that so many bytes more are being counted.
+    pub(super) fn passed(&self, bytes: usize) {
+        self.passed.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many times as many slots a table that is full is to have: a fresh page costs more than the work done in it,
+    /// so it grows to what it will need at the end, if the rest of the input brings new words a little more slowly
+    /// than what was seen.
+    fn growth(&self) -> f64 {
+        let seen = self.passed.load(Ordering::Relaxed) as f64 / self.bytes as f64;
+        (1.1 * seen.max(1e-3).powf(-0.8)).clamp(1.4, 16.0)
     }
 
     /// Adds rows whose hashes are of this table.
     fn add(&self, table: usize, rows: &[Row<'a>]) {
         let mut table = self.tables[table].lock().expect("no panic under a table's lock");
         if table.used + rows.len() > table.slots.len() / 4 * 3 {
-            table.grow(self.arena);
+            table.grow(self.growth(), self.arena);
         }
         table.prefetch(rows);
         for row in rows {
@@ -93,7 +118,7 @@ impl<'a> Table<'a> {
         let mut at = self.home(row.word.hash());
         loop {
             let Some(slot) = self.slots.get_mut(at) else {
-                self.grow(arena);
+                self.grow(2.0, arena);
                 at = self.home(row.word.hash());
                 continue;
             };
@@ -110,12 +135,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Doubles the slots. Old and new ones are gone through in one direction.
+    /// Makes so many times as many slots. Old and new ones are gone through in one direction.
     #[cold]
-    fn grow(&mut self, arena: &'a Arena) {
+    fn grow(&mut self, times: f64, arena: &'a Arena) {
         let mut size = self.slots.len();
         'larger: loop {
-            size *= 2;
+            size = (size as f64 * times) as usize;
             let mut slots = arena.zeroed::<Row<'_>>(size);
             for row in self.slots.iter().filter(|row| row.count > 0) {
                 let mut at = home(row.word.hash(), size - PAD);

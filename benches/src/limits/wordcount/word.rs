@@ -11,7 +11,7 @@ use crate::limits::arena::Zeroed;
 /// The lowest bit of the hash says where the text is: 0, inline, the first byte lowest and zero behind the last one;
 /// 1, elsewhere, address and length in place of the text. Words of more than 16 bytes are elsewhere, and those that
 /// end in a NUL byte, since inline they would be equal to the same word without it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Word<'a> {
     /// The lower and the upper half: a `u128` would make a row of 32 bytes one of 48.
     halves: [u64; 2],
@@ -86,9 +86,7 @@ impl<'a> Word<'a> {
     fn far(&self) -> &'a [u8] {
         assert!(!self.is_inline());
         // SAFETY: with the lowest bit of the hash set, `elsewhere` made this from a slice that lives for `'a`.
-        unsafe {
-            std::slice::from_raw_parts(self.halves[0] as *const u8, self.halves[1] as usize)
-        }
+        unsafe { std::slice::from_raw_parts(self.halves[0] as *const u8, self.halves[1] as usize) }
     }
 
     /// Asks for the text that will be compared or written, if it is elsewhere.
