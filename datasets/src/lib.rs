@@ -5,6 +5,7 @@
 //! object stores.
 
 pub mod codec;
+pub mod generate;
 pub mod place;
 pub mod push;
 pub mod record;
