@@ -115,7 +115,7 @@ impl Input {
 }
 
 /// Files below `path` with their sizes, in the order of their names.
-fn list(path: &Path, files: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
+pub fn list(path: &Path, files: &mut Vec<(PathBuf, u64)>) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_dir() {
         files.push((path.to_path_buf(), metadata.len()));

@@ -1,10 +1,10 @@
 //! The table of frequent words, one a thread, small enough for its cache.
 
-use super::{
-    shared::Row,
-    word::{Word, prefetch},
+use super::{shared::Row, word::Word};
+use crate::limits::{
+    arena::{Arena, Piece, Zeroed},
+    prefetch,
 };
-use crate::limits::arena::{Arena, Piece, Zeroed};
 
 /// The number of places.
 const PLACES: usize = 16_384;

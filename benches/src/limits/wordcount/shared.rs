@@ -5,8 +5,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::word::{Word, prefetch};
-use crate::limits::arena::{Arena, Piece, Zeroed};
+use super::word::Word;
+use crate::limits::{
+    arena::{Arena, Piece, Zeroed},
+    prefetch,
+};
 
 /// The number of tables.
 pub(super) const TABLES: usize = 256;

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use windrow_datasets::text::split;
 
-use crate::limits::arena::Zeroed;
+use crate::limits::{arena::Zeroed, prefetch};
 
 /// A word of a text that lives for `'a`, with its hash.
 ///
@@ -118,18 +118,6 @@ impl<'a> Word<'a> {
         other.append_to(&mut b);
         a.cmp(&b)
     }
-}
-
-/// Asks for a cache line.
-#[inline(always)]
-pub(super) fn prefetch<T>(place: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing that a program can see, at any address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }
 
 #[cfg(test)]
