@@ -1,3 +1,4 @@
 //! Measures of Windrow: the limit programs, and what compares the engine with them.
 
+pub mod compare;
 pub mod limits;

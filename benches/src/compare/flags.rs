@@ -1,0 +1,134 @@
+//! What a comparison is asked to do.
+
+use std::path::PathBuf;
+
+/// A workload with a limit program and a ready job of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Words of text and how often they come.
+    Wordcount,
+    /// Records of 100 bytes by the order of their first 10.
+    Terasort,
+}
+
+impl Work {
+    /// The job's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wordcount => "wordcount",
+            Self::Terasort => "terasort",
+        }
+    }
+}
+
+/// The flags of `compare`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compare {
+    /// What to compare: both works if not said.
+    pub works: Vec<Work>,
+    /// The `windrow` binary; without it the limit program runs twice, which shows the noise.
+    pub windrow: Option<PathBuf>,
+    /// Where inputs are made, and kept for the next time.
+    pub scratch: PathBuf,
+    /// Where outputs are written, best in memory; the scratch folder if not said.
+    pub output: PathBuf,
+    /// Text to count instead of made words.
+    pub text: Option<PathBuf>,
+    /// The size of made words.
+    pub bytes: u64,
+    /// The number of records to sort.
+    pub records: u64,
+    /// The threads of each program.
+    pub threads: usize,
+    /// How often each program runs.
+    pub rounds: usize,
+}
+
+impl Compare {
+    /// How it is to be used.
+    pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--work wordcount|terasort]... \
+        [--output FOLDER] [--text PATH] [--bytes 1GB] [--records 20M] [--threads 2] [--rounds 5]";
+
+    /// The flags that these words say.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut works = Vec::new();
+        let (mut windrow, mut scratch, mut output, mut text) = (None, None, None, None);
+        let (mut bytes, mut records, mut threads, mut rounds) = (1_000_000_000, 20_000_000, 2, 5);
+        while let Some(flag) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
+            match flag.as_str() {
+                "--work" if value == "wordcount" => works.push(Work::Wordcount),
+                "--work" if value == "terasort" => works.push(Work::Terasort),
+                "--work" => {
+                    return Err(format!("--work {value} is neither wordcount nor terasort"));
+                }
+                "--windrow" => windrow = Some(value.into()),
+                "--scratch" => scratch = Some(PathBuf::from(value)),
+                "--output" => output = Some(value.into()),
+                "--text" => text = Some(value.into()),
+                "--bytes" => bytes = number(&flag, &value)?,
+                "--records" => records = number(&flag, &value)?,
+                "--threads" => threads = number(&flag, &value)? as usize,
+                "--rounds" => rounds = number(&flag, &value)? as usize,
+                _ => return Err(format!("unknown flag {flag}")),
+            }
+        }
+        if works.is_empty() {
+            works = vec![Work::Wordcount, Work::Terasort];
+        }
+        let scratch = scratch.ok_or("--scratch is missing")?;
+        let output = output.unwrap_or_else(|| scratch.clone());
+        Ok(Self { works, windrow, scratch, output, text, bytes, records, threads, rounds })
+    }
+}
+
+/// A number of at least 1, with or without a unit.
+fn number(flag: &str, value: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("K", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+    ];
+    let (digits, times) = UNITS
+        .iter()
+        .find_map(|(unit, times)| Some((value.strip_suffix(unit)?, *times)))
+        .unwrap_or((value, 1));
+    let number = digits.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(times));
+    number
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("{flag} {value} is not a number of at least 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags() {
+        let parse = |words: &str| Compare::parse(words.split(' ').map(String::from));
+        let compare =
+            parse("--scratch s --bytes 2GiB --work terasort --records 3M --windrow w").unwrap();
+        assert_eq!(compare.works, [Work::Terasort]);
+        assert_eq!((compare.bytes, compare.records), (2 << 30, 3_000_000));
+        assert_eq!(compare.output, compare.scratch);
+        assert_eq!(parse("--scratch s").unwrap().works.len(), 2);
+        for wrong in [
+            "--bytes 1",
+            "--scratch s --rounds 0",
+            "--scratch s --work q",
+            "--scratch s --bytes 1XB",
+            "--x y",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Inputs of comparisons, made once and kept.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use windrow_datasets::generate::{Generator, Tera, Words};
+
+/// About the size of a file.
+const FILE: u64 = 128 << 20;
+
+/// A folder with Zipf text of this size.
+pub(super) fn words(scratch: &Path, bytes: u64) -> io::Result<PathBuf> {
+    make(&scratch.join(format!("words-{bytes}")), bytes, FILE, |part, size, path| {
+        Words { bytes: size, seed: part }.write_file(path)
+    })
+}
+
+/// A folder with this many records to sort.
+pub(super) fn tera(scratch: &Path, records: u64) -> io::Result<PathBuf> {
+    make(
+        &scratch.join(format!("tera-{records}")),
+        records,
+        FILE / Tera::RECORD as u64,
+        |part, size, path| Tera { records: size, seed: part }.write_file(path),
+    )
+}
+
+/// Makes files of `step` units each in `folder`, `total` together, if it is not there yet.
+fn make(
+    folder: &Path,
+    total: u64,
+    step: u64,
+    write: impl Fn(u64, u64, &Path) -> io::Result<u64>,
+) -> io::Result<PathBuf> {
+    if !folder.exists() {
+        // Under another name until it is whole.
+        let unfinished = folder.with_extension("unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)?;
+        }
+        fs::create_dir_all(&unfinished)?;
+        for part in 0..total.div_ceil(step) {
+            write(
+                part,
+                step.min(total - part * step),
+                &unfinished.join(format!("input-{part:04}")),
+            )?;
+        }
+        fs::rename(&unfinished, folder)?;
+    }
+    Ok(folder.to_path_buf())
+}

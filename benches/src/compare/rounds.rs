@@ -1,0 +1,202 @@
+//! Runs programs by turns, and tells how long they took.
+
+use std::{
+    env,
+    ffi::OsString,
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use super::flags::{Compare, Work};
+
+/// A program to run; its output folder comes behind its other arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    name: String,
+    binary: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// The limit program of a work, which lies beside this program.
+    pub(super) fn limit(work: Work, input: &Path, compare: &Compare) -> io::Result<Self> {
+        let binary = env::current_exe()?.with_file_name(format!("limit_{}", work.name()));
+        if !binary.exists() {
+            let remedy = "build it: cargo build --release -p windrow-benches --bins";
+            return Err(io::Error::other(format!("{} does not exist; {remedy}", binary.display())));
+        }
+        Ok(Self { name: "limit".into(), binary, arguments: arguments(&[], input, compare) })
+    }
+
+    /// The ready job of a work.
+    pub(super) fn windrow(binary: &Path, work: Work, input: &Path, compare: &Compare) -> Self {
+        let arguments = arguments(&["run", work.name()], input, compare);
+        Self { name: "windrow".into(), binary: binary.to_path_buf(), arguments }
+    }
+
+    /// The same program under another name.
+    pub(super) fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Runs it. What it prints is shown only if it fails.
+    fn run(&self, output: &Path) -> io::Result<Time> {
+        let (cpu, start) = (cpu_of_children(), Instant::now());
+        let done = Command::new(&self.binary)
+            .args(&self.arguments)
+            .arg("--output")
+            .arg(output)
+            .output()?;
+        let wall = start.elapsed();
+        if !done.status.success() {
+            let said = String::from_utf8_lossy(&done.stderr);
+            return Err(io::Error::other(format!(
+                "{} ended with {}: {said}",
+                self.name, done.status
+            )));
+        }
+        Ok(Time { wall: wall.as_secs_f64(), cpu: (cpu_of_children() - cpu).as_secs_f64() })
+    }
+}
+
+fn arguments(first: &[&str], input: &Path, compare: &Compare) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = first.iter().map(Into::into).collect();
+    let threads = compare.threads.to_string();
+    arguments.extend(["--threads".into(), threads.into(), "--input".into(), input.into()]);
+    arguments
+}
+
+/// The processor time of all processes that this one has waited for.
+fn cpu_of_children() -> Duration {
+    // SAFETY: a plain structure, for which all zero is a value; the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
+        usage
+    };
+    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    of(usage.ru_utime) + of(usage.ru_stime)
+}
+
+/// Seconds of one run.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    wall: f64,
+    cpu: f64,
+}
+
+/// All times, by program.
+pub(super) struct Rounds {
+    names: Vec<String>,
+    times: Vec<Vec<Time>>,
+}
+
+impl Rounds {
+    /// Runs all programs in each round, in turned order each other time. `check` sees the outputs of the first round.
+    pub(super) fn measure(
+        programs: &[Program],
+        rounds: usize,
+        outputs: &Path,
+        check: impl Fn(&[(String, PathBuf)]) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let mut times = vec![Vec::new(); programs.len()];
+        let folder = |number: usize| outputs.join(number.to_string());
+        let clear = || match fs::remove_dir_all(outputs) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        for round in 0..rounds {
+            let mut order: Vec<_> = (0..programs.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for number in order {
+                // The first round's outputs stay until all are there; they are compared.
+                if round > 0 || number == 0 {
+                    clear()?;
+                }
+                fs::create_dir_all(outputs)?;
+                times[number].push(programs[number].run(&folder(number))?);
+            }
+            if round == 0 {
+                let made: Vec<_> = programs
+                    .iter()
+                    .map(|program| program.name.clone())
+                    .zip((0..).map(folder))
+                    .collect();
+                check(&made)?;
+            }
+        }
+        clear()?;
+        Ok(Self { names: programs.iter().map(|program| program.name.clone()).collect(), times })
+    }
+
+    /// A line for each program, and one for the ratio of the last to the first.
+    pub(super) fn table(&self) -> String {
+        let mut table =
+            format!("{:<14}{:>9}{:>9}{:>9}{:>12}\n", "", "min", "median", "max", "median cpu");
+        for (name, times) in self.names.iter().zip(&self.times) {
+            let wall = Spread::of(times.iter().map(|time| time.wall));
+            let cpu = Spread::of(times.iter().map(|time| time.cpu));
+            let _ = writeln!(
+                table,
+                "{name:<14}{:>7.2} s{:>7.2} s{:>7.2} s{:>10.2} s",
+                wall.min, wall.median, wall.max, cpu.median
+            );
+        }
+        if let (Some(first), Some(last)) = (self.times.first(), self.times.last()) {
+            // Of runs of one round, which were next to each other.
+            let ratio =
+                Spread::of(first.iter().zip(last).map(|(first, last)| last.wall / first.wall));
+            let name = format!("{} : {}", self.names[self.names.len() - 1], self.names[0]);
+            let _ = writeln!(
+                table,
+                "{name}: min {:.2}, median {:.2}, max {:.2}",
+                ratio.min, ratio.median, ratio.max
+            );
+        }
+        table
+    }
+}
+
+/// Least, middle and greatest of some numbers.
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(numbers: impl Iterator<Item = f64>) -> Self {
+        let mut numbers: Vec<_> = numbers.collect();
+        numbers.sort_by(f64::total_cmp);
+        let (low, high) = (numbers[(numbers.len() - 1) / 2], numbers[numbers.len() / 2]);
+        Self { min: numbers[0], median: (low + high) / 2.0, max: numbers[numbers.len() - 1] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle() {
+        let median = |numbers: &[f64]| Spread::of(numbers.iter().copied()).median;
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn the_table() {
+        let time = |wall| Time { wall, cpu: 2.0 * wall };
+        let names = vec!["limit".into(), "windrow".into()];
+        let rounds =
+            Rounds { names, times: vec![vec![time(1.0), time(2.0)], vec![time(1.5), time(4.0)]] };
+        let table = rounds.table();
+        assert!(table.ends_with("windrow : limit: min 1.50, median 1.75, max 2.00\n"), "{table}");
+        assert_eq!(table.lines().count(), 4);
+    }
+}
