@@ -1,11 +1,13 @@
 //! What records are, and where they lie.
 //!
 //! `record` has the typed records on Arrow columns, `codec` turns batches of them into bytes and back, `push` is how
-//! batches move; `source` and `sink` are the two open traits for formats, `storage` is how formats reach files and
-//! object stores.
+//! batches move; `source` and `sink` are the two open traits for formats, `formats` has our own; `location` and
+//! `storage` are how formats reach files and object stores.
 
 pub mod codec;
+pub mod formats;
 pub mod generate;
+pub mod location;
 pub mod place;
 pub mod push;
 pub mod record;

@@ -1,1 +1,81 @@
 //! Where the lane on this thread is: what an error or a panic is blamed on.
+//!
+//! A source hands each batch over by [`push`], with a [`Rows`] that knows where its records lie. Nothing is noted
+//! while all goes well. When the receiver fails or panics, what is needed to name any record of that batch is kept
+//! for the thread, and [`describe`] names it.
+
+use crate::push::{Demand, Push, PushError, Selection};
+use crate::record::Record;
+use std::cell::{Cell, RefCell};
+
+/// Names a record of a batch by its index, as in `/data/a.txt, byte 1033`.
+pub type DescribeRow = Box<dyn Fn(usize) -> String>;
+
+/// Knows where the records of a batch lie.
+pub trait Rows {
+    /// Takes along what is needed to name any of the records later. Only called when something failed.
+    fn capture(&self) -> DescribeRow;
+}
+
+impl<F: Fn() -> DescribeRow> Rows for F {
+    fn capture(&self) -> DescribeRow {
+        self()
+    }
+}
+
+thread_local! {
+    static FAILED: RefCell<Option<DescribeRow>> = const { RefCell::new(None) };
+    static FAILED_ROW: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Captures when it is dropped, which happens on failure alone.
+struct Guard<'a>(&'a dyn Rows);
+
+impl Drop for Guard<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        let described = self.0.capture();
+        FAILED.with(|failed| *failed.borrow_mut() = Some(described));
+    }
+}
+
+/// Passes all records of a batch on to `out`; if that fails or panics, keeps where the records lie.
+///
+/// # Errors
+/// What `out` says.
+#[inline]
+pub fn push<T: Record>(
+    out: &mut dyn Push<T>,
+    batch: &T::Batch,
+    rows: &dyn Rows,
+) -> Result<Demand, PushError> {
+    let guard = Guard(rows);
+    let demand = out.batch(batch, Selection::All)?;
+    std::mem::forget(guard);
+    Ok(demand)
+}
+
+/// Forgets what was kept for this thread. To be called before each lane.
+pub fn clear() {
+    FAILED.with(|failed| *failed.borrow_mut() = None);
+    FAILED_ROW.set(None);
+}
+
+/// The place of the record at `row` of the batch at which this thread's lane failed last; `None` if no batch of a
+/// source failed since [`clear`].
+pub fn describe(row: usize) -> Option<String> {
+    FAILED.with(|failed| failed.borrow().as_ref().map(|describe| describe(row)))
+}
+
+/// Notes which row of the source's batch was at hand when an operator failed; `None` if it is not known.
+pub fn note_failed_row(row: Option<usize>) {
+    FAILED_ROW.set(row);
+}
+
+/// The place of the record that was noted by [`note_failed_row`]; without one, the beginning of the batch.
+pub fn describe_failure() -> Option<String> {
+    match FAILED_ROW.get() {
+        Some(row) => describe(row),
+        None => describe(0).map(|first| format!("at or after {first}")),
+    }
+}

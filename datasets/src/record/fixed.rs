@@ -179,6 +179,6 @@ mod tests {
         builder.push_blank();
         let array = builder.finish().to_array();
         assert_eq!(array.len(), 2);
-        assert_eq!(FixedColumn::<0>::from_array(&array).unwrap().get(1), &[]);
+        assert_eq!(FixedColumn::<0>::from_array(&array).unwrap().get(1), &[0u8; 0]);
     }
 }

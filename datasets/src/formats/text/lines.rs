@@ -1,0 +1,190 @@
+//! Lines of text as records.
+
+use super::blocks::{Region, Separator, read_lane};
+use super::{describe_rows, files};
+use crate::location::{IntoLocations, Locations};
+use crate::place;
+use crate::push::{BATCH_RECORDS, Demand, Push};
+use crate::record::{BytesColumn, Record};
+use crate::source::{Source, SourceDescription, SourceError, Split};
+use crate::storage::Storage;
+use arrow::array::GenericByteViewArray;
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{BinaryViewType, ByteViewType, StringViewType};
+use bytes::Bytes;
+use std::marker::PhantomData;
+
+/// What a line can be: `String` (it must be UTF-8) or [`Bytes`] (anything).
+pub trait LineText: Record<Batch = BytesColumn<Self::Kind>> {
+    /// The Arrow type of the column.
+    type Kind: ByteViewType;
+
+    /// Whether these bytes may be such a line.
+    ///
+    /// # Errors
+    /// The position of the first byte that is wrong.
+    fn check(bytes: &[u8]) -> Result<(), usize>;
+}
+
+impl LineText for String {
+    type Kind = StringViewType;
+
+    fn check(bytes: &[u8]) -> Result<(), usize> {
+        std::str::from_utf8(bytes).map(|_| ()).map_err(|e| e.valid_up_to())
+    }
+}
+
+impl LineText for Bytes {
+    type Kind = BinaryViewType;
+
+    fn check(_bytes: &[u8]) -> Result<(), usize> {
+        Ok(())
+    }
+}
+
+/// The lines of text files.
+#[derive(Clone, Debug)]
+pub struct TextSource<T> {
+    locations: Locations,
+    sizes: files::Sizes,
+    line: PhantomData<fn() -> T>,
+}
+
+impl<T: LineText> TextSource<T> {
+    /// The lines of all files at these locations, in order.
+    pub fn new(locations: impl IntoLocations) -> TextSource<T> {
+        TextSource {
+            locations: locations.into_locations(),
+            sizes: files::Sizes::default(),
+            line: PhantomData,
+        }
+    }
+
+    /// Other sizes, to see that they do not matter.
+    #[cfg(test)]
+    pub(super) fn with_sizes(self, sizes: files::Sizes) -> Self {
+        Self { sizes, ..self }
+    }
+}
+
+impl<T: LineText> Source for TextSource<T> {
+    type Item = T;
+
+    fn describe(&self) -> SourceDescription {
+        SourceDescription {
+            format: "text".to_string(),
+            locations: self.locations.names(),
+            columns: None,
+        }
+    }
+
+    fn split(
+        &self,
+        storage: &Storage,
+        out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        files::split(storage, &self.locations, self.sizes, out)
+    }
+
+    fn read(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        out: &mut dyn Push<T>,
+    ) -> Result<(), SourceError> {
+        let mut lines = Lines::default();
+        read_lane(storage, split, lane, self.sizes, Separator::LineFeed, &mut |region| {
+            lines.push_region::<T>(region, out)
+        })
+    }
+}
+
+/// Memory that is used again for each batch.
+#[derive(Default)]
+struct Lines {
+    views: Vec<u128>,
+}
+
+impl Lines {
+    fn push_region<T: LineText>(
+        &mut self,
+        region: &Region<'_>,
+        out: &mut dyn Push<T>,
+    ) -> Result<Demand, SourceError> {
+        let text = region.text();
+        let base = region.range.start;
+        if let Err(at) = T::check(text) {
+            let (location, offset) = region.describe(base + at);
+            return Err(SourceError::Input {
+                location,
+                reason: format!(
+                    "is not UTF-8 at {offset}; read it as lines of `Bytes`, or convert it (iconv -t UTF-8)"
+                ),
+            });
+        }
+        let mut batch_start = 0;
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', text) {
+            let line = trim(&text[start..end]);
+            self.views.push(arrow::array::make_view(line, 0, (base + start) as u32));
+            start = end + 1;
+            if self.views.len() == BATCH_RECORDS {
+                if self.push_batch(region, batch_start, out)? == Demand::Enough {
+                    return Ok(Demand::Enough);
+                }
+                batch_start = start;
+            }
+        }
+        if self.views.is_empty() {
+            return Ok(Demand::More);
+        }
+        self.push_batch(region, batch_start, out)
+    }
+
+    /// Passes the views on; the first of their lines is at `start` of the region.
+    fn push_batch<T: LineText>(
+        &mut self,
+        region: &Region<'_>,
+        start: usize,
+        out: &mut dyn Push<T>,
+    ) -> Result<Demand, SourceError> {
+        let count = self.views.len();
+        let views = ScalarBuffer::from(std::mem::take(&mut self.views));
+        // SAFETY: each view is of a line within the buffer; `check` accepted the text that all lines are of, and a
+        // line begins and ends at a line feed, so at a boundary of characters.
+        let array = unsafe {
+            GenericByteViewArray::<T::Kind>::new_unchecked(
+                views,
+                [region.buffer.clone()].into(),
+                None,
+            )
+        };
+        let batch = BytesColumn::Views(array);
+        let demand =
+            place::push(out, &batch, &|| describe_rows(region, starts(region, start, count)))?;
+        if let BytesColumn::Views(array) = batch {
+            let (views, _, _) = array.into_parts();
+            self.views = views.into_inner().into_vec().unwrap_or_default();
+            self.views.clear();
+        }
+        Ok(demand)
+    }
+}
+
+/// Where the `count` lines from `start` of a region on begin in its buffer.
+fn starts(region: &Region<'_>, start: usize, count: usize) -> Vec<usize> {
+    let text = &region.text()[start..];
+    let first = region.range.start + start;
+    let next = memchr::memchr_iter(b'\n', text).map(|end| first + end + 1);
+    std::iter::once(first).chain(next).take(count).collect()
+}
+
+/// A line without a `\r` at its end.
+#[inline]
+fn trim(line: &[u8]) -> &[u8] {
+    match line {
+        [rest @ .., b'\r'] => rest,
+        _ => line,
+    }
+}

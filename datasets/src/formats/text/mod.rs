@@ -1,0 +1,29 @@
+//! Text: lines, words, and records written as lines.
+//!
+//! A line ends with `\n`; a `\r` at its end is not part of it; the last line need not have an end. Words are runs of
+//! bytes other than ASCII white space ([`u8::is_ascii_whitespace`]). Files whose names end with `.gz` or `.zst` are
+//! decompressed.
+
+mod blocks;
+mod files;
+mod lines;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use lines::{LineText, TextSource};
+pub use sink::TextSink;
+pub use words::WordsSource;
+
+use self::blocks::Region;
+use crate::place::DescribeRow;
+
+/// Names the records of a batch, of which the one at `row` begins at `starts[row]` of the region's buffer.
+fn describe_rows(region: &Region<'_>, starts: Vec<usize>) -> DescribeRow {
+    let places: Vec<(String, String)> = starts.iter().map(|&at| region.describe(at)).collect();
+    Box::new(move |row| match places.get(row).or(places.last()) {
+        Some((file, offset)) => format!("{file}, {offset}"),
+        None => "an empty batch".to_string(),
+    })
+}

@@ -1,0 +1,188 @@
+//! Access to stores: local files by position, object stores by one client a bucket and process.
+//!
+//! [`Storage::list`] turns locations into [`Object`]s in one order, [`Storage::open`] gives a [`ReadAt`]. All calls
+//! block, so they are for compute threads: for remote stores the work itself runs on a tokio runtime (one that was
+//! given, or an own one made on first use), and the calling thread waits for its answer on a channel.
+
+mod error;
+mod list;
+mod local;
+mod remote;
+
+pub use error::{StorageError, StorageErrorKind};
+
+use crate::location::{Location, Locations};
+use crate::source::SourceError;
+use object_store::ObjectStore;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::runtime::{Handle, Runtime};
+
+/// The stores that a process has opened, and how it opens more. Cheap to clone; all clones share their clients.
+#[derive(Clone, Default)]
+pub struct Storage {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    clients: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    given: Option<Handle>,
+    own: OnceLock<OwnRuntime>,
+}
+
+/// A runtime that may be dropped anywhere, also on a thread of another one.
+struct OwnRuntime(Option<Runtime>);
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("Storage").field("open", &clients.keys().collect::<Vec<_>>()).finish()
+    }
+}
+
+/// A file or an object that was listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Where it is; to be taken literally.
+    pub location: Location,
+    /// Its size in bytes when it was listed.
+    pub size: u64,
+}
+
+/// An open file or object, read by position.
+pub trait ReadAt: Send + Sync {
+    /// Where it is.
+    fn location(&self) -> &Location;
+
+    /// Its size in bytes now.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn size(&self) -> Result<u64, StorageError>;
+
+    /// Fills `buffer` with the bytes from `offset` on; returns how many there were: fewer only at the end.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StorageError>;
+}
+
+impl Storage {
+    /// Storage without open clients; remote stores will be waited for by a runtime of its own.
+    pub fn new() -> Storage {
+        Storage::default()
+    }
+
+    /// Storage whose remote stores are waited for on this runtime.
+    pub fn on_runtime(handle: Handle) -> Storage {
+        Storage { shared: Arc::new(Shared { given: Some(handle), ..Shared::default() }) }
+    }
+
+    /// Uses `client` for all locations below `root`, as in `s3://bucket`, instead of one made of the environment.
+    pub fn set_client(&self, root: &str, client: Arc<dyn ObjectStore>) {
+        self.clients().insert(root.to_string(), client);
+    }
+
+    /// The files that locations name, in the order of the locations; the files of one folder or pattern are in the
+    /// order of the bytes of their paths. Hidden files and folders (names that begin with `.` or `_`) are left out
+    /// unless a location itself names them. A file that is named twice is there twice.
+    ///
+    /// # Errors
+    /// [`SourceError`] for text that is no location, and a location that does not exist, matches nothing or cannot be
+    /// listed. An empty folder is no error.
+    pub fn list(&self, locations: &Locations) -> Result<Vec<Object>, SourceError> {
+        let mut objects = Vec::new();
+        let locations = locations.get().map_err(|error| SourceError::Input {
+            location: "a location of the input".to_string(),
+            reason: error.to_string(),
+        })?;
+        for location in locations {
+            match location.as_path() {
+                Some(path) => list::local(location, path, &mut objects)?,
+                None => remote::list(self, location, &mut objects)?,
+            }
+        }
+        Ok(objects)
+    }
+
+    /// Opens one file or object for reading. The location is taken literally.
+    ///
+    /// # Errors
+    /// [`StorageError`], also if it is a folder.
+    pub fn open(&self, location: &Location) -> Result<Box<dyn ReadAt>, StorageError> {
+        match location.as_path() {
+            Some(path) => Ok(Box::new(local::LocalFile::open(location.clone(), path)?)),
+            None => Ok(Box::new(remote::RemoteFile::open(self, location)?)),
+        }
+    }
+
+    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn ObjectStore>>> {
+        self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client for a location in an object store, and the path in it.
+    fn client(
+        &self,
+        location: &Location,
+    ) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path), StorageError> {
+        let Some((root, path)) = location.as_remote() else {
+            unreachable!("{location} is in no object store")
+        };
+        let path = remote::object_path(location, root, path)?;
+        let mut clients = self.clients();
+        if let Some(client) = clients.get(root) {
+            return Ok((client.clone(), path));
+        }
+        let client = remote::connect(location, root)?;
+        clients.insert(root.to_string(), client.clone());
+        Ok((client, path))
+    }
+
+    /// Runs `future` on the runtime, and waits for what it gives. `location` is for the error alone.
+    fn wait<T: Send + 'static>(
+        &self,
+        location: &Location,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (answer, wait) = std::sync::mpsc::sync_channel(1);
+        let task = async move {
+            // The caller waits; should it be gone, nobody wants the answer.
+            let _ = answer.send(future.await);
+        };
+        match &self.shared.given {
+            Some(handle) => drop(handle.spawn(task)),
+            None => {
+                let own = self.shared.own.get_or_init(|| OwnRuntime(own_runtime().ok()));
+                match &own.0 {
+                    Some(runtime) => drop(runtime.spawn(task)),
+                    None => {
+                        let reason = "no threads could be started to wait for it; raise the limit on processes (ulimit -u)";
+                        return Err(StorageError::other(location, reason));
+                    }
+                }
+            }
+        }
+        wait.recv().map_err(|_| {
+            StorageError::other(location, "the runtime that waits for the store was shut down")
+        })
+    }
+}
+
+fn own_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("windrow-storage")
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,229 @@
+//! Object stores: clients, listing, and reads through a window.
+
+use super::{Object, ReadAt, Storage, StorageError, StorageErrorKind};
+use crate::location::{Location, glob};
+use crate::source::SourceError;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The bytes that a read fetches at least, since each request waits for its first byte.
+const WINDOW_BYTES: u64 = 4 << 20;
+
+/// How long one request may take, body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The path of an object within its store.
+pub(super) fn object_path(
+    location: &Location,
+    root: &str,
+    path: &str,
+) -> Result<Path, StorageError> {
+    let parsed =
+        if root.starts_with("http") { Path::from_url_path(path) } else { Path::parse(path) };
+    parsed.map_err(|e| {
+        let reason = format!("is no path of an object: {e}");
+        StorageError::new(location, StorageErrorKind::Unsupported, reason)
+    })
+}
+
+/// A client for all below `root`, with what the environment says on regions, endpoints and secrets.
+pub(super) fn connect(
+    location: &Location,
+    root: &str,
+) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    use object_store::{aws, azure, gcp, http};
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        let reason = "no TLS provider is installed in this process: start through windrow::main, or call rustls::crypto::ring::default_provider().install_default() first";
+        return Err(StorageError::new(location, StorageErrorKind::Unsupported, reason));
+    }
+    let retry = RetryConfig {
+        max_retries: 8,
+        retry_timeout: Duration::from_secs(120),
+        ..RetryConfig::default()
+    };
+    let options = ClientOptions::new().with_timeout(REQUEST_TIMEOUT);
+    let (scheme, _) = root.split_once("://").unwrap_or((root, ""));
+    let client: Result<Arc<dyn ObjectStore>, object_store::Error> = match scheme {
+        "s3" | "s3a" => aws::AmazonS3Builder::from_env()
+            .with_url(root)
+            .with_retry(retry)
+            .build()
+            .map(|store| Arc::new(store) as _),
+        "gs" => gcp::GoogleCloudStorageBuilder::from_env()
+            .with_url(root)
+            .with_retry(retry)
+            .with_client_options(options)
+            .build()
+            .map(|store| Arc::new(store) as _),
+        "http" | "https" => http::HttpBuilder::new()
+            .with_url(root)
+            .with_retry(retry)
+            .with_client_options(options.with_allow_http(true))
+            .build()
+            .map(|store| Arc::new(store) as _),
+        _ => azure::MicrosoftAzureBuilder::from_env()
+            .with_url(root)
+            .with_retry(retry)
+            .build()
+            .map(|store| Arc::new(store) as _),
+    };
+    client.map_err(|e| {
+        let reason = format!("the store cannot be opened; check the environment: {e}");
+        StorageError::new(location, StorageErrorKind::Unsupported, reason)
+    })
+}
+
+/// What a store says, as an error about `location`.
+fn store_error(location: &Location, error: &object_store::Error) -> StorageError {
+    use object_store::Error;
+    let (kind, reason) = match error {
+        Error::NotFound { .. } => {
+            (StorageErrorKind::NotFound, "does not exist; check bucket and path".to_string())
+        }
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => (
+            StorageErrorKind::Permission,
+            format!("access is denied; check the secrets in the environment: {error}"),
+        ),
+        Error::AlreadyExists { .. } => (StorageErrorKind::Exists, "exists already".to_string()),
+        Error::NotSupported { .. } | Error::NotImplemented { .. } => {
+            (StorageErrorKind::Unsupported, format!("the store cannot do this: {error}"))
+        }
+        _ => (StorageErrorKind::Other, error.to_string()),
+    };
+    StorageError::new(location, kind, reason)
+}
+
+/// Appends the objects that `location` names.
+pub(super) fn list(
+    storage: &Storage,
+    location: &Location,
+    objects: &mut Vec<Object>,
+) -> Result<(), SourceError> {
+    let Some((root, text)) = location.as_remote() else {
+        unreachable!("{location} is in no object store")
+    };
+    if !location.is_pattern() || root.starts_with("http") {
+        let (client, path) = storage.client(location)?;
+        if !text.is_empty() {
+            let head = storage.wait(location, async move { client.head(&path).await })?;
+            match head {
+                Ok(meta) => {
+                    objects.push(Object { location: location.clone(), size: meta.size });
+                    return Ok(());
+                }
+                Err(object_store::Error::NotFound { .. }) if !root.starts_with("http") => {}
+                Err(error) => return Err(store_error(location, &error).into()),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for pattern in glob::expand_braces(text.as_bytes()) {
+        let components = glob::components(&pattern);
+        let literal = components.iter().take_while(|c| !glob::is_wild(c)).count();
+        let prefix = String::from_utf8_lossy(&components[..literal].join(&b'/')).into_owned();
+        let folder = Location::remote(root, &prefix);
+        let (client, path) = storage.client(&folder)?;
+        let listed = storage
+            .wait(location, async move { client.list(Some(&path)).try_collect::<Vec<_>>().await })?
+            .map_err(|e| store_error(location, &e))?;
+        for meta in listed {
+            let name = meta.location.as_ref();
+            // Stores list "folders" as empty objects whose names end with a slash.
+            if name.ends_with('/') && meta.size == 0 {
+                continue;
+            }
+            if glob::matches_path(&components, &glob::components(name.as_bytes())) {
+                found.push(Object { location: Location::remote(root, name), size: meta.size });
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(SourceError::Input {
+            location: location.to_string(),
+            reason: if location.is_pattern() {
+                "the pattern matches no object; note that `*` stays within one folder (`**` does not)"
+            } else {
+                "does not exist, neither as an object nor as a folder; check bucket and path"
+            }
+            .to_string(),
+        });
+    }
+    found.sort_by(|a, b| a.location.cmp(&b.location));
+    found.dedup_by(|a, b| a.location == b.location);
+    objects.append(&mut found);
+    Ok(())
+}
+
+/// An object, read through a window of at least [`WINDOW_BYTES`].
+pub(super) struct RemoteFile {
+    storage: Storage,
+    location: Location,
+    client: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+    window: Mutex<(u64, Bytes)>,
+}
+
+impl RemoteFile {
+    pub(super) fn open(storage: &Storage, location: &Location) -> Result<Self, StorageError> {
+        let (client, path) = storage.client(location)?;
+        let head = {
+            let (client, path) = (client.clone(), path.clone());
+            storage.wait(location, async move { client.head(&path).await })?
+        };
+        let size = head.map_err(|e| store_error(location, &e))?.size;
+        Ok(RemoteFile {
+            storage: storage.clone(),
+            location: location.clone(),
+            client,
+            path,
+            size,
+            window: Mutex::default(),
+        })
+    }
+
+    fn fetch(&self, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
+        let (client, path) = (self.client.clone(), self.path.clone());
+        self.storage
+            .wait(&self.location, async move { client.get_range(&path, range).await })?
+            .map_err(|e| store_error(&self.location, &e))
+    }
+}
+
+impl ReadAt for RemoteFile {
+    fn location(&self) -> &Location {
+        &self.location
+    }
+
+    fn size(&self) -> Result<u64, StorageError> {
+        Ok(self.size)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StorageError> {
+        let end = (offset + buffer.len() as u64).min(self.size);
+        let mut at = offset;
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        while at < end {
+            let (start, bytes) = &*window;
+            if at < *start || at >= *start + bytes.len() as u64 {
+                let until = end.max(at + WINDOW_BYTES).min(self.size);
+                let fetched = self.fetch(at..until)?;
+                if fetched.is_empty() {
+                    break;
+                }
+                *window = (at, fetched);
+                continue;
+            }
+            let from = (at - start) as usize;
+            let count = (bytes.len() - from).min((end - at) as usize);
+            let to = (at - offset) as usize;
+            buffer[to..to + count].copy_from_slice(&bytes[from..from + count]);
+            at += count as u64;
+        }
+        Ok((at - offset) as usize)
+    }
+}
