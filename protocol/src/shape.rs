@@ -3,7 +3,7 @@
 //! Stages in the order in which the plan made them (a stage comes after all that it reads), with what each
 //! reads and writes. No closure, no location and no secret is in it.
 
-use crate::ids::{ShuffleId, StageId};
+use crate::ids::{CollectId, ShuffleId, SinkId, StageId};
 use serde::{Deserialize, Serialize};
 
 /// The stages of a job.
@@ -13,6 +13,10 @@ pub struct JobShape {
     pub stages: Vec<StageShape>,
     /// In the plan's order: `shuffles[i]` is `ShuffleId(i)`.
     pub shuffles: Vec<ShuffleShape>,
+    /// The number of sinks. A job with sinks has one commit task, once all stages are done.
+    pub sinks: u32,
+    /// The number of collected datasets.
+    pub collects: u32,
 }
 
 /// One stage: a chain (or tree) of narrow operators from one root to its outputs.
@@ -22,19 +26,25 @@ pub struct StageShape {
     pub name: String,
     /// What the stage reads.
     pub root: RootShape,
-    /// Stages whose output every task of this stage reads whole (broadcasts, the bounds of a sort); they
-    /// must be complete before the first task starts.
-    pub whole_inputs: Vec<StageId>,
+    /// Collected datasets that every task of this stage reads whole (broadcasts, the bounds of a sort); the stages
+    /// that make them must be complete before the first task starts.
+    pub whole_inputs: Vec<CollectId>,
     /// Where the rows go.
     pub outputs: Vec<OutputShape>,
+    /// Whether it only looks at a sample: it is then one task, of at most [`SAMPLE_UNITS`] splits or partitions at
+    /// fixed positions.
+    pub sample: bool,
 }
 
 /// What a stage reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RootShape {
-    /// A source, cut into splits by a split task.
-    Source,
-    /// Partition `i` of each of these shuffles is read by task `i`.
+    /// A source, cut into splits by a split task. A task of the stage has some splits.
+    Source {
+        /// The stage whose split task lists the source: the stage itself, or an earlier one that reads the same.
+        listed_by: StageId,
+    },
+    /// A task reads a range of buckets of each of these shuffles, which are cut alike.
     Shuffles(Vec<ShuffleId>),
 }
 
@@ -43,10 +53,10 @@ pub enum RootShape {
 pub enum OutputShape {
     /// Into a shuffle.
     Shuffle(ShuffleId),
-    /// Into the sink of this number: staged files, visible after the job's commit.
-    Sink(u32),
+    /// Into a sink: staged files, visible after the job's commit.
+    Sink(SinkId),
     /// To whoever ran the job, or to later stages that read it whole (`whole_inputs`).
-    Collect(u32),
+    Collect(CollectId),
 }
 
 /// One shuffle.
@@ -54,18 +64,108 @@ pub enum OutputShape {
 pub struct ShuffleShape {
     /// The stages that write it, in the order in which their rows count.
     pub producers: Vec<StageId>,
-    /// The number of partitions where the job says it; else a function of the input's logical bytes.
-    pub partitions: Option<u32>,
+    /// How it is cut.
+    pub cut: CutShape,
+}
+
+/// How a shuffle is cut into buckets and partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CutShape {
+    /// By the logical bytes of all sources below it: [`buckets_for`], [`partitions_for`].
+    ByBytes,
+    /// As the job says: so many partitions, of one bucket each.
+    Fixed(u32),
+}
+
+/// How many buckets and partitions a shuffle has. Partition `p` of `P` has the buckets from `p * B / P` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The number of buckets, at least 1; a power of two where the job says nothing.
+    pub buckets: u32,
+    /// The number of partitions: tasks of the stage that reads it.
+    pub partitions: u32,
 }
 
 /// The least size of a task made of small splits, and the size that large ones are cut to, in logical bytes.
 pub const TASK_BYTES: u64 = 64 << 20;
 
-/// The most partitions that a shuffle gets by itself.
+/// About how many logical bytes of source input there are for one bucket.
+pub const BUCKET_BYTES: u64 = 4 << 20;
+
+/// The most partitions and buckets that a shuffle gets by itself.
 pub const PARTITIONS_MAX: u32 = 4096;
 
-/// The number of partitions of a shuffle below which lie `logical_bytes` of source input. A function of
-/// the input alone, so that an output has the same files wherever the job runs.
+/// The most splits or partitions that a sample looks at.
+pub const SAMPLE_UNITS: usize = 128;
+
+impl Cut {
+    /// How a shuffle is cut below which lie `logical_bytes` of source input. A function of the input alone, so that
+    /// an output has the same files wherever the job runs.
+    pub fn of(shape: CutShape, logical_bytes: u64) -> Cut {
+        match shape {
+            CutShape::Fixed(partitions) => {
+                let partitions = partitions.max(1);
+                Cut { buckets: partitions, partitions }
+            }
+            CutShape::ByBytes => Cut {
+                buckets: buckets_for(logical_bytes),
+                partitions: partitions_for(logical_bytes),
+            },
+        }
+    }
+
+    /// The buckets of a partition.
+    pub fn buckets_of(self, partition: u32) -> std::ops::Range<u32> {
+        let from = |p: u32| {
+            (u64::from(p) * u64::from(self.buckets) / u64::from(self.partitions.max(1))) as u32
+        };
+        from(partition)..from(partition + 1)
+    }
+}
+
+/// The number of partitions of a shuffle below which lie `logical_bytes` of source input.
 pub fn partitions_for(logical_bytes: u64) -> u32 {
     logical_bytes.div_ceil(TASK_BYTES).clamp(1, u64::from(PARTITIONS_MAX)) as u32
+}
+
+/// The number of buckets of such a shuffle: a power of two, and no less than there are partitions.
+pub fn buckets_for(logical_bytes: u64) -> u32 {
+    let wanted = logical_bytes.div_ceil(BUCKET_BYTES).clamp(1, u64::from(PARTITIONS_MAX));
+    wanted.next_power_of_two() as u32
+}
+
+/// The positions of a sample of `count` units: at most [`SAMPLE_UNITS`], evenly spread, the first among them.
+pub fn sample_positions(count: usize) -> impl Iterator<Item = usize> {
+    let taken = count.min(SAMPLE_UNITS);
+    (0..taken).map(move |at| at * count / taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn partitions_cover_all_buckets_once(bytes in 0..u64::MAX / 2) {
+            let cut = Cut::of(CutShape::ByBytes, bytes);
+            prop_assert!(cut.buckets >= cut.partitions && cut.buckets.is_power_of_two());
+            let mut next = 0;
+            for partition in 0..cut.partitions {
+                let range = cut.buckets_of(partition);
+                prop_assert_eq!(range.start, next);
+                prop_assert!(range.end > range.start);
+                next = range.end;
+            }
+            prop_assert_eq!(next, cut.buckets);
+        }
+
+        #[test]
+        fn samples_ascend(count in 0..10_000_usize) {
+            let positions: Vec<usize> = sample_positions(count).collect();
+            prop_assert_eq!(positions.len(), count.min(SAMPLE_UNITS));
+            prop_assert!(positions.windows(2).all(|w| w[0] < w[1]));
+            prop_assert!(positions.last().is_none_or(|&last| last < count));
+        }
+    }
 }
