@@ -1,10 +1,11 @@
 //! What records are, and where they lie.
 //!
 //! `record` has the typed records on Arrow columns, `codec` turns batches of them into bytes and back, `push` is how
-//! batches move; `source` and `sink` are the two open traits for formats, `formats` has our own; `location` and
-//! `storage` are how formats reach files and object stores.
+//! batches move; `source` and `sink` are the two open traits for formats, `formats` has our own; `commit` is how output
+//! becomes visible; `location` and `storage` are how formats reach files and object stores.
 
 pub mod codec;
+pub mod commit;
 pub mod formats;
 pub mod generate;
 pub mod location;

@@ -82,6 +82,22 @@ impl StorageError {
     }
 }
 
+/// An error of a writer: its kind as near as can be, and the [`StorageError`] inside.
+impl From<StorageError> for io::Error {
+    fn from(error: StorageError) -> io::Error {
+        let kind = match error.kind {
+            StorageErrorKind::NotFound => io::ErrorKind::NotFound,
+            StorageErrorKind::Permission => io::ErrorKind::PermissionDenied,
+            StorageErrorKind::Exists => io::ErrorKind::AlreadyExists,
+            StorageErrorKind::Full => io::ErrorKind::StorageFull,
+            StorageErrorKind::Unsupported => io::ErrorKind::Unsupported,
+            StorageErrorKind::Corrupt => io::ErrorKind::InvalidData,
+            StorageErrorKind::Other => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 impl From<StorageError> for SourceError {
     fn from(error: StorageError) -> SourceError {
         let StorageError { location, kind, reason } = error;

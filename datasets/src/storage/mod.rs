@@ -8,15 +8,19 @@ mod error;
 mod list;
 mod local;
 mod remote;
+mod write;
 
 pub use error::{StorageError, StorageErrorKind};
+pub(crate) use write::PartUpload;
 
 use crate::location::{Location, Locations};
 use crate::source::SourceError;
 use object_store::ObjectStore;
+use object_store::multipart::MultipartStore;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Handle, Runtime};
 
@@ -28,9 +32,23 @@ pub struct Storage {
 
 #[derive(Default)]
 struct Shared {
-    clients: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    clients: Mutex<HashMap<String, Client>>,
     given: Option<Handle>,
     own: OnceLock<OwnRuntime>,
+}
+
+/// A client of a store.
+#[derive(Clone)]
+struct Client {
+    store: Arc<dyn ObjectStore>,
+    /// The same client, where the store has uploads in parts that another process can complete.
+    multipart: Option<Arc<dyn MultipartStore>>,
+}
+
+impl Client {
+    fn with_multipart<S: ObjectStore + MultipartStore>(store: Arc<S>) -> Client {
+        Client { store: store.clone(), multipart: Some(store) }
+    }
 }
 
 /// A runtime that may be dropped anywhere, also on a thread of another one.
@@ -90,8 +108,18 @@ impl Storage {
     }
 
     /// Uses `client` for all locations below `root`, as in `s3://bucket`, instead of one made of the environment.
+    /// It can be read from; [`Storage::set_multipart_client`] is for output too.
     pub fn set_client(&self, root: &str, client: Arc<dyn ObjectStore>) {
-        self.clients().insert(root.to_string(), client);
+        self.clients().insert(root.to_string(), Client { store: client, multipart: None });
+    }
+
+    /// As [`Storage::set_client`], with a client that uploads in parts, which output needs.
+    pub fn set_multipart_client<S: ObjectStore + MultipartStore>(
+        &self,
+        root: &str,
+        client: Arc<S>,
+    ) {
+        self.clients().insert(root.to_string(), Client::with_multipart(client));
     }
 
     /// The files that locations name, in the order of the locations; the files of one folder or pattern are in the
@@ -127,7 +155,7 @@ impl Storage {
         }
     }
 
-    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<dyn ObjectStore>>> {
+    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, Client>> {
         self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,7 +163,7 @@ impl Storage {
     fn client(
         &self,
         location: &Location,
-    ) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path), StorageError> {
+    ) -> Result<(Client, object_store::path::Path), StorageError> {
         let Some((root, path)) = location.as_remote() else {
             unreachable!("{location} is in no object store")
         };
@@ -155,6 +183,15 @@ impl Storage {
         location: &Location,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, StorageError> {
+        received(location, &self.start(location, future)?)
+    }
+
+    /// Runs `future` on the runtime; what it gives can be [`received`]. `location` is for the error alone.
+    fn start<T: Send + 'static>(
+        &self,
+        location: &Location,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<Receiver<T>, StorageError> {
         let (answer, wait) = std::sync::mpsc::sync_channel(1);
         let task = async move {
             // The caller waits; should it be gone, nobody wants the answer.
@@ -173,10 +210,15 @@ impl Storage {
                 }
             }
         }
-        wait.recv().map_err(|_| {
-            StorageError::other(location, "the runtime that waits for the store was shut down")
-        })
+        Ok(wait)
     }
+}
+
+/// Waits for what a future gives.
+fn received<T>(location: &Location, answer: &Receiver<T>) -> Result<T, StorageError> {
+    answer.recv().map_err(|_| {
+        StorageError::other(location, "the runtime that waits for the store was shut down")
+    })
 }
 
 fn own_runtime() -> std::io::Result<Runtime> {

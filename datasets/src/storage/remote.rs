@@ -1,6 +1,6 @@
 //! Object stores: clients, listing, and reads through a window.
 
-use super::{Object, ReadAt, Storage, StorageError, StorageErrorKind};
+use super::{Client, Object, ReadAt, Storage, StorageError, StorageErrorKind};
 use crate::location::{Location, glob};
 use crate::source::SourceError;
 use bytes::Bytes;
@@ -31,10 +31,7 @@ pub(super) fn object_path(
 }
 
 /// A client for all below `root`, with what the environment says on regions, endpoints and secrets.
-pub(super) fn connect(
-    location: &Location,
-    root: &str,
-) -> Result<Arc<dyn ObjectStore>, StorageError> {
+pub(super) fn connect(location: &Location, root: &str) -> Result<Client, StorageError> {
     use object_store::{aws, azure, gcp, http};
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         let reason = "no TLS provider is installed in this process: start through windrow::main, or call rustls::crypto::ring::default_provider().install_default() first";
@@ -47,29 +44,29 @@ pub(super) fn connect(
     };
     let options = ClientOptions::new().with_timeout(REQUEST_TIMEOUT);
     let (scheme, _) = root.split_once("://").unwrap_or((root, ""));
-    let client: Result<Arc<dyn ObjectStore>, object_store::Error> = match scheme {
+    let client: Result<Client, object_store::Error> = match scheme {
         "s3" | "s3a" => aws::AmazonS3Builder::from_env()
             .with_url(root)
             .with_retry(retry)
             .build()
-            .map(|store| Arc::new(store) as _),
+            .map(|store| Client::with_multipart(Arc::new(store))),
         "gs" => gcp::GoogleCloudStorageBuilder::from_env()
             .with_url(root)
             .with_retry(retry)
             .with_client_options(options)
             .build()
-            .map(|store| Arc::new(store) as _),
+            .map(|store| Client::with_multipart(Arc::new(store))),
         "http" | "https" => http::HttpBuilder::new()
             .with_url(root)
             .with_retry(retry)
             .with_client_options(options.with_allow_http(true))
             .build()
-            .map(|store| Arc::new(store) as _),
+            .map(|store| Client { store: Arc::new(store), multipart: None }),
         _ => azure::MicrosoftAzureBuilder::from_env()
             .with_url(root)
             .with_retry(retry)
             .build()
-            .map(|store| Arc::new(store) as _),
+            .map(|store| Client::with_multipart(Arc::new(store))),
     };
     client.map_err(|e| {
         let reason = format!("the store cannot be opened; check the environment: {e}");
@@ -78,7 +75,7 @@ pub(super) fn connect(
 }
 
 /// What a store says, as an error about `location`.
-fn store_error(location: &Location, error: &object_store::Error) -> StorageError {
+pub(super) fn store_error(location: &Location, error: &object_store::Error) -> StorageError {
     use object_store::Error;
     let (kind, reason) = match error {
         Error::NotFound { .. } => {
@@ -109,7 +106,7 @@ pub(super) fn list(
     if !location.is_pattern() || root.starts_with("http") {
         let (client, path) = storage.client(location)?;
         if !text.is_empty() {
-            let head = storage.wait(location, async move { client.head(&path).await })?;
+            let head = storage.wait(location, async move { client.store.head(&path).await })?;
             match head {
                 Ok(meta) => {
                     objects.push(Object { location: location.clone(), size: meta.size });
@@ -128,7 +125,10 @@ pub(super) fn list(
         let folder = Location::remote(root, &prefix);
         let (client, path) = storage.client(&folder)?;
         let listed = storage
-            .wait(location, async move { client.list(Some(&path)).try_collect::<Vec<_>>().await })?
+            .wait(
+                location,
+                async move { client.store.list(Some(&path)).try_collect::<Vec<_>>().await },
+            )?
             .map_err(|e| store_error(location, &e))?;
         for meta in listed {
             let name = meta.location.as_ref();
@@ -170,7 +170,7 @@ pub(super) struct RemoteFile {
 
 impl RemoteFile {
     pub(super) fn open(storage: &Storage, location: &Location) -> Result<Self, StorageError> {
-        let (client, path) = storage.client(location)?;
+        let (Client { store: client, .. }, path) = storage.client(location)?;
         let head = {
             let (client, path) = (client.clone(), path.clone());
             storage.wait(location, async move { client.head(&path).await })?

@@ -1,0 +1,231 @@
+//! Outputs in local folders: staged beside, renamed by the commit.
+
+use super::{Folder, MANIFEST_NAME, Manifest, Output, PartFile, Place, Staged, Survey};
+use crate::location::Location;
+use crate::storage::{Storage, StorageError, StorageErrorKind};
+use rayon::prelude::*;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// In the staging folder: how many folders, from the output upward, the job had to make.
+const MADE: &str = "made";
+
+/// Numbers the temporary manifests of this process.
+static MANIFESTS: AtomicU64 = AtomicU64::new(0);
+
+pub(super) struct LocalFolder<'a> {
+    output: &'a Output,
+    path: &'a Path,
+    staging: PathBuf,
+}
+
+fn location(path: &Path) -> Location {
+    Location::local(path.as_os_str().to_os_string())
+}
+
+fn io_error<'a>(path: &'a Path, doing: &'a str) -> impl Fn(io::Error) -> StorageError + 'a {
+    move |error| StorageError::of_io(&location(path), doing, &error)
+}
+
+/// Takes it as done where there is nothing.
+fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+impl<'a> LocalFolder<'a> {
+    pub(super) fn new(output: &'a Output, path: &'a Path) -> LocalFolder<'a> {
+        LocalFolder { output, path, staging: path.join(format!(".windrow-{}", output.job)) }
+    }
+
+    pub(super) fn create_part(
+        &self,
+        storage: &Storage,
+        name: String,
+        attempt: u64,
+    ) -> Result<PartFile, StorageError> {
+        let staged = format!("{name}.{attempt}");
+        let path = self.staging.join(&staged);
+        let open = || {
+            // Another one under this name, of an attempt that was thought to be dead, goes on in a file without a name.
+            absent_is_fine(fs::remove_file(&path))?;
+            OpenOptions::new().read(true).write(true).create_new(true).open(&path)
+        };
+        let opened = match open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let found = Manifest::find(storage, &self.output.location)?;
+                if found.is_some_and(|manifest| manifest.job == self.output.job) {
+                    let reason = format!(
+                        "job {} has committed its output already; this attempt comes too late",
+                        self.output.job
+                    );
+                    return Err(self.output.refused(StorageErrorKind::Exists, reason));
+                }
+                self.make_folders()?;
+                open()
+            }
+            opened => opened,
+        };
+        let file = opened.map_err(io_error(&path, "write"))?;
+        Ok(PartFile::local(name, staged, path, file))
+    }
+
+    /// Makes the staging folder and those above it, and notes how many the job had to make.
+    fn make_folders(&self) -> Result<(), StorageError> {
+        let missing = self.path.ancestors().take_while(|folder| !folder.exists()).count();
+        fs::create_dir_all(&self.staging).map_err(io_error(&self.staging, "create"))?;
+        if missing > 0 {
+            let path = self.staging.join(MADE);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(mut file) => {
+                    write!(file, "{missing}").map_err(io_error(&path, "write"))?;
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error(&path, "write")(error)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn discard(&self, staged: &str) -> Result<(), StorageError> {
+        let path = self.staging.join(staged);
+        absent_is_fine(fs::remove_file(&path)).map_err(io_error(&path, "remove"))
+    }
+
+    /// Gives a staged file its name.
+    fn publish_one(&self, file: &Staged) -> Result<(), StorageError> {
+        let corrupt = |path: &Path, reason: String| {
+            Err(StorageError::new(&location(path), StorageErrorKind::Corrupt, reason))
+        };
+        let Place::File { staged } = &file.place else {
+            return corrupt(self.path, format!("`{}` was not staged in this folder", file.name));
+        };
+        let (from, to) = (self.staging.join(staged), self.path.join(&file.name));
+        if self.output.durable {
+            match File::open(&from) {
+                Ok(open) => open.sync_all().map_err(io_error(&from, "write"))?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(io_error(&from, "read")(error)),
+            }
+        }
+        match fs::metadata(&from) {
+            Ok(metadata) if metadata.len() != file.bytes => {
+                let reason = format!(
+                    "has {} bytes, but had {} when it was staged; run the job again",
+                    metadata.len(),
+                    file.bytes
+                );
+                return corrupt(&from, reason);
+            }
+            Ok(_) => absent_is_fine(fs::rename(&from, &to)).map_err(io_error(&to, "create"))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error(&from, "read")(error)),
+        }
+        // Renamed now or before: its size tells.
+        match fs::metadata(&to) {
+            Ok(metadata) if metadata.len() == file.bytes => Ok(()),
+            Ok(_) => corrupt(&to, "was changed by something else; run the job again".to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let reason = "was staged and is gone: something else removed it; run the job again";
+                corrupt(&from, reason.to_string())
+            }
+            Err(error) => Err(io_error(&to, "read")(error)),
+        }
+    }
+
+    fn sync_folder(&self) -> Result<(), StorageError> {
+        if !self.output.durable {
+            return Ok(());
+        }
+        let synced = File::open(self.path).and_then(|folder| folder.sync_all());
+        synced.map_err(io_error(self.path, "write"))
+    }
+}
+
+impl Folder for LocalFolder<'_> {
+    fn survey(&self) -> Result<Survey, StorageError> {
+        match fs::metadata(self.path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Ok(Survey::File),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Survey::Nothing),
+            Err(error) => return Err(io_error(self.path, "read")(error)),
+        }
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(self.path).map_err(io_error(self.path, "list"))? {
+            let entry = entry.map_err(io_error(self.path, "list"))?;
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            entries.push((entry.file_name().to_string_lossy().into_owned(), is_file));
+        }
+        Ok(Survey::of_folder(entries))
+    }
+
+    fn check_access(&self) -> Result<(), StorageError> {
+        // The folder itself, or the one in which it would be made.
+        let Some(there) = self.path.ancestors().find(|folder| folder.exists()) else {
+            return Ok(());
+        };
+        if !there.is_dir() {
+            if there == self.path {
+                return Ok(());
+            }
+            let reason = "is a file, where a folder is needed; write to another location";
+            return Err(StorageError::new(&location(there), StorageErrorKind::Unsupported, reason));
+        }
+        let Ok(text) = std::ffi::CString::new(there.as_os_str().as_bytes()) else {
+            return Ok(());
+        };
+        // SAFETY: `text` is a C string that lives until the call is over.
+        if unsafe { libc::access(text.as_ptr(), libc::W_OK | libc::X_OK) } != 0 {
+            return Err(io_error(there, "write")(io::Error::last_os_error()));
+        }
+        Ok(())
+    }
+
+    fn publish(&self, staged: &[Staged]) -> Result<(), StorageError> {
+        if !self.staging.exists() {
+            self.make_folders()?;
+        }
+        staged.par_iter().try_for_each(|file| self.publish_one(file))?;
+        self.sync_folder()
+    }
+
+    fn write_manifest(&self, json: Vec<u8>) -> Result<(), StorageError> {
+        let number = MANIFESTS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{MANIFEST_NAME}.{}.{number}", std::process::id());
+        let (from, to) = (self.staging.join(name), self.path.join(MANIFEST_NAME));
+        let write = || {
+            let mut file = File::create(&from)?;
+            file.write_all(&json)?;
+            if self.output.durable { file.sync_all() } else { Ok(()) }
+        };
+        write().map_err(io_error(&from, "write"))?;
+        fs::rename(&from, &to).map_err(io_error(&to, "write"))?;
+        self.sync_folder()
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StorageError> {
+        let path = self.path.join(name);
+        absent_is_fine(fs::remove_file(&path)).map_err(io_error(&path, "remove"))
+    }
+
+    fn clean(&self, aborted: bool) -> Result<(), StorageError> {
+        let made = fs::read_to_string(self.staging.join(MADE)).unwrap_or_default();
+        absent_is_fine(fs::remove_dir_all(&self.staging))
+            .map_err(io_error(&self.staging, "remove"))?;
+        if aborted {
+            let made: usize = made.parse().unwrap_or(0);
+            for folder in self.path.ancestors().take(made) {
+                // Only an empty folder can be removed so; one that is not empty stays, and those above it too.
+                if fs::remove_dir(folder).is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
