@@ -26,6 +26,15 @@ pub trait Sink: Send + Sync + 'static {
 
     /// A fresh encoder for one part file.
     fn part(&self) -> Box<dyn EncodePart<Self::Chunk>>;
+
+    /// The bytes of a chunk, in pieces that follow one another, for formats in which a part file is nothing but the
+    /// bytes of its chunks: then chunks can be written at their places from several threads, in any order, and
+    /// [`Sink::part`] need not be asked. `None`, for all chunks, where the format puts anything else into a file.
+    ///
+    /// For such formats [`EncodePart::write`] writes exactly these bytes, and [`EncodePart::finish`] none.
+    fn pieces<'a>(&self, _chunk: &'a Self::Chunk) -> Option<Vec<&'a [u8]>> {
+        None
+    }
 }
 
 /// Encodes the records of one lane.

@@ -215,8 +215,15 @@ impl Folder for LocalFolder<'_> {
 
     fn clean(&self, aborted: bool) -> Result<(), StorageError> {
         let made = fs::read_to_string(self.staging.join(MADE)).unwrap_or_default();
-        absent_is_fine(fs::remove_dir_all(&self.staging))
-            .map_err(io_error(&self.staging, "remove"))?;
+        let mut removed = fs::remove_dir_all(&self.staging);
+        for _ in 0..3 {
+            // A late attempt may make files while the folder is being emptied.
+            if !matches!(&removed, Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty) {
+                break;
+            }
+            removed = fs::remove_dir_all(&self.staging);
+        }
+        absent_is_fine(removed).map_err(io_error(&self.staging, "remove"))?;
         if aborted {
             let made: usize = made.parse().unwrap_or(0);
             for folder in self.path.ancestors().take(made) {

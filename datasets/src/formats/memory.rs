@@ -150,7 +150,12 @@ impl<T, F> fmt::Debug for GeneratedSource<T, F> {
 impl<T: Record, F: Fn(u64) -> T + Send + Sync + 'static> GeneratedSource<T, F> {
     /// The records `make(0)`, `make(1)` and so on, `count` of them.
     pub fn new(count: u64, make: F) -> GeneratedSource<T, F> {
-        GeneratedSource { count, lane_records: LANE_RECORDS, make, record: std::marker::PhantomData }
+        GeneratedSource {
+            count,
+            lane_records: LANE_RECORDS,
+            make,
+            record: std::marker::PhantomData,
+        }
     }
 
     /// The same in lanes of `records` records, rather than [`LANE_RECORDS`]: fewer where each one is much work. The

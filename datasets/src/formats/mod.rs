@@ -1,4 +1,11 @@
 //! The formats that come with the engine. They use the public traits [`Source`](crate::Source) and
 //! [`Sink`](crate::Sink) only, as any other format would.
 
+mod files;
+pub mod fixed;
+pub mod memory;
 pub mod text;
+
+pub use fixed::{FixedSink, FixedSource};
+pub use memory::{GeneratedSource, MemorySource};
+pub use text::{LineText, TextSink, TextSource, WordsSource};

@@ -30,6 +30,29 @@ impl<const N: usize> FixedColumn<N> {
         // SAFETY: the buffer has `N * len` bytes, and an array of bytes has no alignment.
         unsafe { std::slice::from_raw_parts(self.values.as_ptr().cast(), self.len) }
     }
+
+    /// A column over the bytes of its values, one right after the other. Copies nothing.
+    ///
+    /// # Panics
+    /// If the length is no multiple of `N`, or `N` is 0.
+    pub fn from_buffer(values: Buffer) -> FixedColumn<N> {
+        assert!(
+            N > 0 && values.len().is_multiple_of(N),
+            "{} bytes are no values of {N} bytes",
+            values.len()
+        );
+        FixedColumn { len: values.len() / N, values }
+    }
+
+    /// The bytes of the values, one right after the other; shared, not copied.
+    pub fn buffer(&self) -> &Buffer {
+        &self.values
+    }
+
+    /// As [`FixedColumn::buffer`], for a column that is not needed any more.
+    pub fn into_buffer(self) -> Buffer {
+        self.values
+    }
 }
 
 impl<const N: usize> Record for [u8; N] {
@@ -163,6 +186,16 @@ mod tests {
         assert_eq!(column.len(), 3);
         assert_eq!(column.get(0), &[4, 1, 2]);
         assert_eq!(column.values()[2], [6, 1, 2]);
+    }
+
+    #[test]
+    fn buffers_become_columns_without_a_copy() {
+        let buffer = Buffer::from(b"abcdef".to_vec());
+        let column = FixedColumn::<3>::from_buffer(buffer.clone());
+        assert_eq!(column.values(), [*b"abc", *b"def"]);
+        assert_eq!(column.buffer().as_ptr(), buffer.as_ptr());
+        assert_eq!(column.into_buffer().as_ptr(), buffer.as_ptr());
+        assert!(std::panic::catch_unwind(|| FixedColumn::<4>::from_buffer(buffer)).is_err());
     }
 
     #[test]

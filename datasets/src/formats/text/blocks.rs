@@ -5,7 +5,7 @@
 //! with a line feed is given one, so that every record ends with a separator and files never run together. Buffers
 //! are Arrow's, so that batches can point into them; a buffer that no batch holds any more is used again.
 
-use super::files::{Compression, LaneFile, Sizes, lane_files};
+use crate::formats::files::{Compression, LaneFile, Sizes, cut_short, lane_files};
 use crate::push::Demand;
 use crate::source::{SourceError, Split};
 use crate::storage::{ReadAt, Storage, StorageError};
@@ -335,16 +335,6 @@ impl Stream {
                 }
             },
         }
-    }
-}
-
-fn cut_short(location: &crate::location::Location, listed: u64, now: u64) -> StorageError {
-    StorageError {
-        location: location.to_string(),
-        kind: crate::storage::StorageErrorKind::Corrupt,
-        reason: format!(
-            "had {listed} bytes when it was listed, and ends after {now} now; input must not change while a job runs"
-        ),
     }
 }
 

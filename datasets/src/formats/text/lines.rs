@@ -1,7 +1,8 @@
 //! Lines of text as records.
 
 use super::blocks::{Region, Separator, read_lane};
-use super::{describe_rows, files};
+use super::{describe_rows, split_text};
+use crate::formats::files;
 use crate::location::{IntoLocations, Locations};
 use crate::place;
 use crate::push::{BATCH_RECORDS, Demand, Push};
@@ -83,7 +84,7 @@ impl<T: LineText> Source for TextSource<T> {
         storage: &Storage,
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
-        files::split(storage, &self.locations, self.sizes, out)
+        split_text(storage, &self.locations, self.sizes, out)
     }
 
     fn read(

@@ -5,7 +5,6 @@
 //! decompressed.
 
 mod blocks;
-mod files;
 mod lines;
 mod sink;
 #[cfg(test)]
@@ -17,7 +16,21 @@ pub use sink::TextSink;
 pub use words::WordsSource;
 
 use self::blocks::Region;
+use crate::formats::files::{Compression, Sizes, split};
+use crate::location::Locations;
 use crate::place::DescribeRow;
+use crate::source::{SourceError, Split};
+use crate::storage::Storage;
+
+/// Cuts files of text, compressed as their extensions say.
+fn split_text(
+    storage: &Storage,
+    locations: &Locations,
+    sizes: Sizes,
+    out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
+) -> Result<(), SourceError> {
+    split(storage, locations, sizes, &|object| Ok(Compression::of(&object.location)), out)
+}
 
 /// Names the records of a batch, of which the one at `row` begins at `starts[row]` of the region's buffer.
 fn describe_rows(region: &Region<'_>, starts: Vec<usize>) -> DescribeRow {

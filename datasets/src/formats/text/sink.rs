@@ -44,6 +44,10 @@ impl<T: TextRecord> Sink for TextSink<T> {
     fn part(&self) -> Box<dyn EncodePart<Vec<u8>>> {
         Box::new(TextPart)
     }
+
+    fn pieces<'a>(&self, chunk: &'a Vec<u8>) -> Option<Vec<&'a [u8]>> {
+        Some(vec![chunk])
+    }
 }
 
 struct TextLane {

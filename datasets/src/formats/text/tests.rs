@@ -1,7 +1,7 @@
 //! Any cut into splits and lanes, any block size, gives what a sequential reading gives.
 
-use super::files::Sizes;
 use super::*;
+use crate::formats::files::Sizes;
 use crate::location::{IntoLocations, Locations};
 use crate::push::{Demand, Push, PushError, Selection};
 use crate::record::{Batch, Record};

@@ -1,7 +1,8 @@
 //! Words as records: the fastest way from a file of text to single words.
 
 use super::blocks::{PADDING, Region, Separator, read_lane};
-use super::{describe_rows, files};
+use super::{describe_rows, split_text};
+use crate::formats::files;
 use crate::location::{IntoLocations, Locations};
 use crate::place;
 use crate::push::{BATCH_RECORDS, Demand, Push};
@@ -55,7 +56,7 @@ impl Source for WordsSource {
         storage: &Storage,
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
-        files::split(storage, &self.locations, self.sizes, out)
+        split_text(storage, &self.locations, self.sizes, out)
     }
 
     fn read(

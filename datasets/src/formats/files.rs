@@ -1,4 +1,4 @@
-//! Cuts files of text into splits and lanes.
+//! Cuts files of text or of fixed-length records, by bytes, into splits and lanes.
 //!
 //! A file longer than a lane is cut at multiples of the lane size, whole lanes of it make splits. Shorter files are
 //! packed, whole, into lanes, and lanes into splits. A compressed file is never cut; it counts as
@@ -6,7 +6,7 @@
 
 use crate::location::{Location, Locations};
 use crate::source::{LANE_BYTES, SPLIT_BYTES, SourceError, Split};
-use crate::storage::{Object, Storage};
+use crate::storage::{Object, Storage, StorageError, StorageErrorKind};
 use serde::{Deserialize, Serialize};
 
 /// How many bytes of text a byte of a compressed file is taken for.
@@ -58,7 +58,7 @@ impl Compression {
     }
 }
 
-/// What a [`Split`] of text files holds.
+/// What a [`Split`] of files holds.
 #[derive(Debug, Serialize, Deserialize)]
 enum Payload {
     /// Bytes `start..end` of one file, in lanes of `lane` bytes.
@@ -85,19 +85,21 @@ pub(crate) struct LaneFile {
     pub(crate) range: std::ops::Range<u64>,
 }
 
-/// Lists the files and calls `out` with each split.
+/// Lists the files and calls `out` with each split. `look` is shown each file, and says how it is compressed.
 pub(crate) fn split(
     storage: &Storage,
     locations: &Locations,
     sizes: Sizes,
+    look: &dyn Fn(&Object) -> Result<Compression, SourceError>,
     out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
     let mut pack = Pack::default();
-    for Object { location, size } in storage.list(locations)? {
-        if size == 0 {
+    for object in storage.list(locations)? {
+        if object.size == 0 {
             continue;
         }
-        let compression = Compression::of(&location);
+        let compression = look(&object)?;
+        let Object { location, size } = object;
         if compression == Compression::None && size > sizes.lane {
             pack.give(out)?;
             for start in (0..size).step_by(sizes.split as usize) {
@@ -176,7 +178,7 @@ impl Pack {
 /// If the split was not made by [`split`].
 pub(crate) fn lane_files(split: &Split, lane: u32) -> Result<Vec<LaneFile>, SourceError> {
     let foreign = || SourceError::Input {
-        location: format!("lane {lane} of a split of text"),
+        location: format!("lane {lane} of a split of files"),
         reason: "the split is not of this source; all processes must run the same binary"
             .to_string(),
     };
@@ -208,6 +210,14 @@ pub(crate) fn lane_files(split: &Split, lane: u32) -> Result<Vec<LaneFile>, Sour
     }
 }
 
+/// The error for a file that ends after `now` bytes, but had `listed` when it was listed.
+pub(crate) fn cut_short(location: &Location, listed: u64, now: u64) -> StorageError {
+    let reason = format!(
+        "had {listed} bytes when it was listed, and ends after {now} now; input must not change while a job runs"
+    );
+    StorageError::new(location, StorageErrorKind::Corrupt, reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,7 +225,8 @@ mod tests {
     fn splits(folder: &std::path::Path, sizes: Sizes) -> Vec<Split> {
         let mut all = Vec::new();
         let locations = crate::location::IntoLocations::into_locations(folder);
-        split(&Storage::new(), &locations, sizes, &mut |split| {
+        let look = |object: &Object| Ok(Compression::of(&object.location));
+        split(&Storage::new(), &locations, sizes, &look, &mut |split| {
             all.push(split);
             Ok(())
         })
