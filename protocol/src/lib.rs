@@ -1,8 +1,11 @@
 //! What the processes of a cluster say to each other.
 //!
-//! `ids` names things, `shape` is what the coordinator knows of a plan, the other modules are the
-//! messages and services. Nothing here decides, computes or stores.
+//! `ids` names things, `shape` is what the coordinator knows of a plan, `failure` is why an attempt failed, `task` is
+//! what an executor is told to do and what it answers, `control` is what clients and workers say to a coordinator.
+//! Nothing here decides, computes or stores.
 
+pub mod control;
 pub mod failure;
 pub mod ids;
 pub mod shape;
+pub mod task;

@@ -134,6 +134,25 @@ pub fn buckets_for(logical_bytes: u64) -> u32 {
     wanted.next_power_of_two() as u32
 }
 
+/// Which splits make a task: ranges of neighbours, of [`TASK_BYTES`] at most where there are several. A function of
+/// the sizes alone.
+pub fn pack(bytes: impl IntoIterator<Item = u64>) -> Vec<std::ops::Range<usize>> {
+    let mut tasks = Vec::new();
+    let (mut start, mut sum, mut count) = (0, 0u64, 0);
+    for size in bytes {
+        if count > start && sum.saturating_add(size) > TASK_BYTES {
+            tasks.push(start..count);
+            (start, sum) = (count, 0);
+        }
+        sum = sum.saturating_add(size);
+        count += 1;
+    }
+    if count > start {
+        tasks.push(start..count);
+    }
+    tasks
+}
+
 /// The positions of a sample of `count` units: at most [`SAMPLE_UNITS`], evenly spread, the first among them.
 pub fn sample_positions(count: usize) -> impl Iterator<Item = usize> {
     let taken = count.min(SAMPLE_UNITS);
@@ -158,6 +177,25 @@ mod tests {
                 next = range.end;
             }
             prop_assert_eq!(next, cut.buckets);
+        }
+
+        #[test]
+        fn packed_splits_are_all_there_and_no_larger_than_need_be(
+            sizes in proptest::collection::vec(0..TASK_BYTES * 2, 0..50),
+        ) {
+            let tasks = pack(sizes.iter().copied());
+            let mut next = 0;
+            for (at, task) in tasks.iter().enumerate() {
+                prop_assert_eq!(task.start, next);
+                prop_assert!(task.end > task.start);
+                next = task.end;
+                let sum: u64 = sizes[task.clone()].iter().sum();
+                prop_assert!(task.len() == 1 || sum <= TASK_BYTES);
+                if at + 1 < tasks.len() {
+                    prop_assert!(sum + sizes[task.end] > TASK_BYTES);
+                }
+            }
+            prop_assert_eq!(next, sizes.len());
         }
 
         #[test]

@@ -209,6 +209,10 @@ impl Parts<'_> {
                 fn own(view: Self::View<'_>) -> Self {
                     #name { #(#names: #records::own(view.#names)),* }
                 }
+                #[inline(always)]
+                fn shorten<'short, 'long: 'short>(view: Self::View<'long>) -> Self::View<'short> {
+                    #view { #(#names: #records::shorten(view.#names)),* }
+                }
                 #[inline]
                 fn keep(view: Self::View<'_>, heap: &mut #krate::record::Heap) -> Self::Slot {
                     __Slot(#(#records::keep(view.#names, heap)),*)

@@ -220,6 +220,10 @@ macro_rules! byte_record {
             fn own(view: &$view) -> $owned {
                 $own(view)
             }
+            #[inline(always)]
+            fn shorten<'short, 'long: 'short>(view: &'long $view) -> &'short $view {
+                view
+            }
             #[inline]
             fn keep(view: &$view, heap: &mut Heap) -> ByteSlot {
                 // SAFETY: the borrowed slot points to `view`, which lives until the end of this call.
@@ -305,6 +309,10 @@ macro_rules! byte_record {
             unsafe fn slot_cmp(a: &ByteSlot, b: &ByteSlot) -> Ordering {
                 // SAFETY: the caller's promise.
                 unsafe { a.bytes().cmp(b.bytes()) }
+            }
+            #[inline(always)]
+            fn prefetch(slot: &ByteSlot) {
+                slot.prefetch();
             }
             #[inline]
             unsafe fn prefix(slot: &ByteSlot) -> u128 {

@@ -231,6 +231,10 @@ impl<const P: u8, const S: i8> Record for Decimal<P, S> {
     fn own(view: Self) -> Self {
         view
     }
+    #[inline(always)]
+    fn shorten<'short, 'long: 'short>(view: Self) -> Self {
+        view
+    }
     #[inline]
     fn keep(view: Self, _heap: &mut Heap) -> DecimalSlot {
         split(view.raw)

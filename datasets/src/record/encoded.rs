@@ -156,6 +156,10 @@ impl<T: Encodable> Record for Encoded<T> {
             Err(error) => panic!("{error}"),
         }
     }
+    #[inline(always)]
+    fn shorten<'short, 'long: 'short>(view: EncodedView<'long, T>) -> EncodedView<'short, T> {
+        view
+    }
     fn keep(view: EncodedView<'_, T>, heap: &mut Heap) -> ByteSlot {
         with_bytes(view, &mut Vec::new(), |bytes| <Bytes as Record>::keep(bytes, heap))
     }

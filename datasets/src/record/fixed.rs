@@ -69,6 +69,10 @@ impl<const N: usize> Record for [u8; N] {
     fn own(view: &[u8; N]) -> [u8; N] {
         *view
     }
+    #[inline(always)]
+    fn shorten<'short, 'long: 'short>(view: &'long [u8; N]) -> &'short [u8; N] {
+        view
+    }
     #[inline]
     fn keep(view: &[u8; N], _heap: &mut Heap) -> [u8; N] {
         *view

@@ -60,6 +60,10 @@ pub trait Key: Record {
     /// What the slot points to is alive.
     unsafe fn prefix(slot: &Self::Slot) -> u128;
 
+    /// Asks the processor for what the slot points to, which will be looked at soon.
+    #[inline(always)]
+    fn prefetch(_slot: &Self::Slot) {}
+
     /// The number of upper bits of [`Key::prefix`] that carry information where `PREFIX_IS_EXACT` holds.
     const PREFIX_BITS: u32 = 96;
 

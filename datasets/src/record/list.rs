@@ -203,6 +203,10 @@ impl<T: Record> Record for Vec<T> {
     fn own(view: ListView<'_, T>) -> Vec<T> {
         view.iter().map(T::own).collect()
     }
+    #[inline(always)]
+    fn shorten<'short, 'long: 'short>(view: ListView<'long, T>) -> ListView<'short, T> {
+        view
+    }
     fn keep(view: ListView<'_, T>, heap: &mut Heap) -> ListSlot<T::Slot> {
         let slots = heap.reserve_slots::<T::Slot>(view.len());
         for (index, element) in view.iter().enumerate() {

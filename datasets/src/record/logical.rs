@@ -118,6 +118,10 @@ macro_rules! logical_record {
             fn own(view: $type) -> $type {
                 view
             }
+            #[inline(always)]
+            fn shorten<'short, 'long: 'short>(view: $type) -> $type {
+                view
+            }
             #[inline]
             fn keep(view: $type, _heap: &mut Heap) -> $type {
                 view

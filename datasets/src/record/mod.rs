@@ -99,6 +99,9 @@ pub trait Record: Sized + Send + Sync + 'static {
     fn view(&self) -> Self::View<'_>;
     /// The owned record of a view.
     fn own(view: Self::View<'_>) -> Self;
+    /// The view for a shorter time: what Rust does by itself for `&str`, but not for views of a type that it does not
+    /// know.
+    fn shorten<'short, 'long: 'short>(view: Self::View<'long>) -> Self::View<'short>;
     /// Puts a record into a slot; what does not fit inline is copied to `heap`, and lives as long as it.
     fn keep(view: Self::View<'_>, heap: &mut Heap) -> Self::Slot;
     /// The view of a slot.
@@ -140,6 +143,9 @@ pub trait Batch<T: Record>: Clone + Send + Sync + 'static {
         // SAFETY: checked just above.
         unsafe { self.get_unchecked(index) }
     }
+    /// Asks the processor for the record at `index`, which will be looked at soon.
+    #[inline(always)]
+    fn prefetch(&self, _index: usize) {}
     /// The batch as one Arrow array; a struct array for structs and tuples. Copies no values.
     fn to_array(&self) -> ArrayRef;
     /// A batch over an Arrow array of [`Record::data_type`]. Copies nothing where the layouts agree;

@@ -77,6 +77,10 @@ impl<T: Record> Record for Option<T> {
     fn own(view: Option<T::View<'_>>) -> Option<T> {
         view.map(T::own)
     }
+    #[inline(always)]
+    fn shorten<'short, 'long: 'short>(view: Option<T::View<'long>>) -> Option<T::View<'short>> {
+        view.map(T::shorten)
+    }
     #[inline]
     fn keep(view: Option<T::View<'_>>, heap: &mut Heap) -> Option<T::Slot> {
         view.map(|view| T::keep(view, heap))

@@ -94,6 +94,10 @@ macro_rules! scalar_record {
             fn own(view: $native) -> $native {
                 view
             }
+            #[inline(always)]
+            fn shorten<'short, 'long: 'short>(view: $native) -> $native {
+                view
+            }
             #[inline]
             fn keep(view: $native, _heap: &mut Heap) -> $native {
                 view
@@ -211,6 +215,10 @@ impl Record for bool {
     fn own(view: bool) -> bool {
         view
     }
+    #[inline(always)]
+    fn shorten<'short, 'long: 'short>(view: bool) -> bool {
+        view
+    }
     fn keep(view: bool, _heap: &mut Heap) -> bool {
         view
     }
@@ -302,6 +310,7 @@ impl Record for () {
 
     fn view(&self) {}
     fn own((): ()) {}
+    fn shorten<'short, 'long: 'short>((): ()) {}
     fn keep((): (), _heap: &mut Heap) {}
     unsafe fn slot_view(_slot: &()) {}
     fn data_type() -> DataType {

@@ -40,6 +40,10 @@ macro_rules! tuple_record {
             fn own(view: Self::View<'_>) -> Self {
                 ($($letter::own(view.$index),)+)
             }
+            #[inline(always)]
+            fn shorten<'short, 'long: 'short>(view: Self::View<'long>) -> Self::View<'short> {
+                ($($letter::shorten(view.$index),)+)
+            }
             #[inline]
             fn keep(view: Self::View<'_>, heap: &mut Heap) -> Self::Slot {
                 ($($letter::keep(view.$index, heap),)+)

@@ -1,0 +1,191 @@
+//! The graph that a plan function makes: nodes in the order in which they were made, each after all that it reads.
+
+use crate::exec::LaneContext;
+use crate::exec::sink::SinkCode;
+use crate::shuffle::collect::CollectCode;
+use crate::shuffle::{ReadCode, ShuffleCode};
+use std::panic::Location as CodePlace;
+use std::sync::Arc;
+use windrow_datasets::location::Location;
+use windrow_datasets::push::AnyPush;
+use windrow_datasets::source::{Source, SourceDescription, SourceError, Split};
+use windrow_datasets::storage::Storage;
+
+/// A node's number.
+pub(crate) type NodeId = usize;
+
+/// All that a plan function has made.
+#[derive(Default)]
+pub(crate) struct Graph {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) shuffles: Vec<ShuffleNode>,
+    pub(crate) sinks: Vec<SinkNode>,
+    pub(crate) collects: Vec<CollectNode>,
+    pub(crate) counters: Vec<String>,
+    /// The first mistake in the plan, as an empty name.
+    pub(crate) mistake: Option<String>,
+}
+
+/// An operator, or where rows go.
+pub(crate) struct Node {
+    /// As in the method's name.
+    pub(crate) operator: &'static str,
+    /// The type of the rows that it gives.
+    pub(crate) row: &'static str,
+    /// File and line in the job's code.
+    pub(crate) place: &'static CodePlace<'static>,
+    pub(crate) inputs: Vec<NodeId>,
+    pub(crate) kind: Kind,
+    /// Makes one receiver of the node's rows of several.
+    pub(crate) tee: fn(Vec<AnyPush>) -> AnyPush,
+}
+
+/// What a node does.
+pub(crate) enum Kind {
+    /// Gives records; the root of a stage.
+    Source(Arc<dyn SourceCode>),
+    /// Gives the rows that come of shuffles; the root of a stage.
+    Read { code: Arc<dyn ReadCode>, shuffles: Vec<u32> },
+    /// Turns rows into rows, within a lane.
+    Narrow { code: Arc<dyn NarrowCode>, whole: Vec<u32> },
+    /// Gives the rows of several.
+    Union,
+    /// Takes rows into a shuffle.
+    Shuffle(u32),
+    /// Takes rows into a sink.
+    Sink(u32),
+    /// Takes rows for whoever ran the job, or for stages that read them whole.
+    Collect(u32),
+}
+
+impl Kind {
+    /// Whether rows end here, as far as the stage goes.
+    pub(crate) fn is_output(&self) -> bool {
+        matches!(self, Kind::Shuffle(_) | Kind::Sink(_) | Kind::Collect(_))
+    }
+
+    /// Whether a stage begins here.
+    pub(crate) fn is_root(&self) -> bool {
+        matches!(self, Kind::Source(_) | Kind::Read { .. })
+    }
+}
+
+pub(crate) struct ShuffleNode {
+    pub(crate) code: Arc<dyn ShuffleCode>,
+    /// The number of partitions that the job asks for.
+    pub(crate) partitions: Option<u32>,
+    /// The collected sample that must be there before rows come.
+    pub(crate) sample: Option<u32>,
+}
+
+pub(crate) struct SinkNode {
+    pub(crate) code: Arc<dyn SinkCode>,
+    pub(crate) location: Location,
+}
+
+pub(crate) struct CollectNode {
+    pub(crate) code: Arc<dyn CollectCode>,
+    /// The name by which whoever ran the job asks for the rows; empty for broadcasts and samples.
+    pub(crate) name: String,
+    pub(crate) sample: bool,
+}
+
+/// An operator that needs no shuffle.
+pub(crate) trait NarrowCode: Send + Sync {
+    /// The receiver in front of `out`.
+    fn chain(&self, context: &LaneContext, out: AnyPush) -> AnyPush;
+}
+
+impl<F: Fn(&LaneContext, AnyPush) -> AnyPush + Send + Sync> NarrowCode for F {
+    fn chain(&self, context: &LaneContext, out: AnyPush) -> AnyPush {
+        self(context, out)
+    }
+}
+
+/// A [`Source`] without its type.
+pub trait SourceCode: Send + Sync {
+    /// For people.
+    fn describe(&self) -> SourceDescription;
+    /// See [`Source::split`].
+    ///
+    /// # Errors
+    /// As there.
+    fn split(
+        &self,
+        storage: &Storage,
+        out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError>;
+    /// See [`Source::read`]; ends the receiver's lane.
+    ///
+    /// # Errors
+    /// As there.
+    fn read(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        out: AnyPush,
+    ) -> Result<u64, SourceError>;
+}
+
+/// Counts the records that a source gives.
+struct Counted<T: windrow_datasets::Record> {
+    out: Box<dyn windrow_datasets::push::Push<T>>,
+    records: u64,
+}
+
+impl<T: windrow_datasets::Record> windrow_datasets::push::Push<T> for Counted<T> {
+    fn batch(
+        &mut self,
+        batch: &T::Batch,
+        selection: windrow_datasets::push::Selection<'_>,
+    ) -> Result<windrow_datasets::push::Demand, windrow_datasets::push::PushError> {
+        use windrow_datasets::Batch;
+        self.records += batch.len() as u64;
+        self.out.batch(batch, selection)
+    }
+
+    fn row(
+        &mut self,
+        view: T::View<'_>,
+    ) -> Result<windrow_datasets::push::Demand, windrow_datasets::push::PushError> {
+        self.records += 1;
+        self.out.row(view)
+    }
+
+    fn wants_rows(&self) -> bool {
+        self.out.wants_rows()
+    }
+
+    fn finish(&mut self) -> Result<(), windrow_datasets::push::PushError> {
+        self.out.finish()
+    }
+}
+
+impl<S: Source> SourceCode for S {
+    fn describe(&self) -> SourceDescription {
+        Source::describe(self)
+    }
+
+    fn split(
+        &self,
+        storage: &Storage,
+        out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        Source::split(self, storage, out)
+    }
+
+    fn read(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        out: AnyPush,
+    ) -> Result<u64, SourceError> {
+        use windrow_datasets::push::Push;
+        let mut out = Counted { out: out.into::<S::Item>(), records: 0 };
+        Source::read(self, storage, split, lane, &mut out)?;
+        out.finish()?;
+        Ok(out.records)
+    }
+}

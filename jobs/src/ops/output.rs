@@ -1,0 +1,97 @@
+//! Where datasets go: sinks, and whoever ran the job.
+
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::graph::{CollectNode, Kind, SinkNode};
+use crate::shuffle::collect::Collect;
+use std::panic::Location as CodePlace;
+use std::sync::Arc;
+use windrow_datasets::formats::fixed::FixedSink;
+use windrow_datasets::formats::text::TextSink;
+use windrow_datasets::location::IntoLocations;
+use windrow_datasets::{Record, Sink, TextRecord};
+
+impl<T: Record> Dataset<T> {
+    /// Writes the records to a folder, by a sink; formats of your own are written this way.
+    ///
+    /// # Errors
+    /// If `output` is not one location.
+    #[track_caller]
+    pub fn write<S: Sink<Item = T>>(&self, sink: S, output: impl IntoLocations) -> Result<()> {
+        self.write_as("write", CodePlace::caller(), sink, output)
+    }
+
+    fn write_as<S: Sink<Item = T>>(
+        &self,
+        operator: &'static str,
+        place: &'static CodePlace<'static>,
+        sink: S,
+        output: impl IntoLocations,
+    ) -> Result<()> {
+        let locations = output.into_locations();
+        let place_text = || place.to_string();
+        let location = match locations.get() {
+            Ok([location]) => location.clone(),
+            Ok(many) => {
+                let reason = format!("an output is one location, and {} were given", many.len());
+                return Err(Error::Plan { place: place_text(), reason });
+            }
+            Err(error) => {
+                return Err(Error::Plan { place: place_text(), reason: error.to_string() });
+            }
+        };
+        let mut graph = self.flow.graph();
+        if graph.sinks.iter().any(|sink| sink.location == location) {
+            let reason = format!("{location}: two datasets cannot be written to one folder");
+            return Err(Error::Plan { place: place_text(), reason });
+        }
+        let number = graph.sinks.len() as u32;
+        graph.sinks.push(SinkNode { code: Arc::new(sink), location });
+        drop(graph);
+        let _: Dataset<T> = self.flow.add(operator, place, vec![self.node], Kind::Sink(number));
+        Ok(())
+    }
+
+    /// Writes one line a record, in the form that [`TextRecord`] gives it: fields with tabs between them.
+    ///
+    /// # Errors
+    /// If `output` is not one location.
+    #[track_caller]
+    pub fn write_text(&self, output: impl IntoLocations) -> Result<()>
+    where
+        T: TextRecord,
+    {
+        self.write_as("write_text", CodePlace::caller(), TextSink::new(), output)
+    }
+
+    /// Gives the records to whoever ran the job, by this name; they must be few: a few megabytes.
+    ///
+    /// # Errors
+    /// If two collected datasets of the job have one name.
+    #[track_caller]
+    pub fn collect(&self, name: impl Into<String>) -> Result<()> {
+        let (place, name) = (CodePlace::caller(), name.into());
+        let mut graph = self.flow.graph();
+        let number = graph.collects.len() as u32;
+        if name.is_empty() || graph.collects.iter().any(|collect| collect.name == name) {
+            let reason = format!("`{name}`: collected datasets need names, each another");
+            return Err(Error::Plan { place: place.to_string(), reason });
+        }
+        let code = Arc::new(Collect::<T>::new());
+        graph.collects.push(CollectNode { code, name, sample: false });
+        drop(graph);
+        let _: Dataset<T> = self.flow.add("collect", place, vec![self.node], Kind::Collect(number));
+        Ok(())
+    }
+}
+
+impl<const N: usize> Dataset<[u8; N]> {
+    /// Writes the records one after the other, without anything between them.
+    ///
+    /// # Errors
+    /// If `output` is not one location.
+    #[track_caller]
+    pub fn write_fixed(&self, output: impl IntoLocations) -> Result<()> {
+        self.write_as("write_fixed", CodePlace::caller(), FixedSink::<N>::new(), output)
+    }
+}

@@ -1,0 +1,169 @@
+//! `broadcast` and `map_with`: a small dataset as a lookup in every task.
+
+use super::map::each;
+use crate::dataset::Dataset;
+use crate::exec::LaneContext;
+use crate::flow::Flow;
+use crate::graph::{CollectNode, Kind};
+use crate::shuffle::collect::Collect;
+use std::marker::PhantomData;
+use std::panic::Location as CodePlace;
+use std::sync::Arc;
+use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
+use windrow_datasets::{Batch, Key, Record};
+
+/// A dataset that every task gets whole: see [`Dataset::broadcast`].
+pub struct Broadcast<K: Key, V: Record> {
+    flow: Flow,
+    collect: u32,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+/// The records of a [`Broadcast`], by key.
+pub struct Lookup<K: Key, V: Record> {
+    batches: Vec<<(K, V) as Record>::Batch>,
+    /// Hash, batch and row of each record, by hash, then as they came.
+    entries: Vec<(u64, u32, u32)>,
+    /// For each possible value of the upper bits of a hash, where its entries begin.
+    starts: Vec<u32>,
+    bits: u32,
+}
+
+impl<K: Key, V: Record> Lookup<K, V> {
+    fn new(batches: Vec<<(K, V) as Record>::Batch>) -> Lookup<K, V> {
+        let mut entries = Vec::new();
+        for (number, batch) in batches.iter().enumerate() {
+            for row in 0..batch.len() {
+                entries.push((K::hash(batch.get(row).0), number as u32, row as u32));
+            }
+        }
+        entries.sort_unstable();
+        let bits = usize::BITS - entries.len().leading_zeros();
+        let starts = (0..=1u64 << bits)
+            .map(|at| entries.partition_point(|e| upper_bits(e.0, bits) < at as usize) as u32)
+            .collect();
+        Lookup { batches, entries, starts, bits }
+    }
+
+    /// All values of a key, as they came.
+    pub fn get_all(&self, key: K::View<'_>) -> impl Iterator<Item = V::View<'_>> {
+        let hash = K::hash(key);
+        let at = upper_bits(hash, self.bits);
+        let near = &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize];
+        let slot = K::probe(key);
+        near.iter().filter(move |entry| entry.0 == hash).filter_map(move |&(_, batch, row)| {
+            let (found, value) = self.batches[batch as usize].get(row as usize);
+            // SAFETY: one slot borrows from `key`, the other from the batch; both are alive here.
+            unsafe { K::slot_eq(&K::probe(found), &slot) }.then_some(value)
+        })
+    }
+
+    /// The first value of a key.
+    pub fn get(&self, key: K::View<'_>) -> Option<V::View<'_>> {
+        let hash = K::hash(key);
+        let at = upper_bits(hash, self.bits);
+        let near = &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize];
+        let slot = K::probe(key);
+        near.iter().filter(|entry| entry.0 == hash).find_map(|&(_, batch, row)| {
+            let (found, value) = self.batches[batch as usize].get(row as usize);
+            // SAFETY: one slot borrows from `key`, the other from the batch; both are alive here.
+            unsafe { K::slot_eq(&K::probe(found), &slot) }.then_some(value)
+        })
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+fn upper_bits(hash: u64, bits: u32) -> usize {
+    hash.checked_shr(64 - bits).unwrap_or(0) as usize
+}
+
+impl<K: Record, V: Record> Dataset<(K, V)> {
+    /// Makes the records a lookup that every task has whole: for [`map_with`](Dataset::map_with). They must be few: a few
+    /// megabytes.
+    #[track_caller]
+    pub fn broadcast(&self) -> Broadcast<K, V>
+    where
+        K: Key,
+    {
+        let mut graph = self.flow.graph();
+        let collect = graph.collects.len() as u32;
+        graph.collects.push(CollectNode {
+            code: Arc::new(Collect::<(K, V)>::new()),
+            name: String::new(),
+            sample: false,
+        });
+        drop(graph);
+        let place = CodePlace::caller();
+        let _: Dataset<(K, V)> =
+            self.flow.add("broadcast", place, vec![self.node], Kind::Collect(collect));
+        Broadcast { flow: self.flow.clone(), collect, types: PhantomData }
+    }
+}
+
+impl<T: Record> Dataset<T> {
+    /// As [`map`](Dataset::map), with a broadcast dataset at hand.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(3u32, "three".to_string())]).broadcast();
+    /// let named = flow.read_lines("/tmp/a.txt").map_with(&names, |line, names| {
+    ///     names.get(line.len() as u32).unwrap_or("other").to_string()
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn map_with<K: Key, V: Record, U: Record>(
+        &self,
+        lookup: &Broadcast<K, V>,
+        f: impl for<'a> Fn(T::View<'a>, &Lookup<K, V>) -> U + Send + Sync + 'static,
+    ) -> Dataset<U> {
+        let (f, collect) = (Arc::new(f), lookup.collect);
+        let code = move |context: &LaneContext, out| {
+            let f = f.clone();
+            match context.whole.lookup::<(K, V), _>(collect, Lookup::<K, V>::new) {
+                Ok(lookup) => each::<T, U, _>(context, out, move |view, out| {
+                    out.push(f(view, &lookup).view())
+                }),
+                Err(error) => AnyPush::new::<T>(Box::new(Refuse(Some(error)))),
+            }
+        };
+        self.narrow("map_with", CodePlace::caller(), vec![collect], code)
+    }
+}
+
+/// A receiver that fails with an error from when the chain was built.
+struct Refuse(Option<PushError>);
+
+impl Refuse {
+    fn fail<D>(&mut self) -> Result<D, PushError> {
+        Err(self.0.take().unwrap_or_else(|| "a broadcast dataset is not at hand".into()))
+    }
+}
+
+impl<T: Record> Push<T> for Refuse {
+    fn batch(&mut self, _: &T::Batch, _: Selection<'_>) -> Result<Demand, PushError> {
+        self.fail()
+    }
+
+    fn row(&mut self, _: T::View<'_>) -> Result<Demand, PushError> {
+        self.fail()
+    }
+
+    fn finish(&mut self) -> Result<(), PushError> {
+        self.fail()
+    }
+}
+
+impl<K: Key, V: Record> Clone for Broadcast<K, V> {
+    fn clone(&self) -> Self {
+        Broadcast { flow: self.flow.clone(), collect: self.collect, types: PhantomData }
+    }
+}

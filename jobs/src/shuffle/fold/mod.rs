@@ -1,0 +1,451 @@
+//! The shuffle of exact and commutative aggregates: one accumulator a key, combined in any order.
+//!
+//! The store is a number of tables, each with a range of the hash. A thread adds to its [`front::Front`], which sends
+//! what it turns away to the tables, a batch at a time. Nothing is merged at the end: a bucket is a range of a table's
+//! rows, in the order of (hash, key), whoever added them.
+
+mod front;
+mod table;
+
+pub(crate) use table::{order_hash, range_of};
+
+use self::front::Front;
+use self::table::{Row, Table};
+use super::{Bucket, Progress, ReadCode, ShuffleCode, Store, StoreContext};
+use crate::exec::Emitter;
+use arrow::buffer::Buffer;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use windrow_datasets::codec::{self, Compression, Encoder};
+use windrow_datasets::push::{AnyPush, BATCH_RECORDS, Demand, Push, PushError, Selection};
+use windrow_datasets::{Batch, Builder, Key, Record};
+
+/// The most tables of a store, where the number of buckets is a multiple of it.
+const TABLES_MAX: u32 = 256;
+
+/// How keys and values are taken from rows, and values put together.
+///
+/// `push` and `merge` may be done in any order and any grouping: the result must not depend on it.
+pub trait Folding: Send + Sync + 'static {
+    /// The rows that come in.
+    type Row: Record;
+    /// The key.
+    type Key: Key;
+    /// What is folded.
+    type Value: Record;
+    /// What a key has in the tables.
+    type Acc: Send + Sync + 'static;
+    /// An accumulator on its way between processes.
+    type Wire: Record;
+    /// What comes out for a key.
+    type Out: Record;
+
+    /// The key's slot, borrowed from the batch, and the value of a batch's row.
+    ///
+    /// # Safety
+    /// `index` is below the batch's length.
+    unsafe fn take(
+        batch: &<Self::Row as Record>::Batch,
+        index: usize,
+    ) -> (<Self::Key as Record>::Slot, <Self::Value as Record>::View<'_>);
+
+    /// The key's slot, borrowed from the view, and the value of a single row.
+    fn take_view<'a>(
+        view: <Self::Row as Record>::View<'a>,
+    ) -> (<Self::Key as Record>::Slot, <Self::Value as Record>::View<'a>);
+
+    /// The accumulator of a key's first value.
+    fn start(&self, value: <Self::Value as Record>::View<'_>) -> Self::Acc;
+    /// Adds a value.
+    fn push(&self, acc: &mut Self::Acc, value: <Self::Value as Record>::View<'_>);
+    /// Adds what another accumulator has.
+    fn merge(&self, acc: &mut Self::Acc, other: Self::Acc);
+    /// The accumulator for the way to another process.
+    fn to_wire(&self, acc: &Self::Acc) -> Self::Wire;
+    /// What [`Folding::to_wire`] was given.
+    fn from_wire(&self, wire: <Self::Wire as Record>::View<'_>) -> Self::Acc;
+    /// The result.
+    ///
+    /// # Errors
+    /// If it cannot be represented, as a sum that overflows.
+    fn finish(&self, acc: &Self::Acc) -> Result<Self::Out, PushError>;
+}
+
+/// A shuffle over a [`Folding`].
+pub(crate) struct FoldShuffle<F> {
+    pub(crate) fold: Arc<F>,
+}
+
+impl<F: Folding> ShuffleCode for FoldShuffle<F> {
+    fn store(&self, context: &StoreContext) -> Arc<dyn Store> {
+        Arc::new(FoldStore::new(self.fold.clone(), context))
+    }
+
+    fn decode(
+        &self,
+        bucket: u32,
+        blocks: Vec<Buffer>,
+        context: &StoreContext,
+    ) -> Result<Bucket, PushError> {
+        let mut table = Table::<F::Key, F::Acc>::new(context.buckets, 0);
+        for block in blocks {
+            for frame in codec::frames(&block) {
+                let batch = codec::decode::<(F::Key, F::Wire)>(&frame?)?;
+                table.make_room(batch.len(), 2.0);
+                for index in 0..batch.len() {
+                    // SAFETY: the index is in bounds; the slot borrows from the batch.
+                    unsafe {
+                        let slot = F::Key::probe_batch(&batch.0, index);
+                        let hash = order_hash(F::Key::slot_hash(&slot));
+                        if range_of(hash, context.buckets) != bucket {
+                            return Err("a block has rows of another bucket".into());
+                        }
+                        let acc = self.fold.from_wire(batch.1.get_unchecked(index));
+                        table.upsert(hash, &slot, acc, |acc, more| self.fold.merge(acc, more));
+                    }
+                }
+            }
+        }
+        table.order();
+        Ok(Bucket::new(FoldBucket::<F> { tables: Tables::Own(table), from: 0, to: u64::MAX }))
+    }
+}
+
+/// See the module.
+pub(super) struct FoldStore<F: Folding> {
+    fold: Arc<F>,
+    buckets: u32,
+    tables: Vec<RwLock<Table<F::Key, F::Acc>>>,
+    /// Those of threads that are not in a lane just now.
+    fronts: Mutex<Vec<Front<F>>>,
+    progress: Arc<Progress>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<F: Folding> FoldStore<F> {
+    fn new(fold: Arc<F>, context: &StoreContext) -> FoldStore<F> {
+        let buckets = context.buckets;
+        let tables = if buckets.is_multiple_of(TABLES_MAX) { TABLES_MAX } else { buckets };
+        FoldStore {
+            fold,
+            buckets,
+            tables: (0..tables).map(|_| RwLock::new(Table::new(tables, 0))).collect(),
+            fronts: Mutex::default(),
+            progress: context.progress.clone(),
+        }
+    }
+
+    #[inline(always)]
+    fn tables(&self) -> u32 {
+        self.tables.len() as u32
+    }
+
+    /// How many times as large a table that is full is to be: a fresh page costs more than the work done in it, so
+    /// it grows to what it will need at the end, if the rest of the input brings new keys a little more slowly than
+    /// what was seen.
+    fn growth(&self) -> f64 {
+        (1.1 * self.progress.fraction().max(1e-3).powf(-0.8)).clamp(1.5, 16.0)
+    }
+
+    /// Moves rows into a table.
+    ///
+    /// # Safety
+    /// The rows are initialized, are not used afterwards, are of this table, and what their keys point to is alive.
+    unsafe fn merge(&self, table: usize, rows: &[Row<<F::Key as Record>::Slot, F::Acc>]) {
+        let mut table = self.tables[table].write().unwrap_or_else(PoisonError::into_inner);
+        table.make_room(rows.len(), self.growth());
+        rows.iter().for_each(|row| table.prefetch(row.hash));
+        if !F::Key::PREFIX_IS_EXACT {
+            rows.iter().for_each(|row| table.prefetch_key(row.hash));
+        }
+        for row in rows {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let acc = row.acc.assume_init_read();
+                table.upsert(row.hash, row.slot.assume_init_ref(), acc, |acc, more| {
+                    self.fold.merge(acc, more);
+                });
+            }
+        }
+    }
+
+    /// A table whose rows are in order: several buckets of it may be read side by side.
+    fn ordered(&self, table: usize) -> RwLockReadGuard<'_, Table<F::Key, F::Acc>> {
+        let lock = &self.tables[table];
+        let read = lock.read().unwrap_or_else(PoisonError::into_inner);
+        if read.is_ordered() {
+            return read;
+        }
+        drop(read);
+        lock.write().unwrap_or_else(PoisonError::into_inner).order();
+        lock.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first hash of a bucket.
+    fn first_hash(&self, bucket: u32) -> u64 {
+        first_hash(bucket, self.buckets)
+    }
+}
+
+/// The first hash of a bucket: the least for which [`range_of`] is that.
+fn first_hash(bucket: u32, buckets: u32) -> u64 {
+    let first = (u128::from(bucket) << 64).div_ceil(u128::from(buckets));
+    u64::try_from(first).unwrap_or(u64::MAX)
+}
+
+impl<F: Folding> Store for FoldStore<F> {
+    fn lane(self: Arc<Self>, _rank: u64) -> AnyPush {
+        let front = lock(&self.fronts).pop().unwrap_or_else(|| Front::new(self.tables()));
+        AnyPush::new::<F::Row>(Box::new(FoldLane { store: self, front: Some(front) }))
+    }
+
+    fn seal(&self) -> Result<(), PushError> {
+        use rayon::prelude::*;
+        let fronts = std::mem::take(&mut *lock(&self.fronts));
+        fronts.into_par_iter().for_each(|mut front| front.flush(self));
+        Ok(())
+    }
+
+    fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {
+        let from = self.first_hash(bucket);
+        let to =
+            if bucket + 1 == self.buckets { u64::MAX } else { self.first_hash(bucket + 1) - 1 };
+        let table = range_of(from, self.tables()) as usize;
+        Bucket::new(FoldBucket::<F> { tables: Tables::Shared(self, table), from, to })
+    }
+
+    fn encode(&self, bucket: u32, out: &mut Vec<u8>) -> Result<u64, PushError> {
+        let from = self.first_hash(bucket);
+        let to =
+            if bucket + 1 == self.buckets { u64::MAX } else { self.first_hash(bucket + 1) - 1 };
+        let table = self.ordered(range_of(from, self.tables()) as usize);
+        let rows = rows_between(table.ordered(), from, to);
+        let mut encoder = Encoder::new(Compression::Lz4);
+        let mut builder = <(F::Key, F::Wire) as Record>::Builder::default();
+        for chunk in rows.chunks(BATCH_RECORDS) {
+            for row in chunk {
+                // SAFETY: ordered rows are initialized; their keys point into the table's heap.
+                unsafe {
+                    let wire = self.fold.to_wire(row.acc.assume_init_ref());
+                    let key = F::Key::slot_view(row.slot.assume_init_ref());
+                    builder.push((key, wire.view()));
+                }
+            }
+            encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+        }
+        Ok(rows.len() as u64)
+    }
+}
+
+fn rows_between<S, A>(rows: &[Row<S, A>], from: u64, to: u64) -> &[Row<S, A>] {
+    let start = rows.partition_point(|row| row.hash < from);
+    let end = rows.partition_point(|row| row.hash <= to);
+    &rows[start..end]
+}
+
+/// A thread's receiver. The front goes back to the store when the lane ends, however it ends: what a failed lane has
+/// added spoils the store, which is dropped then.
+struct FoldLane<F: Folding> {
+    store: Arc<FoldStore<F>>,
+    front: Option<Front<F>>,
+}
+
+/// How many keys are hashed before the first is looked up.
+const AHEAD: usize = 32;
+
+impl<F: Folding> Push<F::Row> for FoldLane<F> {
+    fn batch(
+        &mut self,
+        batch: &<F::Row as Record>::Batch,
+        selection: Selection<'_>,
+    ) -> Result<Demand, PushError> {
+        let Some(front) = &mut self.front else { return Ok(Demand::Enough) };
+        let store = &*self.store;
+        let mut hashes = [0u64; AHEAD];
+        let count = match selection {
+            Selection::All => batch.len(),
+            Selection::Rows(rows) => rows.len(),
+        };
+        let index = |at: usize| match selection {
+            Selection::All => at,
+            Selection::Rows(rows) => rows[at] as usize,
+        };
+        for from in (0..count).step_by(AHEAD) {
+            let to = (from + AHEAD).min(count);
+            for at in from..to {
+                // SAFETY: the indexes of a selection are below the batch's length.
+                unsafe {
+                    let (slot, _) = F::take(batch, index(at));
+                    let hash = order_hash(F::Key::slot_hash(&slot));
+                    front.prefetch(hash);
+                    hashes[at - from] = hash;
+                }
+            }
+            for at in from..to {
+                // SAFETY: as above; the slot borrows from the batch.
+                unsafe {
+                    let (slot, value) = F::take(batch, index(at));
+                    front.add(store, hashes[at - from], &slot, value);
+                }
+            }
+        }
+        if front.is_full() {
+            front.flush(store);
+        }
+        Ok(Demand::More)
+    }
+
+    #[inline]
+    fn row(&mut self, view: <F::Row as Record>::View<'_>) -> Result<Demand, PushError> {
+        let Some(front) = &mut self.front else { return Ok(Demand::Enough) };
+        let (slot, value) = F::take_view(view);
+        // SAFETY: the slot borrows from the view, which is alive.
+        unsafe {
+            let hash = order_hash(F::Key::slot_hash(&slot));
+            front.add(&self.store, hash, &slot, value);
+        }
+        if front.is_full() {
+            front.flush(&self.store);
+        }
+        Ok(Demand::More)
+    }
+
+    fn wants_rows(&self) -> bool {
+        true
+    }
+
+    fn finish(&mut self) -> Result<(), PushError> {
+        lock(&self.store.fronts).extend(self.front.take());
+        Ok(())
+    }
+}
+
+/// The rows of a bucket.
+struct FoldBucket<F: Folding> {
+    tables: Tables<F>,
+    /// The first and the last hash.
+    from: u64,
+    to: u64,
+}
+
+enum Tables<F: Folding> {
+    Shared(Arc<FoldStore<F>>, usize),
+    Own(Table<F::Key, F::Acc>),
+}
+
+/// Reads what a [`FoldShuffle`] kept: rows (key, result).
+pub(crate) struct FoldRead<F> {
+    pub(crate) fold: Arc<F>,
+}
+
+impl<F: Folding> ReadCode for FoldRead<F> {
+    fn read(&self, mut buckets: Vec<Bucket>, out: AnyPush) -> Result<u64, PushError> {
+        let bucket: FoldBucket<F> = buckets.remove(0).into();
+        let mut out = Emitter::new(out);
+        match &bucket.tables {
+            Tables::Own(table) => self.push(table, bucket.from, bucket.to, &mut out)?,
+            Tables::Shared(store, number) => {
+                let table = store.ordered(*number);
+                self.push(&table, bucket.from, bucket.to, &mut out)?;
+            }
+        }
+        out.finish()
+    }
+}
+
+/// How far ahead of the row at hand keys are asked for.
+const PREFETCH_ROWS: usize = 16;
+
+impl<F: Folding> FoldRead<F> {
+    fn push(
+        &self,
+        table: &Table<F::Key, F::Acc>,
+        from: u64,
+        to: u64,
+        out: &mut Emitter<(F::Key, F::Out)>,
+    ) -> Result<(), PushError> {
+        let rows = rows_between(table.ordered(), from, to);
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(ahead) = rows.get(at + PREFETCH_ROWS) {
+                // SAFETY: ordered rows are initialized.
+                F::Key::prefetch(unsafe { ahead.slot.assume_init_ref() });
+            }
+            // SAFETY: as above; their keys point into the table's heap.
+            let (key, acc) = unsafe {
+                (F::Key::slot_view(row.slot.assume_init_ref()), row.acc.assume_init_ref())
+            };
+            let result = self.fold.finish(acc)?;
+            if out.push((key, result.view()))? == Demand::Enough {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A table of one lane, for folds in the order of the rows.
+pub(crate) struct Combiner<F: Folding> {
+    fold: Arc<F>,
+    table: Table<F::Key, F::Acc>,
+}
+
+impl<F: Folding> Combiner<F> {
+    pub(crate) fn new(fold: Arc<F>) -> Combiner<F> {
+        Combiner { fold, table: Table::new(1, 0) }
+    }
+
+    /// The number of keys.
+    #[inline(always)]
+    pub(crate) fn keys(&self) -> usize {
+        self.table.used()
+    }
+
+    /// Adds one value.
+    ///
+    /// # Safety
+    /// What `slot` points to is alive.
+    #[inline(always)]
+    pub(crate) unsafe fn add(
+        &mut self,
+        slot: &<F::Key as Record>::Slot,
+        value: <F::Value as Record>::View<'_>,
+    ) {
+        self.table.make_room(1, 2.0);
+        let fold = &*self.fold;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let hash = order_hash(F::Key::slot_hash(slot));
+            self.table.fold(
+                hash,
+                slot,
+                value,
+                |value| fold.start(value),
+                |acc, value| {
+                    fold.push(acc, value);
+                },
+            );
+        }
+    }
+
+    /// Passes all keys on, in the order of their hashes; the table is empty then.
+    ///
+    /// # Errors
+    /// What the receiver says.
+    pub(crate) fn drain(&mut self, out: &mut Emitter<(F::Key, F::Wire)>) -> Result<(), PushError> {
+        let mut result = Ok(());
+        let fold = &*self.fold;
+        self.table.drain(|slot, acc| {
+            if result.is_ok() {
+                // SAFETY: the slot points into the table's heap.
+                let key = unsafe { F::Key::slot_view(slot) };
+                result = out.push((key, fold.to_wire(&acc).view())).map(|_| ());
+            }
+        });
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;

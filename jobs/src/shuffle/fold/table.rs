@@ -1,0 +1,355 @@
+//! A table from keys to accumulators whose slots ascend with the hash, so that one scan gives the rows in order.
+//!
+//! Open addressing with linear probing; the home of a key is its hash, scaled to the number of slots, and a tail pad
+//! saves going round to the first slot. Rows leave ordered by (hash, key): homes ascend with the hash, so a row is out
+//! of place only among its neighbours, and an insertion sort in the same scan puts that right.
+//!
+//! All `unsafe` is about slots: [`Key`]'s functions ask that what a slot points to is alive. Slots in a table point
+//! into the table's own heap.
+
+use crate::memory::{Piece, prefetch};
+use std::mem::MaybeUninit;
+use windrow_datasets::{Heap, Key};
+
+/// Slots behind the last home.
+const PAD: usize = 64;
+
+/// The fewest homes.
+const HOMES_MIN: usize = 192;
+
+/// A key's hash as tables keep it: zero means an empty slot, so it stands for one. Where the order of rows rests on
+/// the hash, it is this one.
+#[inline(always)]
+pub(crate) fn order_hash(hash: u64) -> u64 {
+    hash.max(1)
+}
+
+/// A row: key and accumulator.
+pub(super) struct Row<S, A> {
+    /// Zero in an empty slot.
+    pub(super) hash: u64,
+    pub(super) slot: MaybeUninit<S>,
+    pub(super) acc: MaybeUninit<A>,
+}
+
+impl<S, A> Row<S, A> {
+    pub(super) const EMPTY: Row<S, A> =
+        Row { hash: 0, slot: MaybeUninit::uninit(), acc: MaybeUninit::uninit() };
+}
+
+/// See the module.
+pub(super) struct Table<K: Key, A> {
+    rows: Piece,
+    /// Slots in all, pad included.
+    len: usize,
+    used: usize,
+    heap: Heap,
+    /// Of how many tables this is one: the hash times this has the table's number above, and below where in it.
+    tables: u32,
+    /// Whether the rows are at the front, in order.
+    ordered: bool,
+    types: std::marker::PhantomData<(K, A)>,
+}
+
+// SAFETY: the table owns its rows, whose keys point into its own heap.
+unsafe impl<K: Key, A: Send> Send for Table<K, A> {}
+// SAFETY: as above; a shared table is only read.
+unsafe impl<K: Key, A: Sync> Sync for Table<K, A> {}
+
+type KeyRow<K, A> = Row<<K as windrow_datasets::Record>::Slot, A>;
+
+impl<K: Key, A> Table<K, A> {
+    /// A table that is one of `tables`, with room for about `rows`.
+    pub(super) fn new(tables: u32, rows: usize) -> Table<K, A> {
+        let len = (rows * 3 / 2).max(HOMES_MIN) + PAD;
+        Table {
+            rows: Piece::zeroed(len * size_of::<KeyRow<K, A>>()),
+            len,
+            used: 0,
+            heap: Heap::new(),
+            tables,
+            ordered: false,
+            types: std::marker::PhantomData,
+        }
+    }
+
+    /// The number of rows.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    #[inline(always)]
+    fn start(&self) -> *mut KeyRow<K, A> {
+        self.rows.start().as_ptr().cast()
+    }
+
+    fn slots(&self) -> &[KeyRow<K, A>] {
+        // SAFETY: the piece has `len` rows; zero bytes are an empty one.
+        unsafe { std::slice::from_raw_parts(self.start(), self.len) }
+    }
+
+    fn slots_mut(&mut self) -> &mut [KeyRow<K, A>] {
+        // SAFETY: as above, and the table is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.len) }
+    }
+
+    #[inline(always)]
+    fn home(&self, hash: u64) -> usize {
+        home(hash, self.tables, self.len - PAD)
+    }
+
+    /// Makes room for `more` rows, if need be by growing `times` as large.
+    #[inline]
+    pub(super) fn make_room(&mut self, more: usize, times: f64) {
+        if self.used + more > (self.len - PAD) / 4 * 3 {
+            self.grow(times.max((self.used + more) as f64 * 1.5 / self.len as f64));
+        }
+    }
+
+    /// Asks for the slot where a key of this hash belongs.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, hash: u64) {
+        // SAFETY: a home is below `len`.
+        prefetch(unsafe { self.start().add(self.home(hash)) });
+    }
+
+    /// Asks for what `upsert` will compare keys with, once their slots are near.
+    #[inline(always)]
+    pub(super) fn prefetch_key(&self, hash: u64) {
+        // SAFETY: a home is below `len`; an occupied slot's key is initialized.
+        unsafe {
+            let row = &*self.start().add(self.home(hash));
+            if row.hash == hash {
+                K::prefetch(row.slot.assume_init_ref());
+            }
+        }
+    }
+
+    /// Adds to the accumulator of a key that is there, or puts the key there with a first one. `acc` goes into
+    /// `merge` or into the table.
+    ///
+    /// # Safety
+    /// What `slot` points to is alive; `hash` is its [`order_hash`], and one of this table's.
+    #[inline(always)]
+    pub(super) unsafe fn upsert(
+        &mut self,
+        hash: u64,
+        slot: &K::Slot,
+        acc: A,
+        merge: impl FnOnce(&mut A, A),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { self.fold(hash, slot, acc, |acc| acc, merge) };
+    }
+
+    /// As [`Table::upsert`] for a value that becomes a first accumulator by `start`, or is added by `push`.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(super) unsafe fn fold<V>(
+        &mut self,
+        hash: u64,
+        slot: &K::Slot,
+        value: V,
+        start: impl FnOnce(V) -> A,
+        push: impl FnOnce(&mut A, V),
+    ) {
+        debug_assert!(!self.ordered && hash != 0);
+        let mut at = self.home(hash);
+        loop {
+            if at == self.len {
+                self.grow(2.0);
+                at = self.home(hash);
+                continue;
+            }
+            // SAFETY: `at < len`.
+            let row = unsafe { &mut *self.start().add(at) };
+            if row.hash == hash {
+                // SAFETY: an occupied slot is initialized, and points into the heap; the caller answers for `slot`.
+                if unsafe { K::slot_eq(row.slot.assume_init_ref(), slot) } {
+                    // SAFETY: as above.
+                    push(unsafe { row.acc.assume_init_mut() }, value);
+                    return;
+                }
+            } else if row.hash == 0 {
+                row.acc.write(start(value));
+                // SAFETY: the caller answers for `slot`.
+                row.slot.write(unsafe { K::keep_slot(slot, &mut self.heap) });
+                // Occupied from here on: `start`, the job's code, may panic.
+                row.hash = hash;
+                self.used += 1;
+                return;
+            }
+            at += 1;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, times: f64) {
+        let mut len = self.len;
+        'larger: loop {
+            len = ((len as f64 * times.max(1.3)) as usize).max(HOMES_MIN + PAD);
+            let piece = Piece::zeroed(len * size_of::<KeyRow<K, A>>());
+            let start = piece.start().as_ptr().cast::<KeyRow<K, A>>();
+            for row in self.slots().iter().filter(|row| row.hash != 0) {
+                let mut at = home(row.hash, self.tables, len - PAD);
+                // SAFETY: `at < len` is looked at first; zero bytes are an empty row.
+                while at < len && unsafe { (*start.add(at)).hash } != 0 {
+                    at += 1;
+                }
+                if at == len {
+                    // Nothing was moved for good: the old rows are still owned by the old piece.
+                    continue 'larger;
+                }
+                // SAFETY: `at < len`; the row moves, and the old piece is dropped without its rows.
+                unsafe { std::ptr::copy_nonoverlapping(row, start.add(at), 1) };
+            }
+            self.rows = piece;
+            self.len = len;
+            return;
+        }
+    }
+
+    /// Brings the rows to the front, ordered by hash, then key. Nothing may be added afterwards.
+    pub(super) fn order(&mut self) {
+        if std::mem::replace(&mut self.ordered, true) {
+            return;
+        }
+        let mut len = 0;
+        let slots = self.slots_mut();
+        for at in 0..slots.len() {
+            if slots[at].hash == 0 {
+                continue;
+            }
+            let row = std::mem::replace(&mut slots[at], Row::EMPTY);
+            let mut to = len;
+            while to > 0 && comes_before::<K, A>(&row, &slots[to - 1]) {
+                slots.swap(to, to - 1);
+                to -= 1;
+            }
+            slots[to] = row;
+            len += 1;
+        }
+        debug_assert_eq!(len, self.used);
+    }
+
+    /// Whether the rows are in order, and nothing may be added.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.ordered
+    }
+
+    /// The rows in order, after [`Table::order`].
+    pub(super) fn ordered(&self) -> &[KeyRow<K, A>] {
+        debug_assert!(self.ordered);
+        &self.slots()[..self.used]
+    }
+
+    /// Gives all rows, ordered, with their keys borrowed, to `each`; the table is empty then.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&K::Slot, A)) {
+        self.order();
+        let used = std::mem::take(&mut self.used);
+        for row in &mut self.slots_mut()[..used] {
+            row.hash = 0;
+            // SAFETY: the first `used` rows are initialized, and were marked empty before they are read out.
+            unsafe { each(row.slot.assume_init_ref(), row.acc.assume_init_read()) };
+        }
+        self.heap.clear();
+        self.ordered = false;
+    }
+}
+
+impl<K: Key, A> Drop for Table<K, A> {
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<A>() {
+            for row in self.slots_mut().iter_mut().filter(|row| row.hash != 0) {
+                row.hash = 0;
+                // SAFETY: an occupied slot is initialized, and is marked empty before.
+                unsafe { row.acc.assume_init_drop() };
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn comes_before<K: Key, A>(row: &KeyRow<K, A>, other: &KeyRow<K, A>) -> bool {
+    row.hash < other.hash || (row.hash == other.hash && key_comes_before::<K, A>(row, other))
+}
+
+#[cold]
+fn key_comes_before<K: Key, A>(row: &KeyRow<K, A>, other: &KeyRow<K, A>) -> bool {
+    // SAFETY: both are occupied rows of one table, whose heap is alive.
+    unsafe { K::slot_cmp(row.slot.assume_init_ref(), other.slot.assume_init_ref()).is_lt() }
+}
+
+/// Where in a table with so many homes a hash belongs.
+#[inline(always)]
+fn home(hash: u64, tables: u32, homes: usize) -> usize {
+    let within = hash.wrapping_mul(u64::from(tables));
+    ((u128::from(within) * homes as u128) >> 64) as usize
+}
+
+/// Which of `tables` tables (or buckets) a hash belongs to: they are ranges of the hash.
+#[inline(always)]
+pub(crate) fn range_of(hash: u64, tables: u32) -> u32 {
+    ((u128::from(hash) * u128::from(tables)) >> 64) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn add(table: &mut Table<String, String>, key: &str, more: &str) {
+        let slot = String::probe(key);
+        // SAFETY: `key` is alive, and the hash is its own.
+        unsafe {
+            let hash = order_hash(String::slot_hash(&slot));
+            table.upsert(hash, &slot, more.to_string(), |a, b| a.push_str(&b));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn equals_a_map_in_the_order_of_hashes(
+            words in prop::collection::vec("[ab]{0,3}|[a-z]{1,30}", 0..3000),
+        ) {
+            let mut table = Table::<String, String>::new(1, 0);
+            let mut expected: BTreeMap<(u64, String), String> = BTreeMap::new();
+            for (at, word) in words.iter().enumerate() {
+                let more = format!("{} ", at % 10);
+                add(&mut table, word, &more);
+                let hash = order_hash(String::hash(word.as_str()));
+                expected.entry((hash, word.clone())).or_default().push_str(&more);
+            }
+            prop_assert_eq!(table.used(), expected.len());
+            let mut found = Vec::new();
+            table.drain(|slot, acc| {
+                // SAFETY: the slot is borrowed from the table.
+                let view = unsafe { <String as windrow_datasets::Record>::slot_view(slot) };
+                found.push((view.to_string(), acc));
+            });
+            let expected: Vec<(String, String)> =
+                expected.into_iter().map(|((_, key), acc)| (key, acc)).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(table.used(), 0);
+            add(&mut table, "again", "x");
+            prop_assert_eq!(table.used(), 1);
+        }
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_all_there_and_in_order() {
+        let mut table = Table::<u32, u64>::new(1, 0);
+        for key in (0..1000u32).rev().chain(0..1000) {
+            // SAFETY: a number points to nothing; any hash will do for a table alone.
+            unsafe { table.upsert(u64::MAX, &key, 1, |a, b| *a += b) };
+        }
+        let mut found = Vec::new();
+        table.drain(|slot, acc| found.push((*slot, acc)));
+        assert_eq!(found, (0..1000).map(|key| (key, 2)).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,118 @@
+//! Shuffles: what stands between two stages.
+//!
+//! A shuffle takes rows from the lanes of the stages that write it, keeps them by *bucket* (a range of the key's hash,
+//! or of the key), and gives a bucket's rows to the stage that reads it. There are three kinds, all behind the same
+//! three traits:
+//!
+//! | kind | what it keeps | who uses it |
+//! |---|---|---|
+//! | [`fold`] | one accumulator a key, in shared tables, combined in any order | exact and commutative aggregates |
+//! | [`rows`] | all rows, in (producer, task, lane, row) order | ordered folds, groups, joins, sorts, repartitions |
+//! | [`collect`] | one task's rows as frames | collected datasets, broadcasts, samples |
+//!
+//! In one process the reading stage takes buckets right out of the [`Store`] that all lanes wrote to. Over workers each
+//! map task has a store of its own; its buckets are encoded, one file a task, and the reading task decodes a bucket from
+//! the blocks of all map tasks, in order. Both give the same rows in the same order, so one implementation of an
+//! operator serves both.
+
+pub(crate) mod collect;
+pub(crate) mod fold;
+pub(crate) mod rows;
+
+use arrow::buffer::Buffer;
+use std::any::Any;
+use std::sync::Arc;
+use windrow_datasets::push::{AnyPush, PushError};
+
+/// The rows of one bucket, typed inside; made by one shuffle and taken apart by its reader.
+pub struct Bucket(Box<dyn Any + Send>);
+
+impl Bucket {
+    pub(crate) fn new<B: Send + 'static>(rows: B) -> Bucket {
+        Bucket(Box::new(rows))
+    }
+
+    /// # Panics
+    /// If it is another shuffle's; a plan is typed, so that is a defect of the engine.
+    pub(crate) fn into<B: 'static>(self) -> B {
+        *self.0.downcast::<B>().unwrap_or_else(|_| {
+            panic!("a bucket of another shuffle than {}", std::any::type_name::<B>())
+        })
+    }
+}
+
+/// What a store is told when it is made.
+#[derive(Clone)]
+pub struct StoreContext {
+    /// The number of buckets.
+    pub buckets: u32,
+    /// How far the stages that write have come: lets tables grow to what they will need.
+    pub progress: Arc<Progress>,
+    /// What was collected for the shuffle (the bounds of a sort); see [`ShuffleCode::whole_input`].
+    pub whole: crate::exec::Whole,
+}
+
+/// How far the lanes of a stage have come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Lanes in all; 0 while it is not known.
+    pub lanes: std::sync::atomic::AtomicU64,
+    /// Lanes begun.
+    pub begun: std::sync::atomic::AtomicU64,
+}
+
+impl Progress {
+    /// The part that has been seen, between 0 and 1.
+    pub fn fraction(&self) -> f64 {
+        use std::sync::atomic::Ordering::Relaxed;
+        let (lanes, begun) = (self.lanes.load(Relaxed), self.begun.load(Relaxed));
+        if lanes == 0 { 1.0 } else { (begun as f64 / lanes as f64).min(1.0) }
+    }
+}
+
+/// A shuffle of a plan.
+pub trait ShuffleCode: Send + Sync {
+    /// A store for the lanes of one task, or of all tasks where they are in one process.
+    fn store(&self, context: &StoreContext) -> Arc<dyn Store>;
+
+    /// A bucket made of encoded blocks, those of all map tasks in order. The checksums of the blocks were verified.
+    ///
+    /// # Errors
+    /// If a block is no whole number of frames.
+    fn decode(
+        &self,
+        bucket: u32,
+        blocks: Vec<Buffer>,
+        context: &StoreContext,
+    ) -> Result<Bucket, PushError>;
+}
+
+/// Rows on their way through a shuffle.
+pub trait Store: Send + Sync {
+    /// The receiver for one lane. `rank` is where the lane's rows stand among those of all lanes of the store.
+    fn lane(self: Arc<Self>, rank: u64) -> AnyPush;
+
+    /// All lanes have finished.
+    ///
+    /// # Errors
+    /// If what threads still hold cannot be added.
+    fn seal(&self) -> Result<(), PushError>;
+
+    /// The rows of a bucket, after [`Store::seal`].
+    fn bucket(self: Arc<Self>, bucket: u32) -> Bucket;
+
+    /// Appends the frames of a bucket's rows to `out`, after [`Store::seal`]; returns the number of rows.
+    ///
+    /// # Errors
+    /// If a batch is too large for a frame.
+    fn encode(&self, bucket: u32, out: &mut Vec<u8>) -> Result<u64, PushError>;
+}
+
+/// The part of a wide operator behind its shuffles.
+pub trait ReadCode: Send + Sync {
+    /// Pushes the rows that come of one bucket of each shuffle into `out`, and ends its lane. Returns how many.
+    ///
+    /// # Errors
+    /// What `out` or the operator's closures say.
+    fn read(&self, buckets: Vec<Bucket>, out: AnyPush) -> Result<u64, PushError>;
+}

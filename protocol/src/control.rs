@@ -1,0 +1,293 @@
+//! What clients and workers say to a coordinator: the messages of control, and the tarpc service.
+//!
+//! Every call is idempotent and has a deadline: a caller that got no answer calls again. Messages are small; bulk data
+//! goes over the data plane ([`data`](crate::data)), and lists come in pages.
+
+use crate::failure::Failure;
+use crate::ids::{AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, WorkerId};
+use crate::shape::JobShape;
+use crate::task::{TaskCounts, TaskOrder, TaskOutput};
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol: processes of different versions refuse one another.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What code a process runs: of two processes with the same, the closures are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BinaryId {
+    /// The build id of the executable, or a hash of the file where there is none; hexadecimal.
+    pub build: String,
+    /// For people: the executable's name and version.
+    pub name: String,
+}
+
+/// A job to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSubmission {
+    /// A number that the client draws: submitting twice with the same gives the same job.
+    pub token: u128,
+    /// The job's name.
+    pub name: String,
+    /// Its arguments, as JSON.
+    pub arguments: String,
+    /// The options of the run that tasks must know.
+    pub options: JobOptions,
+    /// The code that it is of.
+    pub binary: BinaryId,
+    /// A hash of the plan's outline, which workers compare with that of their own plan.
+    pub fingerprint: u64,
+    /// The plan, as far as the coordinator knows it.
+    pub shape: JobShape,
+    /// Its share among jobs that run at once; 1 is ordinary.
+    pub weight: u32,
+}
+
+/// The options of a run that tasks must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOptions {
+    /// What is done about output that is there already.
+    pub mode: windrow_datasets::commit::WriteMode,
+    /// The job's short id, which names of part files contain.
+    pub short_id: String,
+}
+
+/// A worker that registers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerHello {
+    /// Must be [`PROTOCOL_VERSION`].
+    pub version: u32,
+    /// A number that the process drew when it started: registering twice with the same gives the same worker.
+    pub token: u128,
+    /// The host it runs on, as it calls itself; workers of one host read one another's files.
+    pub host: String,
+    /// Where its data plane listens, `HOST:PORT`.
+    pub data_address: String,
+    /// How many tasks it runs at once.
+    pub slots: u32,
+    /// The code that it runs.
+    pub binary: BinaryId,
+}
+
+/// What a registered worker has to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Its id.
+    pub worker: WorkerId,
+    /// A worker that has not polled for so long is lost, in milliseconds.
+    pub lease_ms: u64,
+}
+
+/// What a worker says with each poll.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Poll {
+    /// The number of the last answer that came: what was in it need not be told again.
+    pub seen: u64,
+    /// How long the coordinator may wait for something to tell, in milliseconds.
+    pub wait_ms: u32,
+    /// Attempts that ended. They are told until an answer says that they came.
+    pub ended: Vec<AttemptEnd>,
+    /// How far the attempts have come that run.
+    pub progress: Vec<(AttemptId, Progress)>,
+    /// Whether the worker wants no more work.
+    pub draining: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What it made, or why it failed.
+    pub result: Result<TaskOutput, Failure>,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Lanes done.
+    pub lanes_done: u32,
+    /// Lanes in all.
+    pub lanes: u32,
+    /// Records read.
+    pub records: u64,
+}
+
+/// What a worker is told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PollAnswer {
+    /// The number of this answer: the next poll has it as [`Poll::seen`]. Without that the same is told again.
+    pub number: u64,
+    /// How many of the poll's ended attempts came, from the first on.
+    pub ended_seen: u32,
+    /// Attempts to run.
+    pub assigned: Vec<TaskOrder>,
+    /// Attempts to stop.
+    pub cancelled: Vec<AttemptId>,
+    /// Jobs that are over: their executors and blocks can go.
+    pub jobs_over: Vec<JobId>,
+    /// Whether the coordinator does not know this worker (any more): it must register again, as another one.
+    pub unknown: bool,
+    /// Whether the worker has drained and may end.
+    pub drained: bool,
+}
+
+/// A job, as a worker needs it to start an executor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Its name.
+    pub name: String,
+    /// Its arguments, as JSON.
+    pub arguments: String,
+    /// The options of the run.
+    pub options: JobOptions,
+    /// Its code.
+    pub binary: BinaryId,
+    /// The hash of its plan's outline.
+    pub fingerprint: u64,
+}
+
+/// Where blocks of a shuffle are: the outputs of map tasks, in pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockPage {
+    /// Grows whenever an output of the shuffle comes or goes. All pages of one list have the same; if one has another,
+    /// begin again.
+    pub version: u64,
+    /// Whether all producers are complete: otherwise ask again later.
+    pub complete: bool,
+    /// The committed attempts, in the order in which their rows count, and which of `workers` has each.
+    pub outputs: Vec<(AttemptId, u32)>,
+    /// The workers named above: id, host, address of the data plane.
+    pub workers: Vec<(WorkerId, String, String)>,
+    /// Whether there are more pages.
+    pub more: bool,
+}
+
+/// What is asked of a job's progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobState {
+    /// It runs, or waits for workers.
+    Running {
+        /// What it waits for, if it does; for people.
+        waiting: Option<String>,
+    },
+    /// It has ended, and its outputs are there.
+    Succeeded,
+    /// It has ended without output.
+    Failed(Failure),
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A job's progress and result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// The job.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: JobState,
+    /// Its stages.
+    pub stages: Vec<StageStatus>,
+    /// What was counted by tasks that are done.
+    pub counts: TaskCounts,
+    /// Attempts that failed or were lost.
+    pub retries: u64,
+    /// Bytes that went through shuffles.
+    pub shuffle_bytes: u64,
+    /// Milliseconds since the job was submitted, up to its end.
+    pub elapsed_ms: u64,
+    /// Of a job that succeeded: the manifests of its outputs, as JSON.
+    pub manifests: Vec<(SinkId, String)>,
+    /// The last things that happened, for people: failures of attempts and lost workers with their causes.
+    pub notes: Vec<String>,
+}
+
+/// A stage's progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageStatus {
+    /// The stage.
+    pub stage: StageId,
+    /// Its operators.
+    pub name: String,
+    /// Its tasks, once they are known.
+    pub tasks: Option<u32>,
+    /// Tasks that run.
+    pub running: u32,
+    /// Tasks that are done.
+    pub done: u32,
+    /// Milliseconds from its first task's start to its last one's end, or until now.
+    pub elapsed_ms: u64,
+}
+
+/// A worker, as `cluster status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Its host.
+    pub host: String,
+    /// Its slots.
+    pub slots: u32,
+    /// Slots in use.
+    pub running: u32,
+    /// `ready`, `draining` or `lost`, with the reason.
+    pub state: String,
+    /// Its code.
+    pub binary: BinaryId,
+}
+
+/// Why a coordinator refused a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Another version of the protocol.
+    #[error(
+        "the coordinator speaks version {coordinator} of the protocol, and this process version {caller}: run the same release of Windrow everywhere"
+    )]
+    Version {
+        /// The coordinator's.
+        coordinator: u32,
+        /// The caller's.
+        caller: u32,
+    },
+    /// No such job.
+    #[error("there is no job {0}; `jobs list` shows those that there are")]
+    NoJob(JobId),
+    /// No such worker.
+    #[error("there is no worker {0}")]
+    NoWorker(WorkerId),
+    /// Something about the request.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The coordinator's service.
+#[tarpc::service]
+pub trait Coordinator {
+    /// Who is there: the version of the protocol, and the coordinator's code.
+    async fn hello() -> (u32, BinaryId);
+    /// Submits a job.
+    async fn submit(version: u32, job: JobSubmission) -> Result<JobId, Refusal>;
+    /// How a job stands. Waits up to `wait_ms` for its state to be another than running, or for progress.
+    async fn status(job: JobId, wait_ms: u32) -> Result<JobStatus, Refusal>;
+    /// The rows of a collected dataset of a job: frames, from byte `from` on; empty at the end.
+    async fn collected(job: JobId, collect: CollectId, from: u64) -> Result<Vec<u8>, Refusal>;
+    /// All jobs that are known, the newest first.
+    async fn jobs() -> Vec<JobStatus>;
+    /// Cancels a job.
+    async fn cancel(job: JobId) -> Result<(), Refusal>;
+    /// All workers that are known.
+    async fn workers() -> Vec<WorkerStatus>;
+    /// Lets a worker finish what it has, and no more.
+    async fn drain(worker: WorkerId) -> Result<(), Refusal>;
+    /// Ends the coordinator, after telling its workers to end.
+    async fn shut_down();
+    /// Registers a worker.
+    async fn register(worker: WorkerHello) -> Result<Registered, Refusal>;
+    /// The long poll of a worker: heartbeat, ends of attempts, assignments.
+    async fn poll(worker: WorkerId, poll: Poll) -> PollAnswer;
+    /// What an executor of a job has to know.
+    async fn job_spec(job: JobId) -> Result<JobSpec, Refusal>;
+    /// Where the blocks of a shuffle are, from the output of this number on.
+    async fn blocks(job: JobId, shuffle: ShuffleId, from: u32) -> Result<BlockPage, Refusal>;
+}

@@ -1,0 +1,121 @@
+//! What an executor is told to do, and what it answers: an attempt's order and its output.
+
+use crate::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId};
+use crate::shape::Cut;
+use serde::{Deserialize, Serialize};
+use windrow_datasets::commit::Staged;
+use windrow_datasets::source::Split;
+
+/// The most bytes that one task may collect. Collected rows travel with control messages; what is larger belongs
+/// into a sink or a shuffle.
+pub const COLLECT_BYTES_MAX: usize = 4 << 20;
+
+/// An attempt that is to run. Its job's binary, arguments and plan are known to the executor already.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskOrder {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Which of the task's lanes it covers.
+    pub lanes: LaneRange,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What an attempt is to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Work {
+    /// List the stage's source and cut it into splits.
+    Split,
+    /// Run the stage's operators.
+    Compute {
+        /// What the root reads.
+        input: TaskInput,
+        /// How the shuffles that the stage writes are cut.
+        cuts: Vec<(ShuffleId, Cut)>,
+        /// The collected datasets that the stage reads whole: frames, in the order of their rows.
+        whole_inputs: Vec<(CollectId, Vec<u8>)>,
+    },
+    /// Make the job's outputs visible: for each sink the staged parts of all its tasks, in order.
+    Commit {
+        /// The parts, by sink.
+        outputs: Vec<(SinkId, Vec<Staged>)>,
+    },
+}
+
+/// What the root of a stage reads in one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TaskInput {
+    /// These splits, in order. For a sample they are those at the sample's positions.
+    Splits(Vec<Split>),
+    /// These buckets of the root's shuffles, which all have this cut. For a sample they are the first buckets of the
+    /// partitions at the sample's positions.
+    Buckets {
+        /// How the shuffles are cut.
+        cut: Cut,
+        /// The buckets, ascending.
+        buckets: Vec<u32>,
+    },
+}
+
+/// What an attempt has made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskOutput {
+    /// Of a split task: the splits, in order.
+    pub splits: Vec<Split>,
+    /// The blocks written, one file a shuffle.
+    pub shuffles: Vec<ShuffleOutput>,
+    /// The parts staged.
+    pub staged: Vec<(SinkId, Staged)>,
+    /// Collected rows: frames.
+    pub collected: Vec<(CollectId, Vec<u8>)>,
+    /// Of a commit task: the manifests, as JSON, by sink.
+    pub manifests: Vec<(SinkId, String)>,
+    /// What was counted.
+    pub counts: TaskCounts,
+}
+
+/// What an attempt wrote into one shuffle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShuffleOutput {
+    /// The shuffle.
+    pub shuffle: ShuffleId,
+    /// The stage that wrote it.
+    pub stage: StageId,
+    /// Rows in all buckets.
+    pub rows: u64,
+    /// Bytes in all buckets, as stored.
+    pub bytes: u64,
+    /// A checksum of the content, which two attempts of one task have in common.
+    pub content: u32,
+}
+
+/// What an attempt counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// Records that the root gave.
+    pub records_read: u64,
+    /// Logical bytes of the splits read, or bytes of the blocks.
+    pub bytes_read: u64,
+    /// Records that went into sinks.
+    pub records_written: u64,
+    /// Bytes that went into sinks.
+    pub bytes_written: u64,
+    /// The job's own counters, by number in the plan's order.
+    pub counters: Vec<u64>,
+}
+
+impl TaskCounts {
+    /// Adds those of another attempt.
+    pub fn add(&mut self, other: &TaskCounts) {
+        self.records_read += other.records_read;
+        self.bytes_read += other.bytes_read;
+        self.records_written += other.records_written;
+        self.bytes_written += other.bytes_written;
+        if self.counters.len() < other.counters.len() {
+            self.counters.resize(other.counters.len(), 0);
+        }
+        for (sum, more) in self.counters.iter_mut().zip(&other.counters) {
+            *sum += more;
+        }
+    }
+}
