@@ -97,8 +97,6 @@ fn reserve(len: usize) -> Option<*mut u8> {
 /// A range of memory that has one owner; goes back to the arena when it is dropped.
 pub(crate) struct Piece {
     start: NonNull<u8>,
-    /// As asked for, in bytes.
-    len: usize,
     home: Home,
 }
 
@@ -120,7 +118,7 @@ impl Piece {
     /// `len` bytes of zeros, aligned to 64.
     pub(crate) fn zeroed(len: usize) -> Piece {
         if len == 0 {
-            return Piece { start: NonNull::<u128>::dangling().cast(), len, home: Home::Nowhere };
+            return Piece { start: NonNull::<u128>::dangling().cast(), home: Home::Nowhere };
         }
         let size = len.next_multiple_of(SMALLEST);
         let arena = arena();
@@ -134,7 +132,7 @@ impl Piece {
             unsafe { start.write_bytes(0, len) };
         }
         let start = NonNull::new(start).expect("a map is never at address zero");
-        Piece { start, len, home: Home::Arena(at, size) }
+        Piece { start, home: Home::Arena(at, size) }
     }
 
     #[cold]
@@ -143,18 +141,13 @@ impl Piece {
         // SAFETY: the layout has a size above zero.
         let start = unsafe { std::alloc::alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { std::alloc::handle_alloc_error(layout) };
-        Piece { start, len, home: Home::Heap(layout) }
+        Piece { start, home: Home::Heap(layout) }
     }
 
     /// The first byte.
     #[inline(always)]
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
-    }
-
-    /// The number of bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 }
 
@@ -210,27 +203,27 @@ pub(crate) fn prefetch<T>(address: *const T) {
 mod tests {
     use super::*;
 
-    fn bytes(piece: &mut Piece) -> &mut [u8] {
+    fn bytes(piece: &mut Piece, len: usize) -> &mut [u8] {
         // SAFETY: the piece owns `len` initialized bytes.
-        unsafe { std::slice::from_raw_parts_mut(piece.start().as_ptr(), piece.len()) }
+        unsafe { std::slice::from_raw_parts_mut(piece.start().as_ptr(), len) }
     }
 
     #[test]
     fn pieces_are_apart_and_zero_when_used_again() {
         for _ in 0..3 {
-            let mut pieces: Vec<Piece> =
-                [1, 100, SMALLEST, 3 * SMALLEST + 1, HUGE + 5].map(Piece::zeroed).into();
-            for (number, piece) in pieces.iter_mut().enumerate() {
-                assert!(bytes(piece).iter().all(|&b| b == 0));
+            let lens = [1, 100, SMALLEST, 3 * SMALLEST + 1, HUGE + 5];
+            let mut pieces = lens.map(Piece::zeroed);
+            for (number, (piece, len)) in pieces.iter_mut().zip(lens).enumerate() {
+                assert!(bytes(piece, len).iter().all(|&b| b == 0));
                 assert_eq!(piece.start().as_ptr() as usize % 64, 0);
-                bytes(piece).fill(number as u8 + 1);
+                bytes(piece, len).fill(number as u8 + 1);
             }
-            for (number, piece) in pieces.iter_mut().enumerate() {
-                assert!(bytes(piece).iter().all(|&b| b == number as u8 + 1));
+            for (number, (piece, len)) in pieces.iter_mut().zip(lens).enumerate() {
+                assert!(bytes(piece, len).iter().all(|&b| b == number as u8 + 1));
             }
             drop(pieces);
             trim();
         }
-        assert_eq!(Piece::zeroed(0).len(), 0);
+        drop(Piece::zeroed(0));
     }
 }

@@ -25,7 +25,7 @@ const TABLES_MAX: u32 = 256;
 /// How keys and values are taken from rows, and values put together.
 ///
 /// `push` and `merge` may be done in any order and any grouping: the result must not depend on it.
-pub trait Folding: Send + Sync + 'static {
+pub(crate) trait Folding: Send + Sync + 'static {
     /// The rows that come in.
     type Row: Record;
     /// The key.

@@ -1,0 +1,91 @@
+//! The command line.
+
+mod generate;
+mod progress;
+mod run;
+
+use crate::registry::JobEntry;
+use clap::{Args, Command, FromArgMatches};
+use std::process::ExitCode;
+
+/// Runs the command line of a program with these jobs: `run`, and all other commands of Windrow.
+///
+/// What is global to a process is installed here, and nowhere in the library: the TLS provider and the logs, which
+/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`).
+///
+/// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
+pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
+    // Only fails if one is installed already, which will do as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG").unwrap_or_default();
+    // As above.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let matches = command(&jobs).get_matches();
+    let result = match matches.subcommand() {
+        Some(("run", matches)) => run::run(&jobs, matches),
+        Some(("generate", matches)) => generate::Generate::from_arg_matches(matches)
+            .map_err(Failed::from)
+            .and_then(|generate| generate.run()),
+        _ => unreachable!("clap asks for one of the commands"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Usage(error)) => error.exit(),
+        Err(Failed::Cancelled) => {
+            eprintln!("windrow: cancelled");
+            ExitCode::from(130)
+        }
+        Err(Failed::Because(why)) => {
+            eprintln!("windrow: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command failed.
+pub(crate) enum Failed {
+    /// Wrong flags.
+    Usage(clap::Error),
+    /// By Ctrl-C.
+    Cancelled,
+    /// What a person is told.
+    Because(String),
+}
+
+impl From<clap::Error> for Failed {
+    fn from(error: clap::Error) -> Failed {
+        Failed::Usage(error)
+    }
+}
+
+impl From<crate::RunError> for Failed {
+    fn from(error: crate::RunError) -> Failed {
+        match error {
+            crate::RunError::Failed(failure)
+                if failure.class == windrow_protocol::failure::FailureClass::Cancelled =>
+            {
+                Failed::Cancelled
+            }
+            other => Failed::Because(other.to_string()),
+        }
+    }
+}
+
+fn command(jobs: &[JobEntry]) -> Command {
+    let name = std::env::args_os()
+        .next()
+        .and_then(|path| Some(std::path::Path::new(&path).file_name()?.to_str()?.to_string()))
+        .unwrap_or_else(|| "windrow".to_string());
+    let generate = generate::Generate::augment_args(
+        Command::new("generate").about("Makes input to try things on"),
+    );
+    Command::new("windrow")
+        .bin_name(name)
+        .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(run::command(jobs))
+        .subcommand(generate)
+}

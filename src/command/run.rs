@@ -1,0 +1,236 @@
+//! `run`: a job, in this process.
+
+use super::{Failed, progress};
+use crate::local::Local;
+use crate::registry::JobEntry;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use std::sync::atomic::{AtomicBool, Ordering};
+use windrow_datasets::commit::WriteMode;
+use windrow_jobs::plan::Splits;
+use windrow_jobs::{Outcome, Summary};
+
+/// Flags of every job.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every job")]
+pub(crate) struct RunFlags {
+    /// Threads that compute, in this process or in each worker
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// What to do about output that is there already
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: Mode,
+    /// Short for --mode overwrite
+    #[arg(long, conflicts_with = "mode")]
+    pub(crate) overwrite: bool,
+    /// Print the plan, and do not run it
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Print the result as JSON on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress and no summary
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// What to do about output that is there already.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Mode {
+    /// Refuse
+    #[default]
+    Error,
+    /// Take its place
+    Overwrite,
+    /// Add to it
+    Append,
+}
+
+impl RunFlags {
+    pub(crate) fn write_mode(&self) -> WriteMode {
+        match (self.overwrite, self.mode) {
+            (true, _) | (_, Mode::Overwrite) => WriteMode::Overwrite,
+            (_, Mode::Append) => WriteMode::Append,
+            (_, Mode::Error) => WriteMode::Error,
+        }
+    }
+}
+
+/// The `run` command with a command for each job.
+pub(super) fn command(jobs: &[JobEntry]) -> Command {
+    let command = Command::new("run")
+        .about("Runs a job")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand_value_name("JOB")
+        .subcommand_help_heading("Jobs");
+    jobs.iter().fold(command, |command, job| {
+        command.subcommand(RunFlags::augment_args((job.flags)(Command::new(job.name))))
+    })
+}
+
+/// Runs the job that was asked for.
+pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed> {
+    let Some((name, matches)) = matches.subcommand() else { unreachable!("clap asks for a job") };
+    let Some(entry) = jobs.iter().find(|job| job.name == name) else {
+        unreachable!("clap knows the jobs")
+    };
+    let job = (entry.of_flags)(matches)?;
+    let flags = RunFlags::from_arg_matches(matches)?;
+    let plan = job.plan().map_err(crate::RunError::from)?;
+    let mut local = Local::new().mode(flags.write_mode());
+    if let Some(threads) = flags.threads {
+        local = local.threads(threads.into());
+    }
+    let local = local.prepare(plan);
+    if flags.explain {
+        let listed = local.list().map_err(crate::RunError::from)?;
+        let of = |splits: &Vec<windrow_datasets::source::Split>| Splits {
+            splits: splits.len() as u64,
+            lanes: splits.iter().map(|split| u64::from(split.lanes)).sum(),
+            bytes: splits.iter().map(|split| split.bytes).sum(),
+        };
+        let splits = listed.iter().map(|(stage, splits)| (*stage, of(splits))).collect();
+        print!("{}", local.plan().explain(splits));
+        return Ok(());
+    }
+    let cancelled = local.cancelled();
+    on_interrupt(move || cancelled.store(true, Ordering::Relaxed));
+    let shown = (!flags.quiet).then(|| progress::show_local(&local));
+    let outcome = local.run();
+    drop(shown);
+    report(&flags, name, &outcome.map_err(crate::RunError::from)?);
+    Ok(())
+}
+
+/// Calls `first` at the first Ctrl-C; the second one ends the process at once.
+fn on_interrupt(first: impl Fn() + Send + 'static) {
+    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    extern "C" fn handle(_: libc::c_int) {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            // SAFETY: `_exit` may be called in a signal handler.
+            unsafe { libc::_exit(130) };
+        }
+    }
+    let handler: extern "C" fn(libc::c_int) = handle;
+    // SAFETY: the handler does only what a signal handler may.
+    unsafe { libc::signal(libc::SIGINT, handler as libc::sighandler_t) };
+    std::thread::spawn(move || {
+        while !INTERRUPTED.load(Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        first();
+    });
+}
+
+/// Tells the result.
+pub(super) fn report(flags: &RunFlags, job: &str, outcome: &Outcome) {
+    if flags.json {
+        println!("{}", json(job, outcome));
+    }
+    if !flags.quiet {
+        eprint!("{}", summary(job, outcome));
+    }
+}
+
+fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
+    let Summary { records_read, bytes_read, records_written, bytes_written, .. } = outcome.summary;
+    let summary = &outcome.summary;
+    let outputs: Vec<serde_json::Value> = outcome
+        .outputs
+        .iter()
+        .map(|(location, manifest)| {
+            serde_json::json!({
+                "location": location.to_string(),
+                "files": manifest.files.len(),
+                "rows": manifest.rows,
+                "bytes": manifest.bytes,
+            })
+        })
+        .collect();
+    let stages: Vec<serde_json::Value> = summary
+        .stages
+        .iter()
+        .map(|(name, tasks, elapsed)| {
+            serde_json::json!({ "name": name, "tasks": tasks, "ms": elapsed.as_millis() as u64 })
+        })
+        .collect();
+    serde_json::json!({
+        "job": job,
+        "records_read": records_read,
+        "bytes_read": bytes_read,
+        "records_written": records_written,
+        "bytes_written": bytes_written,
+        "tasks": summary.tasks,
+        "retries": summary.retries,
+        "shuffle_bytes": summary.shuffle_bytes,
+        "memory_peak_bytes": summary.memory_peak_bytes,
+        "elapsed_ms": summary.elapsed.as_millis() as u64,
+        "counters": outcome.counters,
+        "outputs": outputs,
+        "stages": stages,
+    })
+}
+
+/// What a person is told at the end.
+fn summary(job: &str, outcome: &Outcome) -> String {
+    use std::fmt::Write;
+    let summary = &outcome.summary;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    let both = |records: u64, bytes: u64| format!("{records} records, {}", human(bytes));
+    line("read", both(summary.records_read, summary.bytes_read));
+    line("wrote", both(summary.records_written, summary.bytes_written));
+    line("tasks", format!("{}, {} retries", summary.tasks, summary.retries));
+    line("shuffle", human(summary.shuffle_bytes));
+    line("peak memory", human(summary.memory_peak_bytes));
+    for (number, (name, tasks, elapsed)) in summary.stages.iter().enumerate() {
+        line(
+            &format!("stage {number}"),
+            format!("{:.2} s, {tasks} tasks: {name}", elapsed.as_secs_f64()),
+        );
+    }
+    for (name, count) in &outcome.counters {
+        line("counter", format!("{name} {count}"));
+    }
+    for (location, manifest) in &outcome.outputs {
+        line("output", format!("{location}, {} files", manifest.files.len()));
+    }
+    format!("{job} succeeded in {:.2} s\n{text}", summary.elapsed.as_secs_f64())
+}
+
+/// A size for people.
+pub(crate) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
+    let mut size = bytes as f64;
+    let mut unit = "bytes";
+    for next in UNITS {
+        if size < 1000.0 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, next);
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
+}
+
+/// A number of bytes with or without a unit.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let (digits, times) = UNITS
+        .iter()
+        .find_map(|(unit, times)| Some((text.strip_suffix(unit)?, *times)))
+        .unwrap_or((text, 1));
+    let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(times));
+    number.ok_or_else(|| format!("`{text}` is no size; write it as in 4GiB, 500MB or 1000"))
+}

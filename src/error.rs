@@ -1,0 +1,22 @@
+//! Why a job could not be run.
+
+use windrow_protocol::failure::Failure;
+
+/// Why a job did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its plan could not be made.
+    #[error("{0}")]
+    Plan(#[from] windrow_jobs::Error),
+    /// It failed, or was cancelled.
+    #[error("{0}")]
+    Failed(#[from] Failure),
+    /// Its arguments cannot be sent to other processes.
+    #[error("the arguments of job `{job}` cannot be sent: {source}")]
+    Arguments {
+        /// The job.
+        job: &'static str,
+        /// What serde said.
+        source: serde_json::Error,
+    },
+}
