@@ -1,1 +1,9 @@
-//! Windrow.
+//! A worker: the supervisor, which holds the lease, the blocks and the data plane, and its executors, which run tasks.
+//!
+//! [`supervisor`] speaks with the coordinator and starts one executor process for each job; it runs no code of a job.
+//! [`executor_process`] is the shell of such a process: it takes orders, fetches blocks, and has lanes run on a rayon
+//! pool. [`blocks`] are the files that stand between map and reduce tasks, [`data_plane`] carries them from worker to
+//! worker.
+
+pub mod blocks;
+pub mod data_plane;
