@@ -3,7 +3,11 @@
 //! [`supervisor`] speaks with the coordinator and starts one executor process for each job; it runs no code of a job.
 //! [`executor_process`] is the shell of such a process: it takes orders, fetches blocks, and has lanes run on a rayon
 //! pool. [`blocks`] are the files that stand between map and reduce tasks, [`data_plane`] carries them from worker to
-//! worker.
+//! worker. [`process`] starts processes that die with this one.
 
 pub mod blocks;
 pub mod data_plane;
+pub mod executor_process;
+mod frames;
+pub mod process;
+pub mod supervisor;

@@ -185,7 +185,7 @@ impl BlockClient {
         }
         let (files, buckets) = (self.files.clone(), fetch.buckets());
         let read = tokio::task::spawn_blocking(move || read_in_place(&files, &paths, buckets));
-        read.await.map_err(|error| error.to_string())?
+        read.await.map_err(|error| error.to_string())?.map_err(|(_, error)| error)
     }
 
     /// One try, over a kept connection or a new one.
@@ -338,17 +338,16 @@ impl BlockClient {
     }
 }
 
-/// Reads blocks out of files, in the order of a request.
-fn read_in_place(
+/// Reads blocks out of files, in the order of a request; blocks on the disk. An error is of the file of that number.
+pub(crate) fn read_in_place(
     files: &OpenFiles,
     paths: &[PathBuf],
     buckets: Range<u32>,
-) -> Result<Vec<Buffer>, String> {
-    let count = paths.len() * buckets.len();
-    let mut blocks: Vec<Option<Buffer>> = vec![None; count];
+) -> Result<Vec<Buffer>, (usize, String)> {
+    let mut blocks: Vec<Option<Buffer>> = vec![None; paths.len() * buckets.len()];
     for (at, path) in paths.iter().enumerate() {
-        let file = files.open(path).map_err(|error| error.to_string())?;
-        let read = file.read(buckets.clone()).map_err(|error| error.to_string())?;
+        let read = files.open(path).and_then(|file| file.read(buckets.clone()));
+        let read = read.map_err(|error| (at, error.to_string()))?;
         for (bucket, block) in read.into_iter().enumerate() {
             blocks[bucket * paths.len() + at] = Some(block);
         }

@@ -8,6 +8,7 @@ mod client;
 mod server;
 mod wire;
 
+pub(crate) use client::read_in_place;
 pub use client::{BlockClient, ClientLimits, Fetch};
 pub use server::{DataServer, ServerLimits};
 
