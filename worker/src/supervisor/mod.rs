@@ -9,11 +9,13 @@
 mod config;
 mod control;
 mod executor;
+mod link;
 mod locations;
 mod state;
 
 pub use config::{ExecutorCommand, SupervisorConfig, SupervisorError, SupervisorLimits};
 pub use control::{Control, ControlError};
+pub use link::supervisor_link;
 
 use crate::blocks::{Blocks, Scratch};
 use crate::data_plane::DataServer;
@@ -261,13 +263,14 @@ impl<C: Control> Supervisor<C> {
 /// How long the coordinator has been absent.
 struct Absent {
     since: Instant,
+    tries: u32,
     pause: Duration,
     limit: Option<Duration>,
 }
 
 impl Absent {
     fn new(limit: Option<Duration>) -> Absent {
-        Absent { since: Instant::now(), pause: Duration::from_millis(50), limit }
+        Absent { since: Instant::now(), tries: 0, pause: Duration::from_millis(50), limit }
     }
 
     /// Waits before another try.
@@ -279,7 +282,10 @@ impl Absent {
         if over || matches!(error, ControlError::Refused(_)) {
             return Err(error);
         }
-        tracing::debug!(%error, "trying again");
+        if self.tries == 0 {
+            tracing::warn!(%error, "trying again");
+        }
+        self.tries += 1;
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(Duration::from_secs(2));
         Ok(())
