@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId};
 
+type ByJob = HashMap<JobId, HashMap<(AttemptId, ShuffleId), PathBuf>>;
+
 /// The block files of a supervisor, by attempt and shuffle. A job's are dropped when it is over.
 pub struct Blocks {
     root: PathBuf,
-    jobs: Mutex<HashMap<JobId, HashMap<(AttemptId, ShuffleId), PathBuf>>>,
+    jobs: Mutex<ByJob>,
     open: OpenFiles,
 }
 
@@ -19,7 +21,7 @@ impl Blocks {
         Blocks { root, jobs: Mutex::default(), open: OpenFiles::new(256) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, HashMap<(AttemptId, ShuffleId), PathBuf>>> {
+    fn lock(&self) -> MutexGuard<'_, ByJob> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -329,9 +329,7 @@ impl BlockClient {
             return Ok(());
         }
         // Once more, in case it was the network.
-        if std::mem::replace(&mut coming.damaged, Some(coming.blocks.len()))
-            == Some(coming.blocks.len())
-        {
+        if coming.damaged.replace(coming.blocks.len()) == Some(coming.blocks.len()) {
             return Err(lost("its checksum is wrong"));
         }
         Err(Stopped::Try(io::Error::new(io::ErrorKind::InvalidData, "a block is damaged")))

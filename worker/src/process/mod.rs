@@ -43,3 +43,6 @@ pub async fn spawn_from_lasting_thread(mut command: Command) -> io::Result<Child
     sender.send(Box::new(start)).map_err(|_| gone())?;
     answered.await.map_err(|_| gone())?
 }
+
+#[cfg(test)]
+mod tests;
