@@ -60,8 +60,10 @@ struct Inner {
 struct Executor {
     number: u64,
     to_do: VecDeque<ToDo>,
-    /// The attempts that it holds, and when those that were cancelled must have ended.
-    attempts: HashMap<AttemptId, Option<Instant>>,
+    /// The attempts that it holds.
+    attempts: HashSet<AttemptId>,
+    /// When those of them that were cancelled must have ended.
+    cancelled: HashMap<AttemptId, Instant>,
     wake: Arc<Notify>,
 }
 
@@ -82,7 +84,7 @@ impl State {
             Entry::Occupied(there) => (there.into_mut(), false),
             Entry::Vacant(place) => (place.insert(Executor::new(number)), true),
         };
-        if executor.attempts.insert(attempt, None).is_none() {
+        if executor.attempts.insert(attempt) {
             executor.to_do.push_back(ToDo::Run(Box::new(order)));
             executor.wake.notify_one();
         }
@@ -98,8 +100,7 @@ impl State {
     pub(super) fn cancel(&self, attempt: AttemptId, grace: Duration) {
         let mut inner = self.lock();
         let Some(executor) = inner.executors.get_mut(&attempt.task.job) else { return };
-        let Some(deadline) = executor.attempts.get_mut(&attempt) else { return };
-        if deadline.is_some() {
+        if !executor.attempts.contains(&attempt) || executor.cancelled.contains_key(&attempt) {
             return;
         }
         let waits = |todo: &ToDo| matches!(todo, ToDo::Run(order) if order.attempt == attempt);
@@ -111,7 +112,7 @@ impl State {
             self.news.notify_one();
             return;
         }
-        *deadline = Some(Instant::now() + grace);
+        executor.cancelled.insert(attempt, Instant::now() + grace);
         executor.to_do.push_back(ToDo::Cancel(attempt));
         executor.wake.notify_one();
     }
@@ -127,14 +128,14 @@ impl State {
     pub(super) fn deadline(&self, (job, number): ExecutorName) -> Option<Instant> {
         let inner = self.lock();
         let executor = inner.executors.get(&job).filter(|there| there.number == number)?;
-        executor.attempts.values().flatten().min().copied()
+        executor.cancelled.values().min().copied()
     }
 
     /// An attempt of an executor has come so far.
     pub(super) fn progress(&self, attempt: AttemptId, progress: Progress) {
         let mut inner = self.lock();
         let held = inner.executors.get(&attempt.task.job);
-        if held.is_some_and(|executor| executor.attempts.contains_key(&attempt)) {
+        if held.is_some_and(|executor| executor.attempts.contains(&attempt)) {
             inner.progress.insert(attempt, progress);
         }
     }
@@ -148,7 +149,11 @@ impl State {
     ) {
         let mut inner = self.lock();
         let executor = inner.executors.get_mut(&job).filter(|there| there.number == number);
-        if executor.is_some_and(|executor| executor.attempts.remove(&attempt).is_some()) {
+        let held = executor.is_some_and(|executor| {
+            executor.cancelled.remove(&attempt);
+            executor.attempts.remove(&attempt)
+        });
+        if held {
             inner.progress.remove(&attempt);
             inner.ended.push_back(AttemptEnd { attempt, result });
             drop(inner);
@@ -169,7 +174,8 @@ impl State {
             return false;
         }
         let executor = entry.remove();
-        for (attempt, deadline) in executor.attempts {
+        for attempt in executor.attempts {
+            let deadline = executor.cancelled.get(&attempt).copied();
             inner.progress.remove(&attempt);
             inner.ended.push_back(AttemptEnd { attempt, result: Err(why(attempt, deadline)) });
         }
@@ -236,7 +242,8 @@ impl Executor {
         Executor {
             number,
             to_do: VecDeque::new(),
-            attempts: HashMap::new(),
+            attempts: HashSet::new(),
+            cancelled: HashMap::new(),
             wake: Arc::new(Notify::new()),
         }
     }
