@@ -1,7 +1,8 @@
 //! A job in this process: its stages one after the other, then the commit.
 
 use super::stage::{StageProgress, StageRun};
-use crate::executor::failure::{of_push, of_source, of_storage};
+use crate::executor::failure::{of_push, of_storage};
+use crate::executor::task::{outputs_of, split};
 use crate::shape::shape_of;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,15 +61,7 @@ impl LocalJob {
     /// A job that is to run this plan.
     pub fn new(plan: Plan, storage: Storage, options: LocalOptions) -> LocalJob {
         let shape = shape_of(&plan);
-        let output = |number: u32| {
-            let sink = plan.sink(number);
-            let location = sink.location.clone();
-            let extension = sink.code.extension();
-            let mut output = commit::Output::new(location, &*options.short_id, extension);
-            output.mode = options.mode;
-            output
-        };
-        let outputs = (0..plan.sinks() as u32).map(output).collect();
+        let outputs = outputs_of(&plan, options.mode, &options.short_id);
         let progress = plan.stages().iter().map(|_| Arc::default()).collect();
         let cancelled = Arc::default();
         LocalJob { plan: Arc::new(plan), shape, storage, options, outputs, cancelled, progress }
@@ -350,27 +343,6 @@ impl LocalJob {
             stages,
         }
     }
-}
-
-/// The splits of a stage's source.
-///
-/// # Errors
-/// If it cannot be listed.
-pub(crate) fn split(plan: &Plan, stage: usize, storage: &Storage) -> Result<Vec<Split>, Failure> {
-    let Some(source) = plan.source(stage) else {
-        return Err(Failure::new(
-            FailureClass::Internal,
-            "a stage without a source is to be split",
-        ));
-    };
-    let mut splits = Vec::new();
-    source
-        .split(storage, &mut |split| {
-            splits.push(split);
-            Ok(())
-        })
-        .map_err(of_source)?;
-    Ok(splits)
 }
 
 /// The most memory that this process has had, in bytes; 0 where the system does not say.

@@ -2,6 +2,7 @@
 
 use crate::executor::failure::of_push;
 use crate::executor::lane::{LaneCounts, LaneInput, run_lane};
+use crate::executor::task::collected;
 use crate::executor::units::{Unit, units};
 use crate::shape::part_name;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use windrow_jobs::exec::sink::SinkPart;
 use windrow_jobs::plan::{Output, Plan};
 use windrow_jobs::shuffle::{Progress, Store};
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::task::{COLLECT_BYTES_MAX, TaskCounts, TaskInput};
+use windrow_protocol::task::{TaskCounts, TaskInput};
 
 /// How far a stage has come.
 #[derive(Debug, Default)]
@@ -253,14 +254,8 @@ impl StageRun<'_> {
             for (output, frames) in self.plan.stages()[self.stage].outputs.iter().zip(&task.frames)
             {
                 let Output::Collect(collect) = *output else { continue };
-                let frames: Vec<u8> = frames.iter().flat_map(LaneFrames::take).collect();
-                if frames.len() > COLLECT_BYTES_MAX {
-                    let message = format!(
-                        "{}: more than {COLLECT_BYTES_MAX} bytes are collected of one task; collected and broadcast datasets are to be small: write a large one to a sink, or join with it",
-                        self.plan.stages()[self.stage].name
-                    );
-                    return Err(Failure::new(FailureClass::UserCode, message));
-                }
+                let stage = &self.plan.stages()[self.stage].name;
+                let frames = collected(stage, frames)?;
                 made.collected.push((collect, frames));
             }
         }

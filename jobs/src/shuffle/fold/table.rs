@@ -100,9 +100,9 @@ impl<K: Key, A> Table<K, A> {
 
     /// Makes room for `more` rows, if need be by growing `times` as large.
     #[inline]
-    pub(super) fn make_room(&mut self, more: usize, times: f64) {
+    pub(super) fn make_room(&mut self, more: usize, times: impl FnOnce() -> f64) {
         if self.used + more > (self.len - PAD) / 4 * 3 {
-            self.grow(times.max((self.used + more) as f64 * 1.5 / self.len as f64));
+            self.grow(times().max((self.used + more) as f64 * 1.5 / self.len as f64));
         }
     }
 

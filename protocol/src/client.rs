@@ -1,0 +1,169 @@
+//! What a process needs that submits jobs and looks after a cluster.
+
+use crate::control::{JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, WorkerStatus};
+use crate::ids::{CollectId, JobId, WorkerId};
+use crate::link::{Link, LinkConfig, LinkError};
+use std::time::Duration;
+
+/// A call is answered within this time, or made again.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long one status call waits for something new.
+const STATUS_WAIT: Duration = Duration::from_secs(5);
+
+/// Why a coordinator did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// It was not reached, or did not answer.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What it answered cannot be.
+    #[error("{0}")]
+    Answer(String),
+}
+
+/// A client of a coordinator. It connects again by itself when the connection breaks. All methods are cancel safe:
+/// what was asked for may have been done.
+#[derive(Debug)]
+pub struct Client {
+    link: Link,
+}
+
+impl Client {
+    /// Connects to the coordinator at `HOST:PORT`.
+    ///
+    /// # Errors
+    /// At once if nobody is there, or somebody else, or another version.
+    pub async fn connect(address: &str) -> Result<Client, ClientError> {
+        Client::connect_with(address, LinkConfig::default()).await
+    }
+
+    /// As [`connect`](Client::connect), with another patience.
+    ///
+    /// # Errors
+    /// As [`connect`](Client::connect).
+    pub async fn connect_with(address: &str, config: LinkConfig) -> Result<Client, ClientError> {
+        Ok(Client { link: Link::connect(address, config).await.map_err(LinkError::from)? })
+    }
+
+    /// The coordinator's address, as given.
+    pub fn address(&self) -> &str {
+        self.link.address()
+    }
+
+    /// Submits a job. Its token must be new ([`draw_token`](crate::link::draw_token)): the same one is the same job.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or refused the job.
+    pub async fn submit(&self, job: &JobSubmission) -> Result<JobId, ClientError> {
+        let submit = |client: crate::control::CoordinatorClient, ctx| {
+            let job = job.clone();
+            async move { client.submit(ctx, PROTOCOL_VERSION, job).await }
+        };
+        Ok(self.link.call(ANSWER, submit).await??)
+    }
+
+    /// How a job stands, after waiting up to `wait` for something new.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or knows no such job.
+    pub async fn status(&self, job: JobId, wait: Duration) -> Result<JobStatus, ClientError> {
+        let wait_ms = wait.as_millis().min(60_000) as u32;
+        let answer = Duration::from_millis(u64::from(wait_ms)) + ANSWER;
+        let status = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.status(ctx, job, wait_ms).await
+        };
+        Ok(self.link.call(answer, status).await??)
+    }
+
+    /// Waits for a job's end, and shows each status on the way and the last one.
+    ///
+    /// # Errors
+    /// The coordinator was not reached for longer than the link's patience, or knows no such job. That the job failed
+    /// is no error: see [`JobStatus::state`].
+    pub async fn wait(
+        &self,
+        job: JobId,
+        mut on_progress: impl FnMut(&JobStatus),
+    ) -> Result<JobStatus, ClientError> {
+        let mut wait = Duration::ZERO;
+        loop {
+            let status = self.status(job, wait).await?;
+            on_progress(&status);
+            if !matches!(status.state, JobState::Running { .. }) {
+                return Ok(status);
+            }
+            wait = STATUS_WAIT;
+        }
+    }
+
+    /// The rows of a collected dataset of a job that has succeeded: frames.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or has no such dataset.
+    pub async fn collected(&self, job: JobId, collect: CollectId) -> Result<Vec<u8>, ClientError> {
+        let mut all = Vec::new();
+        loop {
+            let from = all.len() as u64;
+            let page = self
+                .link
+                .call(ANSWER, |client, ctx| async move {
+                    client.collected(ctx, job, collect, from).await
+                })
+                .await??;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend_from_slice(&page);
+        }
+    }
+
+    /// All jobs that the coordinator remembers, the newest first.
+    ///
+    /// # Errors
+    /// The coordinator was not reached.
+    pub async fn jobs(&self) -> Result<Vec<JobStatus>, ClientError> {
+        Ok(self.link.call(ANSWER, |client, ctx| async move { client.jobs(ctx).await }).await?)
+    }
+
+    /// Cancels a job. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or knows no such job.
+    pub async fn cancel(&self, job: JobId) -> Result<(), ClientError> {
+        let cancel = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.cancel(ctx, job).await
+        };
+        Ok(self.link.call(ANSWER, cancel).await??)
+    }
+
+    /// All workers that the coordinator knows.
+    ///
+    /// # Errors
+    /// The coordinator was not reached.
+    pub async fn workers(&self) -> Result<Vec<WorkerStatus>, ClientError> {
+        Ok(self.link.call(ANSWER, |client, ctx| async move { client.workers(ctx).await }).await?)
+    }
+
+    /// Lets a worker finish what it has, and no more.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or knows no such worker.
+    pub async fn drain(&self, worker: WorkerId) -> Result<(), ClientError> {
+        let drain = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.drain(ctx, worker).await
+        };
+        Ok(self.link.call(ANSWER, drain).await??)
+    }
+
+    /// Ends the coordinator and its workers.
+    ///
+    /// # Errors
+    /// The coordinator was not reached.
+    pub async fn shut_down(&self) -> Result<(), ClientError> {
+        Ok(self.link.call(ANSWER, |client, ctx| async move { client.shut_down(ctx).await }).await?)
+    }
+}

@@ -1,0 +1,213 @@
+//! A connection to a coordinator that outlives faults: it connects again, and makes calls again.
+//!
+//! Every call of control is idempotent, so a call whose answer did not arrive is simply made again, after a pause that
+//! grows and varies, until [`LinkConfig::patience`] has passed without any connection that answers.
+
+use crate::control::CoordinatorClient;
+use crate::transport::{self, ConnectError};
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tarpc::client::RpcError;
+use tarpc::context::Context;
+
+/// How a [`Link`] behaves.
+#[derive(Clone, Debug)]
+pub struct LinkConfig {
+    /// A connection is made within this time, or tried again.
+    pub connect: Duration,
+    /// A call is given up when it has failed for so long.
+    pub patience: Duration,
+    /// The first pause after a failure; each further one is twice as long.
+    pub pause: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+}
+
+impl Default for LinkConfig {
+    fn default() -> LinkConfig {
+        LinkConfig {
+            connect: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
+            pause: Duration::from_millis(50),
+            pause_max: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Why a call failed for good.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// There is no connection, and no other try can help or the patience is over.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection was there, but no answer came, for as long as the patience lasts.
+    #[error("the coordinator at {address} gave no answer for {} s: {source}", .after.as_secs_f32())]
+    Lost {
+        /// The coordinator's address.
+        address: String,
+        /// How long it was tried.
+        after: Duration,
+        /// What the last try failed with.
+        source: RpcError,
+    },
+    /// The call itself fails, and would again: it is too large, or its handler broke.
+    #[error("a call to the coordinator at {address} failed: {source}")]
+    Call {
+        /// The coordinator's address.
+        address: String,
+        /// Why.
+        source: RpcError,
+    },
+}
+
+/// A connection to a coordinator that is made again when it breaks. Calls may be made at once from many tasks.
+#[derive(Debug)]
+pub struct Link {
+    address: String,
+    config: LinkConfig,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    client: Option<CoordinatorClient>,
+    /// Grows with each connection, so that a task that saw an old one fail does not drop the new one.
+    number: u64,
+}
+
+impl Link {
+    /// A link to the coordinator at `HOST:PORT`. The first call connects, with the patience of any call.
+    pub fn new(address: impl Into<String>, config: LinkConfig) -> Link {
+        Link { address: address.into(), config, current: Mutex::default() }
+    }
+
+    /// A link that is connected already.
+    ///
+    /// # Errors
+    /// At the first failure: nobody is at that address, or somebody else. Cancel safe.
+    pub async fn connect(
+        address: impl Into<String>,
+        config: LinkConfig,
+    ) -> Result<Link, ConnectError> {
+        let link = Link::new(address, config);
+        link.client().await?;
+        Ok(link)
+    }
+
+    /// The coordinator's address, as given.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Makes a call, again and again if need be; each try must be answered within `answer`.
+    ///
+    /// # Errors
+    /// [`LinkError`]. Cancel safe, as far as the call is: it may have been made.
+    pub async fn call<T, F>(
+        &self,
+        answer: Duration,
+        mut make: impl FnMut(CoordinatorClient, Context) -> F,
+    ) -> Result<T, LinkError>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let begun = Instant::now();
+        let mut pause = self.config.pause;
+        loop {
+            let failure = match self.client().await {
+                Ok((client, number)) => match transport::call(answer, |c| make(client, c)).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(source @ (RpcError::Send(_) | RpcError::Server(_))) => {
+                        return Err(LinkError::Call { address: self.address.clone(), source });
+                    }
+                    Err(source) => {
+                        self.forget(number);
+                        let after = begun.elapsed();
+                        LinkError::Lost { address: self.address.clone(), after, source }
+                    }
+                },
+                Err(err) if err.is_transient() => LinkError::Connect(err),
+                Err(err) => return Err(err.into()),
+            };
+            if begun.elapsed() + pause >= self.config.patience {
+                return Err(failure);
+            }
+            tracing::debug!(%failure, "a call is made again");
+            tokio::time::sleep(varied(pause)).await;
+            pause = (pause * 2).min(self.config.pause_max);
+        }
+    }
+
+    /// The connection there is, or a new one. Several tasks may connect at once; the last one's is kept.
+    async fn client(&self) -> Result<(CoordinatorClient, u64), ConnectError> {
+        {
+            let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(client) = &current.client {
+                return Ok((client.clone(), current.number));
+            }
+        }
+        let client = transport::connect(&self.address, self.config.connect).await?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.client = Some(client.clone());
+        current.number += 1;
+        Ok((client, current.number))
+    }
+
+    fn forget(&self, number: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.number == number {
+            current.client = None;
+        }
+    }
+}
+
+/// A number that no other process draws; for tokens.
+pub fn draw_token() -> u128 {
+    u128::from(random()) << 64 | u128::from(random())
+}
+
+/// Between half of `pause` and all of it, so that many processes do not come back at the same time.
+fn varied(pause: Duration) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(random() as f64 / u64::MAX as f64)
+}
+
+/// The standard library's hash maps are seeded at random: so this is a random number.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+        ^ Instant::now().elapsed().as_nanos() as u64
+        ^ u64::from(std::process::id()).rotate_left(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_differ() {
+        assert_ne!(draw_token(), draw_token());
+    }
+
+    #[test]
+    fn pauses_vary_within_bounds() {
+        let pause = Duration::from_millis(100);
+        assert!((0..100).all(|_| (pause / 2..=pause).contains(&varied(pause))));
+    }
+
+    #[tokio::test]
+    async fn patience_ends() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let patience = Duration::from_millis(200);
+        let link = Link::new(address, LinkConfig { patience, ..LinkConfig::default() });
+        let begun = Instant::now();
+        let result = link
+            .call(Duration::from_secs(1), |client, ctx| async move { client.hello(ctx).await })
+            .await;
+        assert!(matches!(result, Err(LinkError::Connect(ConnectError::Refused { .. }))));
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(60) && took < Duration::from_secs(2), "{took:?}");
+    }
+}
