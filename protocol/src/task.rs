@@ -3,8 +3,9 @@
 use crate::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId};
 use crate::shape::Cut;
 use serde::{Deserialize, Serialize};
-use windrow_datasets::commit::Staged;
-use windrow_datasets::source::Split;
+
+pub use windrow_datasets::commit::{Place, Staged};
+pub use windrow_datasets::source::Split;
 
 /// The most bytes that one task may collect. Collected rows travel with control messages; what is larger belongs
 /// into a sink or a shuffle.

@@ -1,0 +1,237 @@
+//! What the driver does on outcomes: tells workers, keeps outputs, writes notes, wakes those who wait.
+
+use super::bus::What;
+use super::core::Core;
+use super::limits::COLLECTED_MAX;
+use super::outbox::Item;
+use super::worker::{Standing, Worker};
+use crate::scheduler::{Cause, JobEnd, LossReason, Millis, Outcome};
+use windrow_protocol::control::JobState;
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, WorkerId};
+use windrow_protocol::shape::{Cut, RootShape, pack};
+use windrow_protocol::task::TaskOutput;
+
+impl Core {
+    pub(crate) fn apply(
+        &mut self,
+        build: &str,
+        outcome: Outcome,
+        arrived: &mut Option<(AttemptId, TaskOutput)>,
+        now: Millis,
+    ) {
+        match outcome {
+            Outcome::JobAdmitted { job, .. } => self.publish(What::JobStarted(job), now),
+            Outcome::JobRefused { why, .. } => self.refused = Some(why),
+            Outcome::SplitsAdded { .. } | Outcome::CommitDecided { .. } => {}
+            Outcome::StageOpened { job, stage, tasks, cut, .. } => {
+                self.stage_opened(job, stage, tasks, cut, now);
+            }
+            Outcome::Assigned { attempt, worker, lanes, .. } => {
+                if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+                    job.begun(attempt, now);
+                    if let JobState::Running { waiting } = &mut job.state {
+                        *waiting = None;
+                    }
+                    job.touch();
+                }
+                if let Some(to) = self.workers.get_mut(&worker) {
+                    to.running.insert(attempt);
+                    to.outbox.push(Item::Assign(attempt, lanes));
+                    to.wake();
+                }
+                self.publish(What::Assigned(attempt, worker), now);
+            }
+            Outcome::Revoked { attempt, worker, .. } => {
+                self.stopped(attempt, worker);
+                if let Some(to) = self.workers.get_mut(&worker)
+                    && to.outbox.take_back(attempt)
+                {
+                    to.outbox.push(Item::Cancel(attempt));
+                    to.wake();
+                }
+            }
+            Outcome::AttemptEnded { attempt, worker, failure, .. } => {
+                self.stopped(attempt, worker);
+                let host = self.host_of(worker);
+                if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+                    job.retries += 1;
+                    job.note(format!("attempt {attempt} on {worker} ({host}): {failure}"));
+                    job.touch();
+                }
+                self.publish(What::AttemptFailed(attempt, worker, failure), now);
+            }
+            Outcome::TaskCommitted { attempt, worker } => {
+                self.task_committed(attempt, worker, arrived, now);
+            }
+            Outcome::TaskReopened { task, .. } => self.task_reopened(task, now),
+            Outcome::WorkerJoined { worker, .. } => self.publish(What::WorkerJoined(worker), now),
+            Outcome::WorkerLost { worker, why } => {
+                let why = match why {
+                    LossReason::LeaseEnded => "it was not heard for the length of its lease",
+                    LossReason::Left => "it has left",
+                };
+                self.worker_gone(build, worker, Standing::Lost(why));
+                self.publish(What::WorkerLost(worker, why), now);
+            }
+            Outcome::WorkerDraining { worker, .. } => {
+                if let Some(of) = self.workers.get_mut(&worker) {
+                    of.standing = Standing::Draining;
+                }
+                self.publish(What::WorkerDraining(worker), now);
+            }
+            Outcome::WorkerDrained { worker } => {
+                self.worker_gone(build, worker, Standing::Drained);
+                self.publish(What::WorkerDrained(worker), now);
+            }
+            Outcome::JobEnded { job, end } => self.job_ended(build, job, end, now),
+        }
+    }
+
+    fn host_of(&self, worker: WorkerId) -> String {
+        self.workers.get(&worker).map_or_else(String::new, |worker| worker.hello.host.clone())
+    }
+
+    /// An attempt runs no more.
+    fn stopped(&mut self, attempt: AttemptId, worker: WorkerId) {
+        if let Some(of) = self.workers.get_mut(&worker)
+            && of.running.remove(&attempt)
+            && let Some(job) = self.jobs.get_mut(&attempt.task.job)
+        {
+            job.stopped(attempt);
+        }
+    }
+
+    fn stage_opened(
+        &mut self,
+        id: JobId,
+        stage: StageId,
+        tasks: u32,
+        cut: Option<Cut>,
+        now: Millis,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let shape = &job.submission.shape.stages[stage.0 as usize];
+        let ranges = match (&shape.root, job.splits_of(stage)) {
+            (RootShape::Source { .. }, Some(splits)) if !shape.sample => {
+                pack(splits.iter().map(|split| split.bytes))
+            }
+            _ => Vec::new(),
+        };
+        job.opened(stage, tasks, cut, ranges);
+        job.touch();
+        self.publish(What::StageOpened(id, stage, tasks), now);
+    }
+
+    fn task_committed(
+        &mut self,
+        attempt: AttemptId,
+        worker: WorkerId,
+        arrived: &mut Option<(AttemptId, TaskOutput)>,
+        now: Millis,
+    ) {
+        self.stopped(attempt, worker);
+        let mut too_many = None;
+        if let Some((_, output)) = arrived.take_if(|(of, _)| *of == attempt)
+            && let Some(job) = self.jobs.get_mut(&attempt.task.job)
+        {
+            job.committed(attempt, worker, output, now);
+            too_many = (job.collected_bytes > COLLECTED_MAX).then_some(job.collected_bytes);
+            job.touch();
+        }
+        if let Some(bytes) = too_many {
+            let text = format!(
+                "the job collects more than {COLLECTED_MAX} bytes ({bytes} by now): write such a dataset to a sink instead"
+            );
+            self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text));
+        }
+        self.publish(What::TaskDone(attempt, worker), now);
+    }
+
+    fn task_reopened(&mut self, task: TaskId, now: Millis) {
+        if let Some(job) = self.jobs.get_mut(&task.job) {
+            job.reopened(task);
+            job.note(format!("task {task} runs again: its output is gone"));
+            job.touch();
+        }
+        self.publish(What::TaskReopened(task), now);
+    }
+
+    /// A worker gets no more work, for it is lost or not needed any more.
+    fn worker_gone(&mut self, build: &str, worker: WorkerId, standing: Standing) {
+        if let Some(pool) = self.pools.get_mut(build) {
+            pool.alive.remove(&worker);
+        }
+        let Some(of) = self.workers.get_mut(&worker) else { return };
+        if matches!(of.standing, Standing::Ready | Standing::Draining) {
+            self.gone.push_back(worker);
+        }
+        of.standing = standing;
+        of.wake();
+        if let Standing::Lost(why) = standing {
+            let text = format!("worker {worker} ({}) is lost: {why}", of.hello.host);
+            let jobs = self.pools.get(build).map(|pool| pool.jobs.clone()).unwrap_or_default();
+            for job in jobs {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.note(text.clone());
+                    job.touch();
+                }
+            }
+        }
+    }
+
+    fn job_ended(&mut self, build: &str, id: JobId, end: JobEnd, now: Millis) {
+        let Some(pool) = self.pools.get_mut(build) else { return };
+        pool.jobs.remove(&id);
+        for worker in &pool.alive {
+            if let Some(to) = self.workers.get_mut(worker) {
+                to.outbox.push(Item::JobOver(id));
+                to.wake();
+            }
+        }
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let state = match (end, job.given_up.take()) {
+                (JobEnd::Succeeded, _) => JobState::Succeeded,
+                (_, Some(failure)) => JobState::Failed(failure),
+                (JobEnd::Failed { task, causes }, None) => JobState::Failed(failed(task, causes)),
+                (JobEnd::Cancelled, None) => JobState::Cancelled,
+            };
+            job.end(state, now);
+            job.touch();
+            self.ended.push_back(id);
+        }
+        self.publish(What::JobEnded(id), now);
+        self.forget_jobs();
+    }
+}
+
+/// The failure of a job whose task could not be done: its class is that of the last attempt.
+fn failed(task: TaskId, causes: Vec<Cause>) -> Failure {
+    let Some(last) = causes.last() else {
+        return Failure::new(FailureClass::Internal, format!("task {task} could not be done"));
+    };
+    let mut text = match causes.len() {
+        1 => format!("task {task}: {}", last.failure.message),
+        several => {
+            format!("task {task} failed {several} times, the last time: {}", last.failure.message)
+        }
+    };
+    let different = |cause: &&Cause| cause.failure.message != last.failure.message;
+    for cause in causes.iter().rev().filter(different).take(3) {
+        text.push_str(&format!(
+            "; attempt {} on {}: {}",
+            cause.attempt, cause.worker, cause.failure
+        ));
+    }
+    Failure::new(last.failure.class, text)
+}
+
+impl Worker {
+    /// Whether a poll has to be answered at once.
+    pub(crate) fn has_news(&self, stopping: bool) -> bool {
+        !self.is_known()
+            || stopping
+            || self.standing == Standing::Drained
+            || !self.outbox.is_empty()
+    }
+}

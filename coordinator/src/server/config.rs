@@ -1,0 +1,35 @@
+//! What can be set about a coordinator.
+
+use crate::scheduler;
+use windrow_protocol::control::BinaryId;
+use windrow_protocol::transport::Limits;
+
+/// The settings of a coordinator.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The scheduler's; the lease is among them.
+    pub scheduler: scheduler::Config,
+    /// What connections may do.
+    pub limits: Limits,
+    /// The coordinator's own code, for people.
+    pub binary: BinaryId,
+    /// A job whose code no connected worker has, while others are connected, fails after so long.
+    pub wrong_binary_ms: u64,
+    /// Jobs that have ended and are remembered.
+    pub ended_jobs: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            scheduler: scheduler::Config::default(),
+            limits: Limits::default(),
+            binary: BinaryId {
+                build: String::new(),
+                name: format!("windrow {}", env!("CARGO_PKG_VERSION")),
+            },
+            wrong_binary_ms: 10_000,
+            ended_jobs: 100,
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The driver's state: schedulers, and the tables beside them. Calls become events here; nothing waits.
+//!
+//! Workers run one binary, and run only jobs of that binary: so the workers and jobs of one build are a *pool* with a
+//! scheduler of its own, which never has to know about binaries.
+
+use super::bus::{Bus, What};
+use super::config::Config;
+use super::job::Job;
+use super::limits::{JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
+use super::worker::{Standing, Worker};
+use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use windrow_protocol::control::{
+    AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered,
+    WorkerHello, WorkerStatus,
+};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{AttemptId, JobId, TaskKind, WorkerId};
+use windrow_protocol::task::TaskOutput;
+
+/// The workers and jobs of one build.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) scheduler: Scheduler,
+    /// Workers that may get work.
+    pub(crate) alive: BTreeSet<WorkerId>,
+    /// Jobs that have not ended.
+    pub(crate) jobs: BTreeSet<JobId>,
+}
+
+/// All that the coordinator knows.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) pools: BTreeMap<String, Pool>,
+    pub(crate) jobs: BTreeMap<JobId, Job>,
+    /// Jobs that have ended, the longest ago first.
+    pub(crate) ended: VecDeque<JobId>,
+    job_tokens: BTreeMap<u128, JobId>,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    /// Workers that are gone, the longest ago first.
+    pub(crate) gone: VecDeque<WorkerId>,
+    worker_tokens: BTreeMap<u128, WorkerId>,
+    hosts: BTreeMap<String, HostId>,
+    next_job: u64,
+    next_worker: u64,
+    pub(crate) bus: Bus,
+    /// Why jobs were refused, until the submitting call has taken it.
+    pub(crate) refused: Option<String>,
+    /// Events that follow from outcomes, to be handled next.
+    pub(crate) next: VecDeque<(String, Event)>,
+    pub(crate) stopping: bool,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config) -> Core {
+        Core {
+            config,
+            pools: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            ended: VecDeque::new(),
+            job_tokens: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            gone: VecDeque::new(),
+            worker_tokens: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            next_job: 1,
+            next_worker: 1,
+            bus: Bus::default(),
+            refused: None,
+            next: VecDeque::new(),
+            stopping: false,
+        }
+    }
+
+    /// Tells the scheduler of `build` what happened, and does what it decides; `arrived` is the output that an
+    /// attempt's end brought.
+    pub(crate) fn handle(
+        &mut self,
+        build: &str,
+        event: Event,
+        mut arrived: Option<(AttemptId, TaskOutput)>,
+        now: Millis,
+    ) {
+        self.decide(build, event, &mut arrived, now);
+        while let Some((build, event)) = self.next.pop_front() {
+            self.decide(&build, event, &mut None, now);
+        }
+    }
+
+    fn decide(
+        &mut self,
+        build: &str,
+        event: Event,
+        arrived: &mut Option<(AttemptId, TaskOutput)>,
+        now: Millis,
+    ) {
+        let Some(pool) = self.pools.get_mut(build) else { return };
+        for outcome in pool.scheduler.handle(event, now) {
+            self.apply(build, outcome, arrived, now);
+        }
+    }
+
+    fn pool(&mut self, build: &str) -> &mut Pool {
+        let config = &self.config.scheduler;
+        self.pools.entry(build.to_owned()).or_insert_with(|| Pool {
+            scheduler: Scheduler::new(config.clone()),
+            alive: BTreeSet::new(),
+            jobs: BTreeSet::new(),
+        })
+    }
+
+    /// Takes a job on, or finds it by its token.
+    pub(crate) fn submit(
+        &mut self,
+        version: u32,
+        submission: JobSubmission,
+        now: Millis,
+    ) -> Result<JobId, Refusal> {
+        check_version(version)?;
+        if let Some(&job) = self.job_tokens.get(&submission.token) {
+            return Ok(job);
+        }
+        if self.stopping {
+            return Err(Refusal::Invalid("the coordinator is shutting down".to_owned()));
+        }
+        if self.jobs.len() - self.ended.len() >= JOBS_MAX {
+            return Err(Refusal::Invalid(format!(
+                "{JOBS_MAX} jobs run or wait already: submit the job again when some have ended"
+            )));
+        }
+        let id = JobId(self.next_job);
+        self.next_job += 1;
+        let build = submission.binary.build.clone();
+        let request = JobRequest {
+            job: id,
+            name: submission.name.clone(),
+            weight: submission.weight,
+            shape: submission.shape.clone(),
+        };
+        let token = submission.token;
+        self.jobs.insert(id, Job::new(id, submission, now));
+        self.pool(&build).jobs.insert(id);
+        self.handle(&build, Event::SubmitJob(Box::new(request)), None, now);
+        if let Some(why) = self.refused.take() {
+            self.jobs.remove(&id);
+            self.pool(&build).jobs.remove(&id);
+            self.drop_empty_pools();
+            return Err(Refusal::Invalid(why));
+        }
+        self.job_tokens.insert(token, id);
+        self.explain_waiting(now);
+        Ok(id)
+    }
+
+    /// The job, or the refusal that says that there is none.
+    pub(crate) fn job(&self, job: JobId) -> Result<&Job, Refusal> {
+        self.jobs.get(&job).ok_or(Refusal::NoJob(job))
+    }
+
+    pub(crate) fn cancel(&mut self, id: JobId, now: Millis) -> Result<(), Refusal> {
+        let job = self.job(id)?;
+        if job.is_running() {
+            let build = job.submission.binary.build.clone();
+            self.handle(&build, Event::Cancel { job: id }, None, now);
+        }
+        Ok(())
+    }
+
+    /// Gives a job up, for a reason that the scheduler does not know of: it ends as failed.
+    pub(crate) fn give_up(&mut self, id: JobId, why: Failure) {
+        if let Some(job) = self.jobs.get_mut(&id)
+            && job.is_running()
+            && job.given_up.is_none()
+        {
+            job.given_up = Some(why);
+            self.next.push_back((job.submission.binary.build.clone(), Event::Cancel { job: id }));
+        }
+    }
+
+    /// Takes a worker on, or finds it by its token.
+    pub(crate) fn register(
+        &mut self,
+        hello: WorkerHello,
+        now: Millis,
+    ) -> Result<Registered, Refusal> {
+        check_version(hello.version)?;
+        let lease_ms = self.config.scheduler.lease_ms;
+        if let Some(&worker) = self.worker_tokens.get(&hello.token)
+            && self.workers.get(&worker).is_some_and(Worker::is_known)
+        {
+            return Ok(Registered { worker, lease_ms });
+        }
+        if hello.slots == 0 || hello.slots > SLOTS_MAX {
+            return Err(Refusal::Invalid(format!(
+                "a worker has 1 to {SLOTS_MAX} slots, and this one says {}",
+                hello.slots
+            )));
+        }
+        let worker = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        let fresh = HostId(self.hosts.len() as u32);
+        let host = *self.hosts.entry(hello.host.clone()).or_insert(fresh);
+        let build = hello.binary.build.clone();
+        let slots = hello.slots;
+        self.worker_tokens.insert(hello.token, worker);
+        self.workers.insert(worker, Worker::new(hello));
+        self.pool(&build).alive.insert(worker);
+        let event = Event::WorkerJoined { worker, slots, host, build: build.as_str().into() };
+        self.handle(&build, event, None, now);
+        self.explain_waiting(now);
+        Ok(Registered { worker, lease_ms })
+    }
+
+    /// A worker was heard.
+    pub(crate) fn heard(&mut self, worker: WorkerId, build: &str, now: Millis) {
+        self.handle(build, Event::Heartbeat { worker }, None, now);
+    }
+
+    /// An attempt has ended, as its worker says.
+    pub(crate) fn ended(&mut self, worker: WorkerId, build: &str, end: AttemptEnd, now: Millis) {
+        let attempt = end.attempt;
+        match self.workers.get_mut(&worker) {
+            Some(of) if of.running.contains(&attempt) => of.outbox.forget(attempt),
+            _ => return,
+        }
+        let event = match end.result {
+            Err(failure) => {
+                let failure = Box::new(failure);
+                self.handle(build, Event::AttemptFailed { worker, attempt, failure }, None, now);
+                return;
+            }
+            Ok(output) => {
+                let mut pages = 0;
+                if attempt.task.kind == TaskKind::Split {
+                    for splits in output.splits.chunks(SPLITS_PAGE) {
+                        let splits = splits.iter().map(|split| self.split_info(split)).collect();
+                        let event = Event::SplitsListed { worker, attempt, page: pages, splits };
+                        self.handle(build, event, None, now);
+                        pages += 1;
+                    }
+                }
+                (Event::AttemptDone { worker, attempt, pages }, Some((attempt, output)))
+            }
+        };
+        self.handle(build, event.0, event.1, now);
+    }
+
+    fn split_info(&self, split: &windrow_protocol::task::Split) -> SplitInfo {
+        let hosts = split.hosts.iter().filter_map(|host| self.hosts.get(host).copied());
+        SplitInfo { bytes: split.bytes, lanes: split.lanes, hosts: hosts.collect() }
+    }
+
+    pub(crate) fn drain(&mut self, worker: WorkerId, now: Millis) -> Result<(), Refusal> {
+        let of = self.workers.get(&worker).ok_or(Refusal::NoWorker(worker))?;
+        if of.standing == Standing::Ready {
+            let build = of.hello.binary.build.clone();
+            self.handle(&build, Event::Drain { worker, hand_over: false }, None, now);
+            self.explain_waiting(now);
+        }
+        Ok(())
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Millis) {
+        let builds: Vec<String> = self.pools.keys().cloned().collect();
+        for build in builds {
+            self.handle(&build, Event::Tick, None, now);
+        }
+        self.explain_waiting(now);
+        self.drop_empty_pools();
+        self.forget_workers();
+    }
+
+    /// Pools of builds that nobody has any more.
+    fn drop_empty_pools(&mut self) {
+        self.pools.retain(|_, pool| !pool.jobs.is_empty() || !pool.alive.is_empty());
+    }
+
+    fn forget_workers(&mut self) {
+        while self.gone.len() > WORKERS_KEPT
+            && let Some(worker) = self.gone.pop_front()
+        {
+            if let Some(worker) = self.workers.remove(&worker) {
+                self.worker_tokens.remove(&worker.hello.token);
+            }
+        }
+    }
+
+    /// Forgets the jobs that ended longest ago.
+    pub(crate) fn forget_jobs(&mut self) {
+        while self.ended.len() > self.config.ended_jobs
+            && let Some(job) = self.ended.pop_front()
+        {
+            if let Some(job) = self.jobs.remove(&job) {
+                self.job_tokens.remove(&job.submission.token);
+            }
+        }
+        let mut bytes = 0;
+        for job in self.ended.iter().rev() {
+            if let Some(job) = self.jobs.get_mut(job) {
+                bytes += job.collected_bytes;
+                if bytes > super::limits::COLLECTED_KEPT {
+                    job.forget_collected();
+                }
+            }
+        }
+    }
+
+    /// Says of each job what it waits for, and gives up those that no connected worker has the code of.
+    pub(crate) fn explain_waiting(&mut self, now: Millis) {
+        let connected = self
+            .workers
+            .values()
+            .find(|worker| worker.is_known())
+            .map(|worker| worker.hello.binary.clone());
+        let mut wrong = Vec::new();
+        for pool in self.pools.values() {
+            for id in &pool.jobs {
+                let Some(job) = self.jobs.get_mut(id) else { continue };
+                let differs = connected.as_ref().filter(|_| pool.alive.is_empty());
+                let waiting = match (&connected, differs) {
+                    (None, _) => Some(
+                        "no worker is connected: start one with `windrow worker --coordinator HOST:PORT`"
+                            .to_owned(),
+                    ),
+                    (_, Some(other)) => Some(no_such_binary(&job.submission.binary, other)),
+                    _ if job.running == 0 => Some("a free slot".to_owned()),
+                    _ => None,
+                };
+                match differs {
+                    None => job.wrong_binary_since = None,
+                    Some(_) => {
+                        let since = *job.wrong_binary_since.get_or_insert(now);
+                        if now.since(since) >= self.config.wrong_binary_ms {
+                            wrong.push((*id, waiting.clone().unwrap_or_default()));
+                        }
+                    }
+                }
+                let state = JobState::Running { waiting };
+                if job.is_running() && job.state != state {
+                    job.state = state;
+                    job.touch();
+                }
+            }
+        }
+        for (job, text) in wrong {
+            self.give_up(job, Failure::new(FailureClass::WrongBinary, text));
+        }
+        while let Some((build, event)) = self.next.pop_front() {
+            self.handle(&build, event, None, now);
+        }
+    }
+
+    /// All workers that are known, and those that were lost last.
+    pub(crate) fn worker_list(&self) -> Vec<WorkerStatus> {
+        self.workers.iter().map(|(&id, worker)| worker.status(id)).collect()
+    }
+
+    /// Everything ends: jobs are cancelled, workers told to end.
+    pub(crate) fn shut_down(&mut self, now: Millis) {
+        self.stopping = true;
+        let running: Vec<JobId> = self.pools.values().flat_map(|pool| pool.jobs.clone()).collect();
+        for job in running {
+            if let Some(of) = self.jobs.get_mut(&job) {
+                of.note("the coordinator was shut down".to_owned());
+            }
+            let _ = self.cancel(job, now);
+        }
+        self.workers.values().for_each(Worker::wake);
+    }
+
+    /// Whether all connected workers know that they shall end.
+    pub(crate) fn all_told(&self) -> bool {
+        self.workers.values().all(|worker| !worker.is_known() || worker.told_end)
+    }
+
+    pub(crate) fn publish(&mut self, what: What, now: Millis) {
+        self.bus.publish(now.0, what);
+    }
+}
+
+fn check_version(caller: u32) -> Result<(), Refusal> {
+    if caller == PROTOCOL_VERSION {
+        Ok(())
+    } else {
+        Err(Refusal::Version { coordinator: PROTOCOL_VERSION, caller })
+    }
+}
+
+fn no_such_binary(job: &BinaryId, worker: &BinaryId) -> String {
+    format!(
+        "no connected worker runs the job's binary {} (build {}); they run {} (build {}): start workers with the job's binary",
+        job.name, job.build, worker.name, worker.build
+    )
+}

@@ -1,0 +1,336 @@
+//! What the coordinator keeps of a job beside the scheduler's state: payloads of splits, committed outputs, and what
+//! people are told. All of it follows from outcomes and from what attempts brought.
+
+use super::limits::NOTES_MAX;
+use crate::scheduler::Millis;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::sync::watch;
+use windrow_protocol::control::{JobSpec, JobState, JobStatus, JobSubmission, StageStatus};
+use windrow_protocol::failure::Failure;
+use windrow_protocol::ids::{
+    AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
+};
+use windrow_protocol::shape::{Cut, OutputShape, RootShape};
+use windrow_protocol::task::{Split, Staged, TaskCounts, TaskOutput};
+
+/// A job, from its submission until it is forgotten.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) submission: Arc<JobSubmission>,
+    pub(crate) submitted: Millis,
+    pub(crate) ended: Option<Millis>,
+    pub(crate) state: JobState,
+    /// In the plan's order.
+    pub(crate) stages: Vec<Stage>,
+    /// By shuffle, once known: how it is cut.
+    pub(crate) cuts: Vec<Option<Cut>>,
+    /// By shuffle: grows whenever an output of it comes or goes.
+    pub(crate) versions: Vec<u64>,
+    pub(crate) counts: TaskCounts,
+    /// Attempts that run, of any kind.
+    pub(crate) running: u32,
+    /// The bytes of all collected datasets.
+    pub(crate) collected_bytes: usize,
+    /// Whether the collected datasets are not kept any more.
+    pub(crate) collected_forgotten: bool,
+    pub(crate) retries: u64,
+    pub(crate) shuffle_bytes: u64,
+    pub(crate) manifests: Vec<(SinkId, String)>,
+    pub(crate) notes: VecDeque<String>,
+    /// Why the coordinator itself gives the job up, once it does: its end is then this failure.
+    pub(crate) given_up: Option<Failure>,
+    /// Since when no connected worker has its code, while others are connected.
+    pub(crate) wrong_binary_since: Option<Millis>,
+    /// A number that changes with the job, for those who wait.
+    pub(crate) changed: watch::Sender<u64>,
+}
+
+/// A stage of a job.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    /// The splits of its source, once its split task is done.
+    pub(crate) splits: Option<Arc<Vec<Split>>>,
+    /// Which splits each task has; empty where the stage reads shuffles.
+    pub(crate) ranges: Vec<Range<usize>>,
+    /// How the shuffles are cut that it reads.
+    pub(crate) cut: Option<Cut>,
+    /// By partition, once the number of tasks is known: who has the output of a task that is done.
+    pub(crate) done: Option<Vec<Option<(u32, WorkerId)>>>,
+    /// By partition: whether the counts of the task are in the job's.
+    counted: Vec<bool>,
+    done_count: u32,
+    pub(crate) running: u32,
+    begun: Option<Millis>,
+    last_end: Option<Millis>,
+    /// Collected frames, in (dataset, partition) order.
+    collected: BTreeMap<(CollectId, u32), Arc<Vec<u8>>>,
+    /// Staged parts, in (sink, partition) order.
+    staged: BTreeMap<(SinkId, u32), Vec<Staged>>,
+}
+
+impl Job {
+    pub(crate) fn new(id: JobId, submission: JobSubmission, now: Millis) -> Job {
+        Job {
+            id,
+            submitted: now,
+            ended: None,
+            state: JobState::Running { waiting: None },
+            stages: submission.shape.stages.iter().map(|_| Stage::default()).collect(),
+            cuts: vec![None; submission.shape.shuffles.len()],
+            versions: vec![1; submission.shape.shuffles.len()],
+            submission: Arc::new(submission),
+            counts: TaskCounts::default(),
+            running: 0,
+            collected_bytes: 0,
+            collected_forgotten: false,
+            retries: 0,
+            shuffle_bytes: 0,
+            manifests: Vec::new(),
+            notes: VecDeque::new(),
+            given_up: None,
+            wrong_binary_since: None,
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Wakes those who wait for something new about the job.
+    pub(crate) fn touch(&self) {
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_modify(|number| *number += 1);
+        }
+    }
+
+    /// Adds something to tell people; the oldest are forgotten.
+    pub(crate) fn note(&mut self, text: String) {
+        if self.notes.len() == NOTES_MAX {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(text);
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// The stage, if there is one of that number.
+    pub(crate) fn stage(&self, stage: StageId) -> Option<&Stage> {
+        self.stages.get(stage.0 as usize)
+    }
+
+    fn stage_mut(&mut self, stage: StageId) -> Option<&mut Stage> {
+        self.stages.get_mut(stage.0 as usize)
+    }
+
+    /// What an executor has to know.
+    pub(crate) fn spec(&self) -> JobSpec {
+        let of = &self.submission;
+        JobSpec {
+            name: of.name.clone(),
+            arguments: of.arguments.clone(),
+            options: of.options.clone(),
+            binary: of.binary.clone(),
+            fingerprint: of.fingerprint,
+        }
+    }
+
+    /// The splits that a stage reads: its own, or those of the stage that lists the same source.
+    pub(crate) fn splits_of(&self, stage: StageId) -> Option<&Arc<Vec<Split>>> {
+        match &self.submission.shape.stages.get(stage.0 as usize)?.root {
+            RootShape::Source { listed_by } => self.stage(*listed_by)?.splits.as_ref(),
+            RootShape::Shuffles(_) => None,
+        }
+    }
+
+    /// A stage has its tasks.
+    pub(crate) fn opened(
+        &mut self,
+        stage: StageId,
+        tasks: u32,
+        cut: Option<Cut>,
+        ranges: Vec<Range<usize>>,
+    ) {
+        if let Some(stage) = self.stage_mut(stage) {
+            stage.done = Some(vec![None; tasks as usize]);
+            stage.counted = vec![false; tasks as usize];
+            stage.cut = cut;
+            stage.ranges = ranges;
+        }
+    }
+
+    /// An attempt has begun.
+    pub(crate) fn begun(&mut self, attempt: AttemptId, now: Millis) {
+        self.running += 1;
+        if let Some(stage) = self.stage_mut(attempt.task.stage)
+            && attempt.task.kind == TaskKind::Compute
+        {
+            stage.running += 1;
+            stage.begun.get_or_insert(now);
+        }
+    }
+
+    /// An attempt runs no more.
+    pub(crate) fn stopped(&mut self, attempt: AttemptId) {
+        self.running = self.running.saturating_sub(1);
+        if let Some(stage) = self.stage_mut(attempt.task.stage)
+            && attempt.task.kind == TaskKind::Compute
+        {
+            stage.running = stage.running.saturating_sub(1);
+        }
+    }
+
+    /// An attempt's output is its task's.
+    pub(crate) fn committed(
+        &mut self,
+        attempt: AttemptId,
+        worker: WorkerId,
+        output: TaskOutput,
+        now: Millis,
+    ) {
+        match attempt.task.kind {
+            TaskKind::Split => {
+                if let Some(stage) = self.stage_mut(attempt.task.stage) {
+                    stage.splits = Some(Arc::new(output.splits));
+                }
+            }
+            TaskKind::Commit => self.manifests = output.manifests,
+            TaskKind::Compute => self.computed(attempt, worker, output, now),
+        }
+    }
+
+    fn computed(&mut self, attempt: AttemptId, worker: WorkerId, output: TaskOutput, now: Millis) {
+        let partition = attempt.task.partition;
+        let at = partition as usize;
+        let Some(stage) = self.stages.get_mut(attempt.task.stage.0 as usize) else { return };
+        let Some(done) = stage.done.as_mut().and_then(|done| done.get_mut(at)) else { return };
+        if done.replace((attempt.number, worker)).is_none() {
+            stage.done_count += 1;
+        }
+        stage.last_end = Some(now);
+        for (collect, frames) in output.collected {
+            self.collected_bytes += frames.len();
+            if let Some(old) = stage.collected.insert((collect, partition), Arc::new(frames)) {
+                self.collected_bytes -= old.len();
+            }
+        }
+        let mut staged: BTreeMap<SinkId, Vec<Staged>> = BTreeMap::new();
+        for (sink, part) in output.staged {
+            staged.entry(sink).or_default().push(part);
+        }
+        for (sink, parts) in staged {
+            stage.staged.insert((sink, partition), parts);
+        }
+        if !std::mem::replace(&mut stage.counted[at], true) {
+            self.counts.add(&output.counts);
+            self.shuffle_bytes += output.shuffles.iter().map(|shuffle| shuffle.bytes).sum::<u64>();
+        }
+        self.outputs_changed(attempt.task.stage);
+    }
+
+    /// The output of a task is gone.
+    pub(crate) fn reopened(&mut self, task: TaskId) {
+        if task.kind == TaskKind::Compute
+            && let Some(stage) = self.stage_mut(task.stage)
+            && let Some(done) = &mut stage.done
+            && let Some(slot) = done.get_mut(task.partition as usize)
+            && slot.take().is_some()
+        {
+            stage.done_count -= 1;
+        }
+        self.outputs_changed(task.stage);
+    }
+
+    fn outputs_changed(&mut self, stage: StageId) {
+        let Some(shape) = self.submission.shape.stages.get(stage.0 as usize) else { return };
+        for output in &shape.outputs {
+            if let OutputShape::Shuffle(shuffle) = output
+                && let Some(version) = self.versions.get_mut(shuffle.0 as usize)
+            {
+                *version += 1;
+            }
+        }
+    }
+
+    /// The producers of a shuffle, in the order in which their rows count.
+    pub(crate) fn producers(&self, shuffle: ShuffleId) -> &[StageId] {
+        self.submission.shape.shuffles.get(shuffle.0 as usize).map_or(&[], |of| &of.producers)
+    }
+
+    /// The frames of a collected dataset, in (stage, partition) order.
+    pub(crate) fn collected(&self, collect: CollectId) -> impl Iterator<Item = &Arc<Vec<u8>>> {
+        self.stages.iter().flat_map(move |stage| {
+            stage.collected.range((collect, 0)..=(collect, u32::MAX)).map(|(_, frames)| frames)
+        })
+    }
+
+    /// The staged parts of a sink, in (stage, partition) order.
+    pub(crate) fn staged(&self, sink: SinkId) -> Vec<Staged> {
+        let parts = self.stages.iter().flat_map(move |stage| {
+            stage.staged.range((sink, 0)..=(sink, u32::MAX)).flat_map(|(_, parts)| parts)
+        });
+        parts.cloned().collect()
+    }
+
+    /// The job has ended: only what people ask for later is kept.
+    pub(crate) fn end(&mut self, state: JobState, now: Millis) {
+        let keep_collected = state == JobState::Succeeded;
+        self.state = state;
+        self.ended = Some(now);
+        if !keep_collected {
+            self.collected_bytes = 0;
+        }
+        for stage in &mut self.stages {
+            stage.splits = None;
+            stage.ranges = Vec::new();
+            stage.staged.clear();
+            stage.running = 0;
+            stage.counted = Vec::new();
+            if !keep_collected {
+                stage.collected.clear();
+            }
+        }
+    }
+
+    /// Forgets the collected datasets of a job that has ended.
+    pub(crate) fn forget_collected(&mut self) {
+        self.collected_forgotten |= self.collected_bytes > 0;
+        self.collected_bytes = 0;
+        self.stages.iter_mut().for_each(|stage| stage.collected.clear());
+    }
+
+    /// How it stands; without manifests and notes for lists.
+    pub(crate) fn status(&self, now: Millis, whole: bool) -> JobStatus {
+        let end = self.ended.unwrap_or(now);
+        let names = self.submission.shape.stages.iter().map(|stage| &stage.name);
+        let stages = self.stages.iter().zip(names).zip(0..).map(|((stage, name), at)| {
+            let last = match (stage.begun, &stage.done, stage.last_end) {
+                (Some(_), Some(done), Some(last)) if stage.done_count as usize == done.len() => {
+                    last
+                }
+                _ => end,
+            };
+            StageStatus {
+                stage: StageId(at),
+                name: name.clone(),
+                tasks: stage.done.as_ref().map(|done| done.len() as u32),
+                running: stage.running,
+                done: stage.done_count,
+                elapsed_ms: stage.begun.map_or(0, |begun| last.since(begun)),
+            }
+        });
+        JobStatus {
+            job: self.id,
+            name: self.submission.name.clone(),
+            state: self.state.clone(),
+            stages: stages.collect(),
+            counts: self.counts.clone(),
+            retries: self.retries,
+            shuffle_bytes: self.shuffle_bytes,
+            elapsed_ms: end.since(self.submitted),
+            manifests: if whole { self.manifests.clone() } else { Vec::new() },
+            notes: if whole { self.notes.iter().cloned().collect() } else { Vec::new() },
+        }
+    }
+}

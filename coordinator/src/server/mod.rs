@@ -1,0 +1,190 @@
+//! The coordinator's server: it drives the scheduler, tells workers and clients, and keeps what is needed to do so.
+//!
+//! `core` has the state and turns calls into events, `apply` does what outcomes say, `orders` builds what workers are
+//! told, `outbox` keeps it until they have seen it; `service` is the tarpc side, [`bus`] tells what happens.
+
+mod apply;
+pub mod bus;
+mod config;
+mod core;
+mod job;
+mod limits;
+mod orders;
+mod outbox;
+mod pages;
+mod poll;
+mod service;
+mod worker;
+
+pub use config::Config;
+
+use self::core::Core;
+use crate::scheduler::Millis;
+use service::Service;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use windrow_protocol::control::Coordinator as _;
+use windrow_protocol::transport::{serve, serve_connection};
+
+/// Workers are given so long to learn that the coordinator ends.
+const TELL_END: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether they have.
+const TELL_END_LOOK: Duration = Duration::from_millis(10);
+
+/// Why a coordinator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process listens there.
+    #[error(
+        "port {} is in use on {}: is a coordinator running there already? End it, or choose another port with `--listen`",
+        .0.port(), .0.ip()
+    )]
+    PortInUse(SocketAddr),
+    /// It cannot listen there.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What the calls share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    started: Instant,
+    /// Becomes true when somebody wants the coordinator to end.
+    shut_down: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// The one clock of the coordinator.
+    fn now(&self) -> Millis {
+        Millis(self.started.elapsed().as_millis() as u64)
+    }
+}
+
+/// A coordinator.
+#[derive(Debug)]
+pub struct Coordinator;
+
+impl Coordinator {
+    /// Starts a coordinator that listens on `listen` (port 0 chooses one). It runs on the current tokio runtime.
+    ///
+    /// # Errors
+    /// It cannot listen there.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, StartError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => StartError::PortInUse(listen),
+            _ => StartError::Listen { address: listen, source },
+        };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        #[allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
+        let started = Instant::now();
+        let (shut_down, _) = watch::channel(false);
+        let shared = Arc::new(Shared { core: Mutex::new(Core::new(config)), started, shut_down });
+        let task = tokio::spawn(run(listener, Service { shared: shared.clone() }));
+        Ok(Running { address, service: Service { shared }, task: Some(task) })
+    }
+}
+
+/// A coordinator that runs. Dropped, it shuts down on its own.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    service: Service,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// All events from now on.
+    pub fn events(&self) -> bus::Subscriber {
+        self.service.subscribe()
+    }
+
+    /// Cancels all jobs, tells workers to end, and ends. Cancel safe: it goes on by itself.
+    pub async fn shut_down(mut self) {
+        self.service.shared.shut_down.send_replace(true);
+        self.ended().await;
+    }
+
+    /// Waits until the coordinator has ended, which a client may ask for. Cancel safe.
+    pub async fn ended(&mut self) {
+        if let Some(task) = &mut self.task {
+            let _ = task.await;
+            self.task = None;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.service.shared.shut_down.send_replace(true);
+    }
+}
+
+/// Serves until somebody wants the end.
+async fn run(listener: TcpListener, service: Service) {
+    let (limits, tick_ms) = {
+        let (core, _) = service.lock();
+        let scheduler = &core.config.scheduler;
+        let tick_ms = scheduler.tick_ms.min(scheduler.lease_ms / 4).max(1);
+        (core.config.limits.clone(), tick_ms)
+    };
+    let (stop, stopped) = watch::channel(false);
+    let for_each = stopped.clone();
+    let each_service = service.clone();
+    let each_limits = limits.clone();
+    let server = serve(listener, &limits, stopped, move |io| {
+        let service = each_service.clone().serve();
+        serve_connection(io, service, each_limits.clone(), for_each.clone())
+    });
+    let end = async {
+        ticks(&service, tick_ms).await;
+        {
+            let (mut core, now) = service.lock();
+            core.shut_down(now);
+        }
+        let told = async {
+            while !service.lock().0.all_told() {
+                pause(TELL_END_LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(TELL_END, told).await;
+        stop.send_replace(true);
+    };
+    tokio::join!(server, end);
+}
+
+/// Tells the schedulers that time passes, until somebody wants the end.
+async fn ticks(service: &Service, tick_ms: u64) {
+    let mut shut_down = service.shared.shut_down.subscribe();
+    let mut interval = tokio::time::interval(Duration::from_millis(tick_ms));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {
+                let (mut core, now) = service.lock();
+                core.tick(now);
+            }
+            _ = shut_down.wait_for(|shut_down| *shut_down) => return,
+        }
+    }
+}
+
+async fn pause(duration: Duration) {
+    let _ = tokio::time::timeout(duration, std::future::pending::<()>()).await;
+}

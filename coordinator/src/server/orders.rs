@@ -1,0 +1,152 @@
+//! What an attempt is told to do: the scheduler's decision, and the payloads that belong to it.
+
+use super::job::Job;
+use super::limits::WHOLE_INPUTS_MAX;
+use std::collections::BTreeSet;
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{
+    AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId, TaskKind,
+};
+use windrow_protocol::shape::{
+    Cut, CutShape, OutputShape, RootShape, StageShape, sample_positions,
+};
+use windrow_protocol::task::{TaskInput, TaskOrder, Work};
+
+impl Job {
+    /// The order for an attempt.
+    ///
+    /// # Errors
+    /// No worker can be told to run it: why the job must be given up.
+    pub(crate) fn order(
+        &mut self,
+        attempt: AttemptId,
+        lanes: LaneRange,
+    ) -> Result<TaskOrder, Failure> {
+        let work = match attempt.task.kind {
+            TaskKind::Split => Work::Split,
+            TaskKind::Compute => self.compute(attempt)?,
+            TaskKind::Commit => {
+                let sinks = (0..self.submission.shape.sinks).map(SinkId);
+                Work::Commit { outputs: sinks.map(|sink| (sink, self.staged(sink))).collect() }
+            }
+        };
+        Ok(TaskOrder { attempt, lanes, work })
+    }
+
+    fn compute(&mut self, attempt: AttemptId) -> Result<Work, Failure> {
+        let submission = self.submission.clone();
+        let stage = attempt.task.stage;
+        let shape = submission
+            .shape
+            .stages
+            .get(stage.0 as usize)
+            .ok_or_else(|| defect(attempt, "has no such stage"))?;
+        let input = self.input(attempt, shape)?;
+        let mut cuts = Vec::new();
+        for output in &shape.outputs {
+            if let OutputShape::Shuffle(shuffle) = *output {
+                let cut = self
+                    .cut_of(shuffle)
+                    .ok_or_else(|| defect(attempt, "writes a shuffle of unknown size"))?;
+                cuts.push((shuffle, cut));
+            }
+        }
+        let whole: Vec<(CollectId, Vec<u8>)> =
+            shape.whole_inputs.iter().map(|&collect| (collect, self.whole(collect))).collect();
+        let bytes: usize = whole.iter().map(|(_, frames)| frames.len()).sum();
+        if bytes > WHOLE_INPUTS_MAX {
+            return Err(Failure::new(
+                FailureClass::BadInput,
+                format!(
+                    "stage {stage} ({}) reads {bytes} bytes of collected rows whole, and the most is {WHOLE_INPUTS_MAX}: join with a shuffle instead",
+                    shape.name
+                ),
+            ));
+        }
+        Ok(Work::Compute { input, cuts, whole_inputs: whole })
+    }
+
+    fn input(&self, attempt: AttemptId, shape: &StageShape) -> Result<TaskInput, Failure> {
+        let of = self.stage(attempt.task.stage);
+        let stage = of.ok_or_else(|| defect(attempt, "has no such stage"))?;
+        match &shape.root {
+            RootShape::Source { .. } => {
+                let splits = self
+                    .splits_of(attempt.task.stage)
+                    .ok_or_else(|| defect(attempt, "reads a source that is not listed"))?;
+                if shape.sample {
+                    let taken = sample_positions(splits.len()).map(|at| splits[at].clone());
+                    return Ok(TaskInput::Splits(taken.collect()));
+                }
+                let range = stage.ranges.get(attempt.task.partition as usize).cloned();
+                let own = range.and_then(|range| splits.get(range));
+                let own = own.ok_or_else(|| defect(attempt, "has no splits"))?;
+                Ok(TaskInput::Splits(own.to_vec()))
+            }
+            RootShape::Shuffles(_) => {
+                let cut = stage.cut.ok_or_else(|| defect(attempt, "reads an uncut shuffle"))?;
+                let buckets = if shape.sample {
+                    let partitions = sample_positions(cut.partitions as usize);
+                    partitions.map(|at| cut.buckets_of(at as u32).start).collect()
+                } else {
+                    cut.buckets_of(attempt.task.partition).collect()
+                };
+                Ok(TaskInput::Buckets { cut, buckets })
+            }
+        }
+    }
+
+    fn whole(&self, collect: CollectId) -> Vec<u8> {
+        let mut all = Vec::new();
+        for frames in self.collected(collect) {
+            all.extend_from_slice(frames);
+        }
+        all
+    }
+
+    /// How a shuffle is cut, once all sources below it are listed. It does not change then.
+    pub(crate) fn cut_of(&mut self, shuffle: ShuffleId) -> Option<Cut> {
+        let at = shuffle.0 as usize;
+        if let Some(cut) = *self.cuts.get(at)? {
+            return Some(cut);
+        }
+        let shape = self.submission.shape.shuffles.get(at)?.cut;
+        let bytes = match shape {
+            CutShape::Fixed(_) => 0,
+            CutShape::ByBytes => self.bytes_below(shuffle)?,
+        };
+        let cut = Cut::of(shape, bytes);
+        self.cuts[at] = Some(cut);
+        Some(cut)
+    }
+
+    /// The logical bytes of all sources below a shuffle, each counted once; `None` until all are listed.
+    fn bytes_below(&self, shuffle: ShuffleId) -> Option<u64> {
+        let mut listed: BTreeSet<StageId> = BTreeSet::new();
+        let mut seen: BTreeSet<StageId> = BTreeSet::new();
+        let mut open: Vec<StageId> = self.producers(shuffle).to_vec();
+        while let Some(stage) = open.pop() {
+            if !seen.insert(stage) {
+                continue;
+            }
+            match &self.submission.shape.stages.get(stage.0 as usize)?.root {
+                RootShape::Source { listed_by } => {
+                    listed.insert(*listed_by);
+                }
+                RootShape::Shuffles(read) => {
+                    open.extend(read.iter().flat_map(|&shuffle| self.producers(shuffle)));
+                }
+            }
+        }
+        let mut sum = 0_u64;
+        for stage in listed {
+            let splits = self.splits_of(stage)?;
+            sum = splits.iter().fold(sum, |sum, split| sum.saturating_add(split.bytes));
+        }
+        Some(sum)
+    }
+}
+
+fn defect(attempt: AttemptId, what: &str) -> Failure {
+    Failure::new(FailureClass::Internal, format!("task {} {what}", attempt.task))
+}

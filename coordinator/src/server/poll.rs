@@ -1,0 +1,166 @@
+//! The long poll of a worker: what it says becomes events, what it is told comes from its outbox.
+
+use super::core::Core;
+use super::limits::{ANSWER_BYTES, ANSWER_ITEMS};
+use super::outbox::Item;
+use super::worker::Standing;
+use crate::scheduler::{Event, Millis};
+use tokio::sync::watch;
+use windrow_protocol::control::{Poll, PollAnswer, Progress};
+use windrow_protocol::failure::Failure;
+use windrow_protocol::ids::{JobId, WorkerId};
+use windrow_protocol::task::{TaskInput, TaskOrder, Work};
+
+/// A poll that waits for something to tell.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    worker: WorkerId,
+    number: u64,
+    seen: u64,
+    ended_seen: u32,
+    /// Changes when there may be something.
+    pub(crate) changed: watch::Receiver<u64>,
+}
+
+impl Core {
+    /// Takes what a poll says; the answer is made by [`poll_answer`](Core::poll_answer). A poll that is made again, and
+    /// ends that were told before, change nothing.
+    ///
+    /// # Errors
+    /// The answer, where the worker is not known (any more).
+    pub(crate) fn poll_begin(
+        &mut self,
+        worker: WorkerId,
+        poll: Poll,
+        now: Millis,
+    ) -> Result<Waiting, PollAnswer> {
+        let unknown = PollAnswer { unknown: true, ..PollAnswer::default() };
+        let Some(of) = self.workers.get_mut(&worker).filter(|of| of.is_known()) else {
+            return Err(unknown);
+        };
+        let build = of.hello.binary.build.clone();
+        of.outbox.seen(poll.seen);
+        of.polls += 1;
+        of.wake();
+        let waiting = Waiting {
+            worker,
+            number: of.polls,
+            seen: poll.seen,
+            ended_seen: poll.ended.len() as u32,
+            changed: of.changed.subscribe(),
+        };
+        self.heard(worker, &build, now);
+        for end in poll.ended {
+            self.ended(worker, &build, end, now);
+        }
+        for (attempt, progress) in poll.progress {
+            if progress.lanes > 0 {
+                let permille = permille(progress);
+                let event = Event::Progress { worker, attempt, permille };
+                self.handle(&build, event, None, now);
+            }
+        }
+        if poll.draining {
+            let _ = self.drain(worker, now);
+        }
+        Ok(waiting)
+    }
+
+    /// The answer to a poll, if there is something to tell, or it must be answered now.
+    pub(crate) fn poll_answer(
+        &mut self,
+        waiting: &Waiting,
+        at_once: bool,
+        now: Millis,
+    ) -> Option<PollAnswer> {
+        let stopping = self.stopping;
+        let Waiting { worker, number, ended_seen, .. } = *waiting;
+        let of = self.workers.get_mut(&worker).filter(|of| of.is_known());
+        let Some(of) = of else {
+            return Some(PollAnswer { ended_seen, unknown: true, ..PollAnswer::default() });
+        };
+        if of.polls != number {
+            // The worker has polled again since: that poll gets what there is.
+            return Some(PollAnswer { number: waiting.seen, ended_seen, ..PollAnswer::default() });
+        }
+        if !at_once && !of.has_news(stopping) {
+            return None;
+        }
+        let mut answer = PollAnswer {
+            ended_seen,
+            drained: stopping || of.standing == Standing::Drained,
+            ..PollAnswer::default()
+        };
+        of.told_end |= answer.drained;
+        let jobs = &mut self.jobs;
+        let mut failed: Vec<(JobId, Failure)> = Vec::new();
+        let (mut items, mut bytes) = (0, 0);
+        let told = of.outbox.next(|item| {
+            if items == ANSWER_ITEMS || bytes >= ANSWER_BYTES {
+                return false;
+            }
+            items += 1;
+            if let Item::Assign(attempt, lanes) = *item
+                && let Some(job) = jobs.get_mut(&attempt.task.job)
+            {
+                match job.order(attempt, lanes) {
+                    Ok(order) => {
+                        let size = size_of(&order);
+                        if items > 1 && bytes + size > ANSWER_BYTES {
+                            return false;
+                        }
+                        bytes += size;
+                        answer.assigned.push(order);
+                    }
+                    Err(failure) => failed.push((attempt.task.job, failure)),
+                }
+            }
+            true
+        });
+        answer.number = told.0;
+        for item in told.1 {
+            match item {
+                Item::Assign(..) => {}
+                Item::Cancel(attempt) => answer.cancelled.push(attempt),
+                Item::JobOver(job) => answer.jobs_over.push(job),
+            }
+        }
+        for (job, failure) in failed {
+            self.give_up(job, failure);
+        }
+        while let Some((build, event)) = self.next.pop_front() {
+            self.handle(&build, event, None, now);
+        }
+        Some(answer)
+    }
+}
+
+fn permille(progress: Progress) -> u16 {
+    let done = u64::from(progress.lanes_done) * 1000 / u64::from(progress.lanes.max(1));
+    done.min(1000) as u16
+}
+
+/// About how many bytes an order has as a message.
+fn size_of(order: &TaskOrder) -> usize {
+    let work = match &order.work {
+        Work::Split => 0,
+        Work::Compute { input, cuts, whole_inputs } => {
+            let input = match input {
+                TaskInput::Splits(splits) => splits
+                    .iter()
+                    .map(|split| {
+                        let hosts: usize = split.hosts.iter().map(|host| host.len() + 2).sum();
+                        split.payload.len() + hosts + 20
+                    })
+                    .sum::<usize>(),
+                TaskInput::Buckets { buckets, .. } => buckets.len() * 3,
+            };
+            let whole: usize = whole_inputs.iter().map(|(_, frames)| frames.len()).sum();
+            input + cuts.len() * 8 + whole
+        }
+        Work::Commit { outputs } => {
+            outputs.iter().map(|(_, parts)| parts.len() * 200).sum::<usize>()
+        }
+    };
+    work + 32
+}

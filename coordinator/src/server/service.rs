@@ -1,0 +1,155 @@
+//! The tarpc service: calls become calls of [`Core`], under a lock that is never held across an await; long polls wait
+//! outside of it.
+#![allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
+
+use super::core::Core;
+use super::limits::PROGRESS_MS;
+use super::{Shared, bus::Subscriber};
+use crate::scheduler::Millis;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+use tarpc::context::Context;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use windrow_protocol::control::{
+    BinaryId, BlockPage, Coordinator, JobSpec, JobStatus, JobSubmission, PROTOCOL_VERSION, Poll,
+    PollAnswer, Refusal, Registered, WorkerHello, WorkerStatus,
+};
+use windrow_protocol::ids::{CollectId, JobId, ShuffleId, WorkerId};
+use windrow_protocol::transport::wait_for;
+
+/// One handle of the server, as each call gets it.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Service {
+    /// The state, and the time.
+    ///
+    /// # Panics
+    /// After a panic under the lock: the state is not to be trusted then, and calls answer with an error.
+    pub(crate) fn lock(&self) -> (MutexGuard<'_, Core>, Millis) {
+        let core = self.shared.core.lock();
+        let core = core.expect("the coordinator broke in an earlier call: restart it");
+        (core, self.shared.now())
+    }
+
+    /// All events from now on.
+    pub(crate) fn subscribe(&self) -> Subscriber {
+        self.lock().0.bus.subscribe()
+    }
+}
+
+/// Waits for another number, until `deadline` at most; says whether there is one.
+async fn changed(number: &mut watch::Receiver<u64>, deadline: Instant) -> bool {
+    match tokio::time::timeout_at(deadline, number.changed()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+impl Coordinator for Service {
+    async fn hello(self, _: Context) -> (u32, BinaryId) {
+        (PROTOCOL_VERSION, self.lock().0.config.binary.clone())
+    }
+
+    async fn submit(self, _: Context, version: u32, job: JobSubmission) -> Result<JobId, Refusal> {
+        let (mut core, now) = self.lock();
+        core.submit(version, job, now)
+    }
+
+    async fn status(self, ctx: Context, id: JobId, wait_ms: u32) -> Result<JobStatus, Refusal> {
+        let begun = Instant::now();
+        let deadline = begun + wait_for(&ctx, wait_ms);
+        let progress = begun + Duration::from_millis(PROGRESS_MS);
+        let mut number = self.lock().0.job(id)?.changed.subscribe();
+        let mut news = false;
+        loop {
+            {
+                let (core, now) = self.lock();
+                let job = core.job(id)?;
+                let at = Instant::now();
+                if !job.is_running() || at >= deadline || (news && at >= progress) {
+                    return Ok(job.status(now, true));
+                }
+            }
+            let until = if news { progress.min(deadline) } else { deadline };
+            news |= changed(&mut number, until).await;
+        }
+    }
+
+    async fn collected(
+        self,
+        _: Context,
+        job: JobId,
+        collect: CollectId,
+        from: u64,
+    ) -> Result<Vec<u8>, Refusal> {
+        self.lock().0.collected(job, collect, from)
+    }
+
+    async fn jobs(self, _: Context) -> Vec<JobStatus> {
+        let (core, now) = self.lock();
+        core.jobs.values().rev().take(1_000).map(|job| job.status(now, false)).collect()
+    }
+
+    async fn cancel(self, _: Context, job: JobId) -> Result<(), Refusal> {
+        let (mut core, now) = self.lock();
+        core.cancel(job, now)
+    }
+
+    async fn workers(self, _: Context) -> Vec<WorkerStatus> {
+        self.lock().0.worker_list()
+    }
+
+    async fn drain(self, _: Context, worker: WorkerId) -> Result<(), Refusal> {
+        let (mut core, now) = self.lock();
+        core.drain(worker, now)
+    }
+
+    async fn shut_down(self, _: Context) {
+        self.shared.shut_down.send_replace(true);
+    }
+
+    async fn register(self, _: Context, worker: WorkerHello) -> Result<Registered, Refusal> {
+        let (mut core, now) = self.lock();
+        core.register(worker, now)
+    }
+
+    async fn poll(self, ctx: Context, worker: WorkerId, poll: Poll) -> PollAnswer {
+        let (mut waiting, deadline) = {
+            let (mut core, now) = self.lock();
+            let wait = wait_for(&ctx, poll.wait_ms);
+            let wait = wait.min(Duration::from_millis(core.config.scheduler.lease_ms / 3));
+            match core.poll_begin(worker, poll, now) {
+                Ok(waiting) => (waiting, Instant::now() + wait),
+                Err(answer) => return answer,
+            }
+        };
+        let mut at_once = false;
+        loop {
+            {
+                let (mut core, now) = self.lock();
+                if let Some(answer) = core.poll_answer(&waiting, at_once, now) {
+                    return answer;
+                }
+            }
+            at_once = !changed(&mut waiting.changed, deadline).await;
+        }
+    }
+
+    async fn job_spec(self, _: Context, job: JobId) -> Result<JobSpec, Refusal> {
+        Ok(self.lock().0.job(job)?.spec())
+    }
+
+    async fn blocks(
+        self,
+        _: Context,
+        job: JobId,
+        shuffle: ShuffleId,
+        from: u32,
+    ) -> Result<BlockPage, Refusal> {
+        self.lock().0.blocks(job, shuffle, from)
+    }
+}

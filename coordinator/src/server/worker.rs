@@ -1,0 +1,75 @@
+//! What the coordinator keeps of a worker beside the scheduler's state.
+
+use super::outbox::Outbox;
+use std::collections::BTreeSet;
+use tokio::sync::watch;
+use windrow_protocol::control::{WorkerHello, WorkerStatus};
+use windrow_protocol::ids::{AttemptId, WorkerId};
+
+/// How a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Ready,
+    Draining,
+    Drained,
+    Lost(&'static str),
+}
+
+/// A worker, from its registration until it is forgotten.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) hello: WorkerHello,
+    pub(crate) standing: Standing,
+    pub(crate) outbox: Outbox,
+    /// Attempts that it has, told or not.
+    pub(crate) running: BTreeSet<AttemptId>,
+    /// Polls that began; only the last is answered with something.
+    pub(crate) polls: u64,
+    /// Whether an answer said that it may end.
+    pub(crate) told_end: bool,
+    /// A number that changes when there is something to tell.
+    pub(crate) changed: watch::Sender<u64>,
+}
+
+impl Worker {
+    pub(crate) fn new(hello: WorkerHello) -> Worker {
+        Worker {
+            hello,
+            standing: Standing::Ready,
+            outbox: Outbox::default(),
+            running: BTreeSet::new(),
+            polls: 0,
+            told_end: false,
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Whether it may go on under its id.
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self.standing, Standing::Lost(_))
+    }
+
+    /// Wakes its long poll.
+    pub(crate) fn wake(&self) {
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_modify(|number| *number += 1);
+        }
+    }
+
+    pub(crate) fn status(&self, worker: WorkerId) -> WorkerStatus {
+        let state = match self.standing {
+            Standing::Ready => "ready".to_owned(),
+            Standing::Draining => "draining".to_owned(),
+            Standing::Drained => "drained".to_owned(),
+            Standing::Lost(why) => format!("lost: {why}"),
+        };
+        WorkerStatus {
+            worker,
+            host: self.hello.host.clone(),
+            slots: self.hello.slots,
+            running: self.running.len() as u32,
+            state,
+            binary: self.hello.binary.clone(),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A coordinator with short leases, and workers that speak the real protocol but compute nothing.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use windrow_coordinator::{Config, Coordinator, Running};
+use windrow_protocol::client::Client;
+use windrow_protocol::control::*;
+use windrow_protocol::failure::Failure;
+use windrow_protocol::ids::*;
+use windrow_protocol::link::{LinkConfig, draw_token};
+use windrow_protocol::shape::*;
+use windrow_protocol::task::*;
+use windrow_protocol::transport::{call, connect};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const LEASE_MS: u64 = 400;
+
+pub fn config() -> Config {
+    let mut config = Config { wrong_binary_ms: 300, ..Config::default() };
+    config.scheduler.lease_ms = LEASE_MS;
+    config.scheduler.tick_ms = 50;
+    config.limits.first_request = SECOND / 2;
+    config
+}
+
+pub async fn start() -> Running {
+    start_with(config()).await
+}
+
+pub async fn start_with(config: Config) -> Running {
+    Coordinator::start("127.0.0.1:0".parse().unwrap(), config).await.unwrap()
+}
+
+pub async fn client(running: &Running) -> Client {
+    let config = LinkConfig { patience: 2 * SECOND, ..LinkConfig::default() };
+    Client::connect_with(&running.address.to_string(), config).await.unwrap()
+}
+
+pub fn binary(build: &str) -> BinaryId {
+    BinaryId { build: build.to_owned(), name: format!("job-{build}") }
+}
+
+pub fn hello(build: &str, slots: u32) -> WorkerHello {
+    let token = draw_token();
+    WorkerHello {
+        version: PROTOCOL_VERSION,
+        token,
+        host: format!("host-{:x}", token as u16),
+        data_address: format!("127.0.0.1:{}", token as u16),
+        slots,
+        binary: binary(build),
+    }
+}
+
+pub fn submission(shape: JobShape) -> JobSubmission {
+    JobSubmission {
+        token: draw_token(),
+        name: "test".to_owned(),
+        arguments: "{}".to_owned(),
+        options: JobOptions::default(),
+        binary: binary("b1"),
+        fingerprint: 7,
+        shape,
+        weight: 1,
+    }
+}
+
+/// A source into a shuffle of so many partitions, which is collected and written to a sink.
+pub fn two_stages(partitions: u32) -> JobShape {
+    JobShape {
+        stages: vec![
+            StageShape {
+                name: "read > shuffle".to_owned(),
+                root: RootShape::Source { listed_by: StageId(0) },
+                whole_inputs: Vec::new(),
+                outputs: vec![OutputShape::Shuffle(ShuffleId(0))],
+                sample: false,
+            },
+            StageShape {
+                name: "reduce > write".to_owned(),
+                root: RootShape::Shuffles(vec![ShuffleId(0)]),
+                whole_inputs: Vec::new(),
+                outputs: vec![OutputShape::Collect(CollectId(0)), OutputShape::Sink(SinkId(0))],
+                sample: false,
+            },
+        ],
+        shuffles: vec![ShuffleShape {
+            producers: vec![StageId(0)],
+            cut: CutShape::Fixed(partitions),
+        }],
+        sinks: 1,
+        collects: 1,
+    }
+}
+
+/// As many splits as are told, each a task of its own.
+pub fn splits(count: u32) -> Vec<Split> {
+    let split = |at: u32| Split {
+        payload: at.to_be_bytes().to_vec(),
+        bytes: TASK_BYTES,
+        lanes: 1,
+        hosts: Vec::new(),
+    };
+    (0..count).map(split).collect()
+}
+
+/// What an attempt of a two-stage job of `maps` splits brings, if all is well.
+pub fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
+    let partition = order.attempt.task.partition;
+    let mut output = TaskOutput::default();
+    match &order.work {
+        Work::Split => output.splits = splits(maps),
+        Work::Compute { input: TaskInput::Splits(_), cuts, .. } => {
+            output.counts.records_read = 10;
+            output.shuffles = cuts
+                .iter()
+                .map(|(shuffle, _)| ShuffleOutput {
+                    shuffle: *shuffle,
+                    stage: order.attempt.task.stage,
+                    rows: 10,
+                    bytes: 100,
+                    content: 1,
+                })
+                .collect();
+        }
+        Work::Compute { .. } => {
+            output.collected = vec![(CollectId(0), partition.to_be_bytes().to_vec())];
+            output.staged = vec![(SinkId(0), part(partition))];
+        }
+        Work::Commit { outputs } => {
+            let names = outputs.iter().flat_map(|(_, parts)| parts).map(|part| part.name.as_str());
+            output.manifests = vec![(SinkId(0), names.collect::<Vec<_>>().join(","))];
+        }
+    }
+    output
+}
+
+pub fn part(partition: u32) -> Staged {
+    let name = format!("part-{partition}");
+    Staged { place: Place::File { staged: name.clone() }, name, rows: 1, bytes: 1, crc32: 0 }
+}
+
+/// A worker by hand: each call is one of the protocol.
+pub struct Worker {
+    pub client: CoordinatorClient,
+    pub id: WorkerId,
+    pub seen: u64,
+}
+
+impl Worker {
+    pub async fn register(address: SocketAddr, hello: WorkerHello) -> Worker {
+        let client = connect(&address.to_string(), SECOND).await.unwrap();
+        let registered = call(SECOND, |ctx| client.register(ctx, hello)).await.unwrap().unwrap();
+        Worker { client, id: registered.worker, seen: 0 }
+    }
+
+    /// Polls, and remembers the answer's number.
+    pub async fn poll(&mut self, wait_ms: u32, ended: Vec<AttemptEnd>) -> PollAnswer {
+        let poll = Poll { seen: self.seen, wait_ms, ended, ..Poll::default() };
+        let answer = self.poll_with(poll).await;
+        self.seen = answer.number;
+        answer
+    }
+
+    pub async fn poll_with(&self, poll: Poll) -> PollAnswer {
+        call(10 * SECOND, |ctx| self.client.poll(ctx, self.id, poll)).await.unwrap()
+    }
+}
+
+/// What a worker was told in its life.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub orders: Vec<TaskOrder>,
+    pub cancelled: Vec<AttemptId>,
+    pub jobs_over: BTreeSet<JobId>,
+    pub told_end: bool,
+}
+
+pub type Shared = Arc<Mutex<Log>>;
+
+/// A worker that runs all that it is told with `run`, until it is told to end; `None` runs for ever.
+pub fn spawn(
+    address: SocketAddr,
+    hello: WorkerHello,
+    run: impl Fn(&TaskOrder) -> Option<Result<TaskOutput, Failure>> + Send + 'static,
+) -> (JoinHandle<()>, Shared) {
+    let log = Shared::default();
+    let shared = log.clone();
+    let task = tokio::spawn(async move {
+        let mut worker = Worker::register(address, hello).await;
+        let mut ended = Vec::new();
+        let mut known = BTreeSet::new();
+        loop {
+            let answer = worker.poll(100, std::mem::take(&mut ended)).await;
+            let mut log = shared.lock().unwrap();
+            for order in answer.assigned {
+                if known.insert(order.attempt) {
+                    if let Some(result) = run(&order) {
+                        ended.push(AttemptEnd { attempt: order.attempt, result });
+                    }
+                    log.orders.push(order);
+                }
+            }
+            log.cancelled.extend(answer.cancelled);
+            log.jobs_over.extend(answer.jobs_over);
+            log.told_end |= answer.drained;
+            if answer.drained || answer.unknown {
+                return;
+            }
+        }
+    });
+    (task, log)
+}
