@@ -1,5 +1,6 @@
 //! Why a job could not be run.
 
+use windrow_protocol::client::ClientError;
 use windrow_protocol::failure::Failure;
 
 /// Why a job did not succeed.
@@ -11,6 +12,15 @@ pub enum RunError {
     /// It failed, or was cancelled.
     #[error("{0}")]
     Failed(#[from] Failure),
+    /// The coordinator was not reached, or refused.
+    #[error(transparent)]
+    Cluster(ClientError),
+    /// Local processes could not be started.
+    #[error("{0}")]
+    Launch(String),
+    /// Threads could not be started.
+    #[error("no threads could be started to wait for the network ({0}); raise the limit (ulimit -u)")]
+    Threads(std::io::Error),
     /// Its arguments cannot be sent to other processes.
     #[error("the arguments of job `{job}` cannot be sent: {source}")]
     Arguments {

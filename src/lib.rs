@@ -34,11 +34,15 @@
 //! | [`source`], [`sink`] | the traits of formats, for your own |
 //! | [`main`], [`jobs!`](crate::jobs) | a program with the whole command line |
 
+mod binary;
+mod cluster;
 mod command;
 mod error;
+mod launcher;
 mod local;
 mod registry;
 
+pub use cluster::Cluster;
 pub use command::main;
 pub use error::RunError;
 pub use local::Local;

@@ -1,11 +1,15 @@
 //! The command line.
 
+mod cluster;
+mod coordinator;
 mod generate;
+mod jobs;
 mod progress;
 mod run;
+mod worker;
 
 use crate::registry::JobEntry;
-use clap::{Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use std::process::ExitCode;
 
 /// Runs the command line of a program with these jobs: `run`, and all other commands of Windrow.
@@ -21,12 +25,19 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     // As above.
     let _ =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    if std::env::args_os().nth(1).is_some_and(|word| word == worker::EXECUTOR) {
+        return worker::executor(jobs);
+    }
     let matches = command(&jobs).get_matches();
     let result = match matches.subcommand() {
         Some(("run", matches)) => run::run(&jobs, matches),
-        Some(("generate", matches)) => generate::Generate::from_arg_matches(matches)
-            .map_err(Failed::from)
-            .and_then(|generate| generate.run()),
+        Some(("generate", matches)) => flags(matches).and_then(generate::Generate::run),
+        Some(("coordinator", matches)) => {
+            flags(matches).and_then(coordinator::CoordinatorFlags::run)
+        }
+        Some(("worker", matches)) => flags(matches).and_then(worker::Worker::run),
+        Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
+        Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
         _ => unreachable!("clap asks for one of the commands"),
     };
     match result {
@@ -41,6 +52,10 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn flags<F: FromArgMatches>(matches: &ArgMatches) -> Result<F, Failed> {
+    F::from_arg_matches(matches).map_err(Failed::from)
 }
 
 /// Why a command failed.
@@ -77,9 +92,12 @@ fn command(jobs: &[JobEntry]) -> Command {
         .next()
         .and_then(|path| Some(std::path::Path::new(&path).file_name()?.to_str()?.to_string()))
         .unwrap_or_else(|| "windrow".to_string());
-    let generate = generate::Generate::augment_args(
-        Command::new("generate").about("Makes input to try things on"),
-    );
+    let about = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let generate = about("generate", "Makes input to try things on");
+    let coordinator = about("coordinator", "Runs a coordinator: what decides which worker does what");
+    let worker = about("worker", "Runs a worker: does tasks of this program's jobs");
+    let cluster = about("cluster", "Starts, shows and ends a cluster of processes on this machine");
+    let on_cluster = about("jobs", "Lists, shows, follows and cancels jobs on a cluster");
     Command::new("windrow")
         .bin_name(name)
         .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
@@ -87,5 +105,9 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run::command(jobs))
-        .subcommand(generate)
+        .subcommand(coordinator::CoordinatorFlags::augment_args(coordinator))
+        .subcommand(worker::Worker::augment_args(worker))
+        .subcommand(cluster::ClusterFlags::augment_args(cluster))
+        .subcommand(jobs::JobsFlags::augment_args(on_cluster))
+        .subcommand(generate::Generate::augment_args(generate))
 }

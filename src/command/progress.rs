@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use windrow_protocol::control::JobStatus;
 use windrow_worker::local::{LocalJob, StageProgress};
 
 /// How often a line is written where there is no terminal.
@@ -105,5 +106,65 @@ impl Bars {
     fn clear(self) {
         // A terminal that is gone shows nothing anyway.
         let _ = self.all.clear();
+    }
+}
+
+/// Shows a job on a cluster, from its status.
+pub(super) struct Remote {
+    bars: Option<(MultiProgress, Vec<ProgressBar>)>,
+    line: Instant,
+    notes: usize,
+}
+
+impl Remote {
+    pub(super) fn new() -> Remote {
+        let bars = std::io::stderr().is_terminal().then(|| (MultiProgress::new(), Vec::new()));
+        Remote { bars, line: Instant::now(), notes: 0 }
+    }
+
+    /// Shows a status.
+    pub(super) fn show(&mut self, status: &JobStatus) {
+        for note in status.notes.iter().skip(self.notes) {
+            match &self.bars {
+                // A terminal that is gone shows nothing anyway.
+                Some((all, _)) => drop(all.println(note)),
+                None => eprintln!("{note}"),
+            }
+        }
+        self.notes = self.notes.max(status.notes.len());
+        if let Some((all, bars)) = &mut self.bars {
+            for stage in &status.stages[bars.len().min(status.stages.len())..] {
+                let style = ProgressStyle::with_template("{bar:30} {pos:>6}/{len:6} {elapsed:>5} {msg}");
+                let bar = ProgressBar::new(0).with_message(stage.name.clone());
+                let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+                bars.push(all.add(bar.with_style(style)));
+            }
+            for (bar, stage) in bars.iter().zip(&status.stages) {
+                bar.set_length(u64::from(stage.tasks.unwrap_or_default()));
+                bar.set_position(u64::from(stage.done));
+            }
+        } else if self.line.elapsed() > LINE_EVERY {
+            self.line = Instant::now();
+            let at = status.stages.iter().find(|stage| stage.tasks.is_none_or(|t| stage.done < t));
+            if let Some(stage) = at {
+                let tasks = stage.tasks.map_or("?".to_string(), |tasks| tasks.to_string());
+                eprintln!(
+                    "{} s: stage {}, {} of {tasks} tasks: {}",
+                    status.elapsed_ms / 1000,
+                    stage.stage.0,
+                    stage.done,
+                    stage.name
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        if let Some((all, _)) = &self.bars {
+            // As above.
+            let _ = all.clear();
+        }
     }
 }

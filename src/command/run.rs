@@ -1,13 +1,19 @@
 //! `run`: a job, in this process.
 
 use super::{Failed, progress};
+use crate::cluster::{self, Cluster, Prepared};
+use crate::launcher::{Launched, LocalWorkers};
 use crate::local::Local;
 use crate::registry::JobEntry;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use windrow_datasets::commit::WriteMode;
 use windrow_jobs::plan::Splits;
 use windrow_jobs::{Outcome, Summary};
+use windrow_protocol::client::Client;
+use windrow_protocol::ids::JobId;
 
 /// Flags of every job.
 #[derive(Args, Clone, Debug)]
@@ -16,6 +22,21 @@ pub(crate) struct RunFlags {
     /// Threads that compute, in this process or in each worker
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
+    /// Over so many local worker processes, instead of in this one
+    #[arg(long, conflicts_with = "cluster", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) workers: Option<u16>,
+    /// On the cluster with this coordinator
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) cluster: Option<String>,
+    /// Memory of each local worker
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = bytes)]
+    pub(crate) memory: u64,
+    /// The folder for shuffle files of local workers
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    pub(crate) scratch: PathBuf,
+    /// A local worker that was not heard for so long is lost
+    #[arg(long, value_name = "MS", hide = true)]
+    pub(crate) lease_ms: Option<u64>,
     /// What to do about output that is there already
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: Mode,
@@ -77,6 +98,10 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
     let job = (entry.of_flags)(matches)?;
     let flags = RunFlags::from_arg_matches(matches)?;
     let plan = job.plan().map_err(crate::RunError::from)?;
+    if !flags.explain && (flags.workers.is_some() || flags.cluster.is_some()) {
+        let arguments = job.arguments()?;
+        return on_cluster(&flags, Prepared { name: name.to_string(), arguments, plan });
+    }
     let mut local = Local::new().mode(flags.write_mode());
     if let Some(threads) = flags.threads {
         local = local.threads(threads.into());
@@ -99,6 +124,59 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
     let outcome = local.run();
     drop(shown);
     report(&flags, name, &outcome.map_err(crate::RunError::from)?);
+    Ok(())
+}
+
+/// Threads that compute, if it is not said how many.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Runs a job over local workers, or on a cluster.
+fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
+    let runtime = Arc::new(cluster::runtime()?);
+    let launched = match flags.workers {
+        Some(workers) => {
+            let workers = usize::from(workers);
+            let each = (threads() / workers).max(1);
+            let options = LocalWorkers {
+                workers,
+                threads: flags.threads.map_or(each, usize::from),
+                memory: flags.memory,
+                scratch: flags.scratch.clone(),
+                lease_ms: flags.lease_ms,
+            };
+            Some(Launched::start(runtime.clone(), &options)?)
+        }
+        None => None,
+    };
+    let address = match (&launched, &flags.cluster) {
+        (Some(launched), _) => launched.address(),
+        (None, Some(address)) => address.clone(),
+        (None, None) => unreachable!("one of the two was asked for"),
+    };
+    let cluster = Cluster::connect_on(runtime.clone(), &address)?.mode(flags.write_mode());
+    let running: Arc<Mutex<Option<JobId>>> = Arc::default();
+    let (of_interrupt, interrupt_on) = (running.clone(), runtime.clone());
+    on_interrupt(move || {
+        let job = *of_interrupt.lock().unwrap_or_else(PoisonError::into_inner);
+        interrupt_on.block_on(async {
+            // A job that is not known yet, or a coordinator that is gone, ends with this process.
+            if let (Some(job), Ok(client)) = (job, Client::connect(&address).await) {
+                let _ = client.cancel(job).await;
+            }
+        });
+    });
+    let mut shown = (!flags.quiet).then(progress::Remote::new);
+    let outcome = cluster.run_prepared(&job, |id, status| {
+        *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+        if let Some(shown) = &mut shown {
+            shown.show(status);
+        }
+    });
+    drop(shown);
+    drop(launched);
+    report(flags, &job.name, &outcome?);
     Ok(())
 }
 

@@ -45,11 +45,6 @@ pub fn shape_of(plan: &Plan) -> JobShape {
     }
 }
 
-/// The hash of a plan's outline, by which processes compare their plans.
-pub fn fingerprint(plan: &Plan) -> u64 {
-    rapidhash::v3::rapidhash_v3(plan.outline().as_bytes())
-}
-
 /// The name of a part file: by the task's partition where one stage writes the sink, else by the stage's number among
 /// those that do and the partition; names are in the order of the rows.
 pub fn part_name(plan: &Plan, sink: u32, stage: usize, partition: u32) -> String {
