@@ -26,7 +26,7 @@ pub(super) const ABORTS: u32 = 1001;
 pub(super) const PANICS: u32 = 1002;
 /// These go on until they are told to stop.
 pub(super) const WAITS: u32 = 1003;
-/// These go on, having started a process that holds their socket's number open, if it is inherited.
+/// These collect the number of their process.
 pub(super) const COLLECTS_PID: u32 = 1004;
 
 /// The number of buckets.

@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use windrow_protocol::control::BlockPage;
 use windrow_protocol::failure::FailureClass;
-use windrow_protocol::ids::ShuffleId;
+use windrow_protocol::ids::{ShuffleId, TaskKind};
+use windrow_protocol::task::Work;
 
 /// Says which part a started test binary plays.
 const PART: &str = "WINDROW_TEST_PART";
@@ -124,6 +125,7 @@ async fn tasks_run_and_their_ends_are_told_once() {
     worker.fake.assign([map(1, 3)]);
     worker.fake.assign([map(1, 20)]);
     worker.fake.end(attempt(1, 0, 20, 0)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
     assert!(worker.fake.lock().times.values().all(|times| *times == 1));
     worker.fake.tell(|answer| answer.jobs_over.push(JobId(1)));
     let begun = Instant::now();
@@ -131,6 +133,21 @@ async fn tasks_run_and_their_ends_are_told_once() {
         assert!(begun.elapsed() < Duration::from_secs(5), "blocks of a job that is over");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn splits_and_commits_are_tasks_too() {
+    let worker = Worker::start(|_| ()).await;
+    let (mut split, mut commit) = (map(1, 0), map(1, 0));
+    (split.attempt.task.kind, split.work) = (TaskKind::Split, Work::Split);
+    (commit.attempt.task.kind, commit.work) =
+        (TaskKind::Commit, Work::Commit { outputs: Vec::new() });
+    worker.fake.assign([split.clone(), commit.clone()]);
+    let output = worker.fake.end(split.attempt).await.unwrap();
+    assert_eq!(output.splits[0].payload, [7]);
+    let failure = worker.fake.end(commit.attempt).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Storage);
     worker.stop().await;
 }
 
