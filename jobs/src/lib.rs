@@ -12,7 +12,6 @@ mod graph;
 mod job;
 
 pub mod library;
-pub mod memory;
 pub mod ops;
 mod outcome;
 pub mod plan;

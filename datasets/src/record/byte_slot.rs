@@ -92,11 +92,8 @@ impl ByteSlot {
     /// Asks the processor for the bytes, if they are elsewhere.
     #[inline(always)]
     pub(super) fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
         if !self.is_inline() {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing that the program can see, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.0[1] as usize as *const i8) };
+            crate::memory::prefetch(self.0[1] as usize as *const u8);
         }
     }
 

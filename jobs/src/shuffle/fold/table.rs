@@ -7,7 +7,7 @@
 //! All `unsafe` is about slots: [`Key`]'s functions ask that what a slot points to is alive. Slots in a table point
 //! into the table's own heap.
 
-use crate::memory::{Piece, prefetch};
+use windrow_datasets::memory::{Piece, prefetch};
 use std::mem::MaybeUninit;
 use windrow_datasets::{Heap, Key};
 

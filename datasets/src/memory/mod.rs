@@ -5,6 +5,10 @@
 //! they are first touched: the range is much larger than what is used. Pieces that are given back are used again, by
 //! this job or the next; [`trim`] gives what is free back to the system.
 
+mod read_buffer;
+
+pub use read_buffer::ReadBuffer;
+
 use std::ptr::NonNull;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -94,8 +98,8 @@ fn reserve(len: usize) -> Option<*mut u8> {
     (base != libc::MAP_FAILED).then_some(base.cast())
 }
 
-/// A range of memory that has one owner; goes back to the arena when it is dropped.
-pub(crate) struct Piece {
+/// A range of initialized memory that has one owner; goes back to the arena when it is dropped.
+pub struct Piece {
     start: NonNull<u8>,
     home: Home,
 }
@@ -116,7 +120,16 @@ unsafe impl Sync for Piece {}
 
 impl Piece {
     /// `len` bytes of zeros, aligned to 64.
-    pub(crate) fn zeroed(len: usize) -> Piece {
+    pub fn zeroed(len: usize) -> Piece {
+        Piece::new(len, true)
+    }
+
+    /// `len` bytes of any content, aligned to 64.
+    pub fn any(len: usize) -> Piece {
+        Piece::new(len, false)
+    }
+
+    fn new(len: usize, zeroed: bool) -> Piece {
         if len == 0 {
             return Piece { start: NonNull::<u128>::dangling().cast(), home: Home::Nowhere };
         }
@@ -127,7 +140,7 @@ impl Piece {
         };
         // SAFETY: `take` gave this range, which is inside the arena, to nobody else.
         let start = unsafe { arena.start.add(at) };
-        if dirty {
+        if dirty && zeroed {
             // SAFETY: as above.
             unsafe { start.write_bytes(0, len) };
         }
@@ -146,7 +159,7 @@ impl Piece {
 
     /// The first byte.
     #[inline(always)]
-    pub(crate) fn start(&self) -> NonNull<u8> {
+    pub fn start(&self) -> NonNull<u8> {
         self.start
     }
 }
@@ -189,7 +202,7 @@ pub fn trim() {
 
 /// Asks for the cache line at `address`, which may be any.
 #[inline(always)]
-pub(crate) fn prefetch<T>(address: *const T) {
+pub fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can see, whatever the address.
     unsafe {
