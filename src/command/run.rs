@@ -20,7 +20,7 @@ use windrow_protocol::ids::JobId;
 #[command(next_help_heading = "Options of every job")]
 pub(crate) struct RunFlags {
     /// Threads that compute, in this process or in each worker
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Over so many local worker processes, instead of in this one
     #[arg(long, conflicts_with = "cluster", value_parser = clap::value_parser!(u16).range(1..))]

@@ -87,22 +87,23 @@ impl<F: Folding> ShuffleCode for FoldShuffle<F> {
         blocks: Vec<Buffer>,
         context: &StoreContext,
     ) -> Result<Bucket, PushError> {
-        let mut table = Table::<F::Key, F::Acc>::new(context.buckets, 0);
-        for block in blocks {
-            for frame in codec::frames(&block) {
-                let batch = codec::decode::<(F::Key, F::Wire)>(&frame?)?;
-                table.make_room(batch.len(), || 2.0);
-                for index in 0..batch.len() {
-                    // SAFETY: the index is in bounds; the slot borrows from the batch.
-                    unsafe {
-                        let slot = F::Key::probe_batch(&batch.0, index);
-                        let hash = order_hash(F::Key::slot_hash(&slot));
-                        if range_of(hash, context.buckets) != bucket {
-                            return Err("a block has rows of another bucket".into());
-                        }
-                        let acc = self.fold.from_wire(batch.1.get_unchecked(index));
-                        table.upsert(hash, &slot, acc, |acc, more| self.fold.merge(acc, more));
+        let frames: Vec<Buffer> =
+            blocks.iter().flat_map(codec::frames).collect::<Result<_, _>>()?;
+        let rows = frames.iter().map(|frame| codec::frame_records(frame)).sum::<Result<_, _>>()?;
+        // Rows of a block come in the order of their hashes: there must be room for all from the beginning.
+        let mut table = Table::<F::Key, F::Acc>::new(context.buckets, rows);
+        for frame in &frames {
+            let batch = codec::decode::<(F::Key, F::Wire)>(frame)?;
+            for index in 0..batch.len() {
+                // SAFETY: the index is in bounds; the slot borrows from the batch.
+                unsafe {
+                    let slot = F::Key::probe_batch(&batch.0, index);
+                    let hash = order_hash(F::Key::slot_hash(&slot));
+                    if range_of(hash, context.buckets) != bucket {
+                        return Err("a block has rows of another bucket".into());
                     }
+                    let acc = self.fold.from_wire(batch.1.get_unchecked(index));
+                    table.upsert(hash, &slot, acc, |acc, more| self.fold.merge(acc, more));
                 }
             }
         }
