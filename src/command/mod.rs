@@ -77,9 +77,7 @@ fn command(jobs: &[JobEntry]) -> Command {
         .next()
         .and_then(|path| Some(std::path::Path::new(&path).file_name()?.to_str()?.to_string()))
         .unwrap_or_else(|| "windrow".to_string());
-    let generate = generate::Generate::augment_args(
-        Command::new("generate").about("Makes input to try things on"),
-    );
+    let generate = generate::Generate::augment_args(Command::new("generate"));
     Command::new("windrow")
         .bin_name(name)
         .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")

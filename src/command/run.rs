@@ -9,7 +9,7 @@ use windrow_datasets::commit::WriteMode;
 use windrow_jobs::plan::Splits;
 use windrow_jobs::{Outcome, Summary};
 
-/// Flags of every job.
+// Flags of every job. No doc comment: its text would take the place of what a job's own help page says of the job.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of every job")]
 pub(crate) struct RunFlags {
