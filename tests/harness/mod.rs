@@ -433,7 +433,7 @@ impl Running<'_> {
             let _ = self.child.kill();
             self.child.wait().unwrap()
         });
-        let mut join = |pipe: Option<JoinHandle<Vec<u8>>>| match pipe {
+        let join = |pipe: Option<JoinHandle<Vec<u8>>>| match pipe {
             Some(thread) => thread.join().unwrap(),
             None => Vec::new(),
         };
