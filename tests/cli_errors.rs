@@ -58,7 +58,7 @@ fn input_without_permission() {
     };
     let run = |input: &str| {
         let arguments = format!("run wordcount --output out --input {input}");
-        if is_root() { room.windrow_as_nobody(&arguments) } else { room.windrow(&arguments) }
+        if is_root() { room.windrow_by_nobody(&arguments) } else { room.windrow(&arguments) }
     };
     room.write("closed/a.txt", "a");
     room.write("file.txt", "b");
@@ -77,7 +77,7 @@ fn input_without_permission() {
     fs::create_dir(room.path("shut")).unwrap();
     fs::set_permissions(room.path("shut"), fs::Permissions::from_mode(0o555)).unwrap();
     let arguments = "run wordcount --input in.txt --output shut/out";
-    let run = if is_root() { room.windrow_as_nobody(arguments) } else { room.windrow(arguments) };
+    let run = if is_root() { room.windrow_by_nobody(arguments) } else { room.windrow(arguments) };
     run.fails(1).says(&[&room.path("shut").display().to_string(), "permission to write", "denied"]);
     assert!(room.tree("shut").is_empty());
 }
@@ -108,14 +108,14 @@ fn compressed_input_that_is_cut_or_damaged() {
         for (name, end) in [("cut", bytes.len() / 2), ("tail", bytes.len() - 2)] {
             let name = format!("{name}.{extension}");
             let path = room.write(&name, &bytes[..end]).display().to_string();
-            wordcount_fails(&room, &name, &[&path]);
+            wordcount_fails(&room, &name, &[&path, "is cut short", "copy the file again"]);
         }
         let mut flipped = bytes.clone();
         let middle = flipped.len() / 2;
         flipped[middle] ^= 0x10;
         let name = format!("flipped.{extension}");
         let path = room.write(&name, flipped).display().to_string();
-        wordcount_fails(&room, &name, &[&path]);
+        wordcount_fails(&room, &name, &[&path, "is corrupt", "copy the file again"]);
         let name = format!("other.{extension}");
         let path = room.write(&name, "not compressed at all").display().to_string();
         wordcount_fails(&room, &name, &[&path]);
@@ -214,6 +214,30 @@ fn a_limit_on_the_size_of_files() {
     let run = room.windrow("run wordcount --input in --output out --mode append");
     run.files_of_at_most(4096).fails(1);
     assert_eq!(room.tree("out"), before);
+}
+
+#[test]
+fn standard_output_that_is_closed_or_full() {
+    let room = room!();
+    room.write("in", "a b");
+    let shell = |script: &str| {
+        let script = script.replace("WINDROW", env!("CARGO_BIN_EXE_windrow"));
+        room.program(std::path::Path::new("bash"), "-c").arg(script)
+    };
+    // Who reads a pipe may have seen enough: the status of the first command is the one that counts.
+    for more in ["--explain", "--json", "--help"] {
+        let script = format!(
+            "(sleep 0.3; WINDROW run wordcount --input in --output out --overwrite {more}) | true; exit ${{PIPESTATUS[0]}}"
+        );
+        assert_eq!(shell(&script).ok().stderr().matches("panicked").count(), 0);
+    }
+    let run = "WINDROW run wordcount --input in --output out --overwrite";
+    let full = shell(&format!("{run} --json > /dev/full")).fails(1);
+    full.says(&["standard output", "No space left"]);
+    // The job has succeeded all the same, and says so.
+    full.says(&["wordcount succeeded"]);
+    shell(&format!("{run} 2> /dev/full")).ok();
+    assert_eq!(room.manifest("out")["rows"], 2);
 }
 
 /// A small disk, which is unmounted when this is dropped.

@@ -90,16 +90,14 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
             bytes: splits.iter().map(|split| split.bytes).sum(),
         };
         let splits = listed.iter().map(|(stage, splits)| (*stage, of(splits))).collect();
-        print!("{}", local.plan().explain(splits));
-        return Ok(());
+        return super::print(&local.plan().explain(splits).to_string());
     }
     let cancelled = local.cancelled();
     on_interrupt(move || cancelled.store(true, Ordering::Relaxed));
     let shown = (!flags.quiet).then(|| progress::show_local(&local));
     let outcome = local.run();
     drop(shown);
-    report(&flags, name, &outcome.map_err(crate::RunError::from)?);
-    Ok(())
+    report(&flags, name, &outcome.map_err(crate::RunError::from)?)
 }
 
 /// Calls `first` at the first Ctrl-C; the second one ends the process at once.
@@ -123,13 +121,14 @@ fn on_interrupt(first: impl Fn() + Send + 'static) {
 }
 
 /// Tells the result.
-pub(super) fn report(flags: &RunFlags, job: &str, outcome: &Outcome) {
-    if flags.json {
-        println!("{}", json(job, outcome));
-    }
+pub(super) fn report(flags: &RunFlags, job: &str, outcome: &Outcome) -> Result<(), Failed> {
     if !flags.quiet {
-        eprint!("{}", summary(job, outcome));
+        super::tell(&summary(job, outcome));
     }
+    if flags.json {
+        super::print(&format!("{}\n", json(job, outcome)))?;
+    }
+    Ok(())
 }
 
 fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
