@@ -96,7 +96,7 @@ struct File {
 
 impl File {
     fn is(&self, extension: &str) -> bool {
-        self.name.ends_with(&format!(".{extension}"))
+        Path::new(&self.name).extension().is_some_and(|its| its == extension)
     }
 
     /// Whether it is input of a test that a compiler has to refuse.

@@ -215,13 +215,13 @@ impl Room {
         for folder in ["work", "tmp"] {
             std::os::unix::fs::chown(room.root.join(folder), Some(NOBODY), Some(NOBODY)).ok()?;
         }
-        let run = room.program(&binary, "--version").as_nobody().try_run();
+        let run = room.program(&binary, "--version").by_nobody().try_run();
         matches!(run, Ok(done) if done.code() == Some(0)).then_some(room)
     }
 
     /// The binary in a room [for nobody](Room::for_nobody), run by that user.
-    pub fn windrow_as_nobody(&self, arguments: &str) -> Run<'_> {
-        self.program(&self.root.join("windrow"), arguments).as_nobody()
+    pub fn windrow_by_nobody(&self, arguments: &str) -> Run<'_> {
+        self.program(&self.root.join("windrow"), arguments).by_nobody()
     }
 }
 
@@ -294,7 +294,7 @@ impl<'r> Run<'r> {
 
     /// Run by a user without rights. Only root can do so.
     #[must_use]
-    pub fn as_nobody(mut self) -> Self {
+    pub fn by_nobody(mut self) -> Self {
         self.command.uid(NOBODY).gid(NOBODY);
         self
     }
