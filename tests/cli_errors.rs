@@ -7,6 +7,7 @@ use harness::{Done, Room, is_root};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 /// Panics unless a failed job has left no output, no staging and no temporary files.
 fn nothing_is_left(room: &Room, done: &Done) {
@@ -283,8 +284,9 @@ fn ctrl_c_ends_a_job_that_reads() {
     room.write("in", text().repeat(10));
     // One file many times: more than can be counted before the signal comes.
     let run = room.windrow("run wordcount --output out --input").args(vec!["in"; 2_000]);
-    let running = run.start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut running = run.timeout(Duration::from_secs(60)).start();
+    running.until_it_catches(libc::SIGINT);
+    std::thread::sleep(Duration::from_millis(200));
     running.signal(libc::SIGINT);
     let done = running.wait();
     assert_eq!(done.code(), Some(130), "{}", done.report);

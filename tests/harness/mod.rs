@@ -401,6 +401,17 @@ impl Running<'_> {
         assert_eq!(sent, 0, "{}: the signal cannot be sent", self.shown);
     }
 
+    /// Waits until it has a handler for this signal, so that the signal does not just kill it.
+    pub fn until_it_catches(&mut self, signal: libc::c_int) {
+        let status = format!("/proc/{}/status", self.child.id());
+        self.until("a handler of the signal", || {
+            let status = fs::read_to_string(&status).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+            caught.is_some_and(|bits| bits & (1 << (signal - 1)) != 0)
+        });
+    }
+
     /// Waits until something holds; panics if the command ends first, or at the deadline.
     pub fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
         while !holds() {
