@@ -40,6 +40,8 @@ mod command;
 mod error;
 mod launcher;
 mod local;
+#[cfg(doctest)]
+mod pages;
 mod registry;
 
 pub use cluster::Cluster;
@@ -47,6 +49,9 @@ pub use command::main;
 pub use error::RunError;
 pub use local::Local;
 pub use registry::{JobEntry, library};
+// What `#[derive(Record)]` writes names the crate by this path.
+#[doc(hidden)]
+pub use windrow_datasets as datasets;
 pub use windrow_datasets::{
     Batch, Builder, Heap, Key, Record, Sink, Source, TextRecord, codec, commit, formats, generate,
     location, place, push, record, sink, source, storage,
@@ -59,6 +64,7 @@ pub use windrow_protocol::failure::{Failure, FailureClass};
 
 /// What a job needs, in one line: `use windrow::prelude::*`.
 pub mod prelude {
+    pub use crate::jobs;
     pub use crate::location::{Location, Locations};
     pub use crate::record::{Date, Decimal, Encoded, LocalTimestamp, Record, Timestamp};
     pub use crate::{Dataset, Error, Flow, Job, Key, Local, Result};

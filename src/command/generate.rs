@@ -6,7 +6,7 @@ use std::path::Path;
 use windrow_datasets::generate::{Generator, Measurements, Tera, Words};
 use windrow_datasets::location::Location;
 
-/// `windrow generate`.
+/// Makes input to try things on
 #[derive(Args)]
 pub(crate) struct Generate {
     #[command(subcommand)]

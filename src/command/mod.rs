@@ -10,6 +10,7 @@ mod worker;
 
 use crate::registry::JobEntry;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Runs the command line of a program with these jobs: `run`, and all other commands of Windrow.
@@ -44,11 +45,11 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::Usage(error)) => error.exit(),
         Err(Failed::Cancelled) => {
-            eprintln!("windrow: cancelled");
+            tell("windrow: cancelled\n");
             ExitCode::from(130)
         }
         Err(Failed::Because(why)) => {
-            eprintln!("windrow: {why}");
+            tell(&format!("windrow: {why}\n"));
             ExitCode::FAILURE
         }
     }
@@ -56,6 +57,22 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
 
 fn flags<F: FromArgMatches>(matches: &ArgMatches) -> Result<F, Failed> {
     F::from_arg_matches(matches).map_err(Failed::from)
+}
+
+/// Writes a result to standard output. That a pipe is closed is no error: its reader has seen enough.
+pub(crate) fn print(text: &str) -> Result<(), Failed> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failed::Because(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes what a person is told to standard error; where that cannot be written, nobody is there to be told.
+pub(crate) fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Why a command failed.

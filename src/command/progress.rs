@@ -51,7 +51,7 @@ pub(super) fn show_local(job: &LocalJob) -> Shown {
         while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             match &mut bars {
                 Some(bars) => bars.draw(&stages),
-                None => eprintln!("{}", line(&stages, started.elapsed())),
+                None => super::tell(&format!("{}\n", line(&stages, started.elapsed()))),
             }
         }
         if let Some(bars) = bars {

@@ -15,7 +15,7 @@ use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::client::Client;
 use windrow_protocol::ids::JobId;
 
-/// Flags of every job.
+// Flags of every job. No doc comment: its text would take the place of what a job's own help page says of the job.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of every job")]
 pub(crate) struct RunFlags {
@@ -115,16 +115,14 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
             bytes: splits.iter().map(|split| split.bytes).sum(),
         };
         let splits = listed.iter().map(|(stage, splits)| (*stage, of(splits))).collect();
-        print!("{}", local.plan().explain(splits));
-        return Ok(());
+        return super::print(&local.plan().explain(splits).to_string());
     }
     let cancelled = local.cancelled();
     on_interrupt(move || cancelled.store(true, Ordering::Relaxed));
     let shown = (!flags.quiet).then(|| progress::show_local(&local));
     let outcome = local.run();
     drop(shown);
-    report(&flags, name, &outcome.map_err(crate::RunError::from)?);
-    Ok(())
+    report(&flags, name, &outcome.map_err(crate::RunError::from)?)
 }
 
 /// Threads that compute, if it is not said how many.
@@ -176,8 +174,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
     });
     drop(shown);
     drop(launched);
-    report(flags, &job.name, &outcome?);
-    Ok(())
+    report(flags, &job.name, &outcome?)
 }
 
 /// Calls `first` at the first Ctrl-C; the second one ends the process at once.
@@ -201,13 +198,14 @@ fn on_interrupt(first: impl Fn() + Send + 'static) {
 }
 
 /// Tells the result.
-pub(super) fn report(flags: &RunFlags, job: &str, outcome: &Outcome) {
-    if flags.json {
-        println!("{}", json(job, outcome));
-    }
+pub(super) fn report(flags: &RunFlags, job: &str, outcome: &Outcome) -> Result<(), Failed> {
     if !flags.quiet {
-        eprint!("{}", summary(job, outcome));
+        super::tell(&summary(job, outcome));
     }
+    if flags.json {
+        super::print(&format!("{}\n", json(job, outcome)))?;
+    }
+    Ok(())
 }
 
 fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
