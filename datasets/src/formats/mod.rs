@@ -4,6 +4,8 @@
 mod files;
 pub mod fixed;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 
 pub use fixed::{FixedSink, FixedSource};

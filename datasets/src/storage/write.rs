@@ -10,8 +10,8 @@ use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is at a location of an object store.
 pub(crate) struct Found {
@@ -26,13 +26,15 @@ pub(crate) struct Found {
 /// A part of an upload that is under way.
 pub(crate) struct PartUpload {
     location: Location,
-    answer: Receiver<object_store::Result<PartId>>,
+    /// Behind a lock only so that who holds it can be shared among threads.
+    answer: Mutex<Receiver<object_store::Result<PartId>>>,
 }
 
 impl PartUpload {
     /// Waits for the part's id.
     pub(crate) fn id(self) -> Result<String, StorageError> {
-        received(&self.location, &self.answer)?
+        let answer = self.answer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        received(&self.location, &answer)?
             .map(|part| part.content_id)
             .map_err(|e| store_error(&self.location, &e))
     }
@@ -76,7 +78,8 @@ impl Storage {
         let (_, multipart, path) = self.uploads(location)?;
         let (id, data) = (upload.to_string(), PutPayload::from(data));
         let part = async move { multipart.put_part(&path, &id, index, data).await };
-        Ok(PartUpload { location: location.clone(), answer: self.start(location, part)? })
+        let answer = Mutex::new(self.start(location, part)?);
+        Ok(PartUpload { location: location.clone(), answer })
     }
 
     /// Completes an upload, which makes the object of `bytes` bytes visible. Done already is fine.
