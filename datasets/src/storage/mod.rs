@@ -15,11 +15,13 @@ pub(crate) use write::PartUpload;
 
 use crate::location::{Location, Locations};
 use crate::source::SourceError;
+use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Handle, Runtime};
@@ -94,6 +96,22 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// What the storage says.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StorageError>;
+
+    /// The bytes at these ranges, which ascend; fewer than a range has only at the end of the file. Object stores are
+    /// asked for all of them at once.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
+        let read = |range: &Range<u64>| {
+            let length = range.end.saturating_sub(range.start);
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+            let count = self.read_at(range.start, &mut bytes)?;
+            bytes.truncate(count);
+            Ok(Bytes::from(bytes))
+        };
+        ranges.iter().map(read).collect()
+    }
 }
 
 impl Storage {

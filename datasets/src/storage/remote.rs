@@ -186,6 +186,12 @@ impl RemoteFile {
         })
     }
 
+    /// The bytes of a range, as far as there are any.
+    fn read_range(&self, range: &std::ops::Range<u64>) -> Result<Bytes, StorageError> {
+        let end = range.end.min(self.size);
+        if range.start >= end { Ok(Bytes::new()) } else { self.fetch(range.start..end) }
+    }
+
     fn fetch(&self, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
         let (client, path) = (self.client.clone(), self.path.clone());
         self.storage
@@ -225,5 +231,18 @@ impl ReadAt for RemoteFile {
             at += count as u64;
         }
         Ok((at - offset) as usize)
+    }
+
+    fn read_ranges(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
+        let (client, path) = (self.client.clone(), self.path.clone());
+        let within = ranges.iter().map(|r| r.start.min(self.size)..r.end.min(self.size));
+        let within: Vec<_> = within.collect();
+        if within.iter().any(std::ops::Range::is_empty) {
+            // Stores refuse a range of nothing.
+            return ranges.iter().map(|range| self.read_range(range)).collect();
+        }
+        self.storage
+            .wait(&self.location, async move { client.get_ranges(&path, &within).await })?
+            .map_err(|e| store_error(&self.location, &e))
     }
 }

@@ -55,21 +55,18 @@ impl ParquetFile {
 
     /// The bytes at these ranges.
     pub(super) fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
-        ranges.iter().map(|range| self.fetch_one(range)).collect()
-    }
-
-    fn fetch_one(&self, range: &Range<u64>) -> Result<Bytes, SourceError> {
-        if range.start > range.end || range.end > self.size {
+        if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > self.size) {
             let reason = format!("it names bytes {range:?} of {}", self.size);
             return Err(self.damaged(reason));
         }
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        let count = self.file.read_at(range.start, &mut bytes)?;
-        if count < bytes.len() {
-            let now = range.start + count as u64;
-            return Err(cut_short(&self.location, self.size, now).into());
+        let read = self.file.read_ranges(ranges)?;
+        for (range, bytes) in ranges.iter().zip(&read) {
+            let end = range.start + bytes.len() as u64;
+            if end < range.end {
+                return Err(cut_short(&self.location, self.size, end).into());
+            }
         }
-        Ok(bytes.into())
+        Ok(read)
     }
 
     /// Reads the footer and the offsets of pages.

@@ -111,6 +111,21 @@ fn selected_rows_are_written_and_nothing_else() {
 }
 
 #[test]
+fn objects_are_read_as_files_are() {
+    use object_store::ObjectStoreExt;
+    let store = Arc::new(object_store::memory::InMemory::new());
+    let storage = Storage::new();
+    storage.set_client("s3://bucket", store.clone());
+    let all = rows(20_000);
+    let sink = ParquetSink::<Row>::new().with_group_rows(8192);
+    let bytes = encode(&sink, &in_batches(&all, 30_000, 2000), &|_| true);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(store.put(&"folder/a".into(), bytes.into())).unwrap();
+    let source = ParquetSource::<Row>::new("s3://bucket/folder").with_sizes(sizes(3000, 1, 4096));
+    assert!(read_lanes(&source, &storage, false).unwrap().concat() == all);
+}
+
+#[test]
 fn no_rows_make_a_file_too() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = encode(&ParquetSink::<Row>::new(), &[], &|_| true);
