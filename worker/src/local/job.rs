@@ -15,7 +15,7 @@ use windrow_jobs::plan::{Output, Plan, Root};
 use windrow_jobs::shuffle::{Progress, Store, StoreContext};
 use windrow_jobs::{Outcome, Summary, memory};
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::ids::StageId;
+use windrow_protocol::ids::{ShuffleId, StageId};
 use windrow_protocol::shape::{Cut, JobShape, RootShape, pack, sample_positions};
 use windrow_protocol::task::{TaskCounts, TaskInput};
 
@@ -177,7 +177,8 @@ impl LocalJob {
 
     /// How a shuffle is cut.
     fn cut(&self, shuffle: u32, between: &Between) -> Cut {
-        let bytes = self.logical_bytes(shuffle, between);
+        let together = self.shape.cut_alike(ShuffleId(shuffle)).iter();
+        let bytes = together.map(|shuffle| self.logical_bytes(shuffle.0, between)).sum();
         Cut::of(self.shape.shuffles[shuffle as usize].cut, bytes)
     }
 
