@@ -11,7 +11,8 @@ use crate::memory::{Piece, prefetch};
 use std::mem::MaybeUninit;
 use windrow_datasets::{Heap, Key};
 
-/// Slots behind the last home.
+/// Slots behind the last home, at first; twice as many each time that they do not do, as when more keys than that have one
+/// hash.
 const PAD: usize = 64;
 
 /// The fewest homes.
@@ -42,6 +43,8 @@ pub(super) struct Table<K: Key, A> {
     rows: Piece,
     /// Slots in all, pad included.
     len: usize,
+    /// Slots behind the last home.
+    pad: usize,
     used: usize,
     heap: Heap,
     /// Of how many tables this is one: the hash times this has the table's number above, and below where in it.
@@ -65,6 +68,7 @@ impl<K: Key, A> Table<K, A> {
         Table {
             rows: Piece::zeroed(len * size_of::<KeyRow<K, A>>()),
             len,
+            pad: PAD,
             used: 0,
             heap: Heap::new(),
             tables,
@@ -95,13 +99,13 @@ impl<K: Key, A> Table<K, A> {
 
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
-        home(hash, self.tables, self.len - PAD)
+        home(hash, self.tables, self.len - self.pad)
     }
 
     /// Makes room for `more` rows, if need be by growing `times` as large.
     #[inline]
     pub(super) fn make_room(&mut self, more: usize, times: f64) {
-        if self.used + more > (self.len - PAD) / 4 * 3 {
+        if self.used + more > (self.len - self.pad) / 4 * 3 {
             self.grow(times.max((self.used + more) as f64 * 1.5 / self.len as f64));
         }
     }
@@ -159,7 +163,8 @@ impl<K: Key, A> Table<K, A> {
         let mut at = self.home(hash);
         loop {
             if at == self.len {
-                self.grow(2.0);
+                self.pad *= 2;
+                self.grow(1.3);
                 at = self.home(hash);
                 continue;
             }
@@ -188,19 +193,20 @@ impl<K: Key, A> Table<K, A> {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, times: f64) {
-        let mut len = self.len;
+        let homes = ((self.len as f64 * times.max(1.3)) as usize).max(HOMES_MIN);
         'larger: loop {
-            len = ((len as f64 * times.max(1.3)) as usize).max(HOMES_MIN + PAD);
+            let len = homes + self.pad;
             let piece = Piece::zeroed(len * size_of::<KeyRow<K, A>>());
             let start = piece.start().as_ptr().cast::<KeyRow<K, A>>();
             for row in self.slots().iter().filter(|row| row.hash != 0) {
-                let mut at = home(row.hash, self.tables, len - PAD);
+                let mut at = home(row.hash, self.tables, homes);
                 // SAFETY: `at < len` is looked at first; zero bytes are an empty row.
                 while at < len && unsafe { (*start.add(at)).hash } != 0 {
                     at += 1;
                 }
                 if at == len {
                     // Nothing was moved for good: the old rows are still owned by the old piece.
+                    self.pad *= 2;
                     continue 'larger;
                 }
                 // SAFETY: `at < len`; the row moves, and the old piece is dropped without its rows.
