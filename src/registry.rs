@@ -3,7 +3,7 @@
 use crate::error::RunError;
 use clap::{ArgMatches, Args, Command};
 use windrow_jobs::Job;
-use windrow_jobs::library::{Terasort, Wordcount};
+use windrow_jobs::library::{Distinct, Grep, Index, Terasort, TerasortValidate, Wordcount};
 use windrow_jobs::plan::Plan;
 
 /// A job of a program: how its flags are read, and how it is made of what other processes were sent.
@@ -47,5 +47,5 @@ impl<J: Job> AnyJob for J {
 
 /// The ready jobs, as the `windrow` binary has them.
 pub fn library() -> Vec<JobEntry> {
-    crate::jobs![Wordcount, Terasort]
+    crate::jobs![Wordcount, Grep, Distinct, Index, Terasort, TerasortValidate]
 }

@@ -7,7 +7,8 @@ use std::panic::Location as CodePlace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_datasets::formats::fixed::FixedSource;
 use windrow_datasets::formats::memory::{GeneratedSource, MemorySource};
-use windrow_datasets::formats::text::{LineText, TextSource, WordsSource};
+use windrow_datasets::formats::parquet::ParquetSource;
+use windrow_datasets::formats::text::{FileLinesSource, LineText, TextSource, WordsSource};
 use windrow_datasets::location::IntoLocations;
 use windrow_datasets::{Record, Source};
 
@@ -88,6 +89,40 @@ impl Flow {
     #[track_caller]
     pub fn read_lines_as<T: LineText>(&self, locations: impl IntoLocations) -> Dataset<T> {
         self.read_as("read_lines", TextSource::<T>::new(locations), CodePlace::caller())
+    }
+
+    /// The lines of text files, each behind the location of its file: `(file, line)`. Lines are `String` or
+    /// [`Bytes`](bytes::Bytes).
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let logs = flow.read_file_lines::<String>("/var/log/**/*.log");
+    /// let errors_of_each = logs.filter(|(_, line)| line.contains("ERROR")).count_by_key();
+    /// ```
+    #[track_caller]
+    pub fn read_file_lines<T: LineText>(
+        &self,
+        locations: impl IntoLocations,
+    ) -> Dataset<(String, T)> {
+        let source = FileLinesSource::<T>::new(locations);
+        self.read_as("read_file_lines", source, CodePlace::caller())
+    }
+
+    /// The rows of Parquet files. A derived record's fields name the columns that are read, and no others are.
+    ///
+    /// ```
+    /// use windrow_datasets::Record;
+    ///
+    /// #[derive(Record)]
+    /// # #[record(crate = "windrow_datasets")]
+    /// struct Trip { zone_id: u32, fare: f64 }
+    ///
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let fares = flow.read_parquet::<Trip>("s3://trips/2026").map(|t| (t.zone_id, t.fare)).sum_by_key();
+    /// ```
+    #[track_caller]
+    pub fn read_parquet<T: Record>(&self, locations: impl IntoLocations) -> Dataset<T> {
+        self.read_as("read_parquet", ParquetSource::<T>::new(locations), CodePlace::caller())
     }
 
     /// The words of text files: runs of bytes other than ASCII white space. Faster than splitting lines.

@@ -74,6 +74,11 @@ impl Outcome {
         Outcome { collected, ..Outcome::default() }
     }
 
+    /// The frames of all collected datasets, by name: to see whether two runs gave the same bytes.
+    pub fn collected(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.collected
+    }
+
     /// The rows of a dataset that the job [collected](crate::Dataset::collect) by this name, in their order.
     ///
     /// # Errors

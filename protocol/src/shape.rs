@@ -19,6 +19,21 @@ pub struct JobShape {
     pub collects: u32,
 }
 
+impl JobShape {
+    /// The shuffles that are read together with this one, itself included: those are cut alike, by the logical bytes
+    /// below all of them.
+    pub fn cut_alike(&self, shuffle: ShuffleId) -> &[ShuffleId] {
+        let read = |stage: &StageShape| match &stage.root {
+            RootShape::Shuffles(shuffles) => shuffles.contains(&shuffle),
+            RootShape::Source { .. } => false,
+        };
+        match self.stages.iter().find(|stage| read(stage)).map(|stage| &stage.root) {
+            Some(RootShape::Shuffles(shuffles)) => shuffles,
+            _ => &[],
+        }
+    }
+}
+
 /// One stage: a chain (or tree) of narrow operators from one root to its outputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageShape {
@@ -71,7 +86,8 @@ pub struct ShuffleShape {
 /// How a shuffle is cut into buckets and partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CutShape {
-    /// By the logical bytes of all sources below it: [`buckets_for`], [`partitions_for`].
+    /// By the logical bytes of all sources below it, and below those that are [read with it](JobShape::cut_alike):
+    /// [`buckets_for`], [`partitions_for`].
     ByBytes,
     /// As the job says: so many partitions, of one bucket each.
     Fixed(u32),

@@ -12,4 +12,4 @@ pub mod text;
 pub use fixed::{FixedSink, FixedSource};
 pub use memory::{GeneratedSource, MemorySource};
 pub use parquet::{ParquetCompression, ParquetSink, ParquetSource};
-pub use text::{LineText, TextSink, TextSource, WordsSource};
+pub use text::{FileLinesSource, LineText, TextSink, TextSource, WordsSource};

@@ -1,11 +1,14 @@
 //! How often each word is there.
 
 use crate::{Flow, Job, Result};
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use windrow_datasets::Record;
 use windrow_datasets::location::Location;
 
-/// Counts words: runs of bytes other than ASCII white space, whatever bytes they are. Writes `word<TAB>count` lines.
+/// Counts words: runs of bytes other than ASCII white space, whatever bytes they are. Writes `word<TAB>count` lines, or
+/// Parquet, in the order of the words' hashes.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Wordcount {
     /// Text: files, folders, patterns
@@ -25,8 +28,16 @@ pub enum WordFormat {
     /// Lines `word<TAB>count`.
     #[default]
     Text,
-    /// Parquet with columns for the word and its count.
+    /// Parquet with columns `word` (binary) and `count`.
     Parquet,
+}
+
+/// A row of the Parquet files.
+#[derive(Record)]
+#[record(crate = "windrow_datasets")]
+struct WordCount {
+    word: Bytes,
+    count: u64,
 }
 
 impl Job for Wordcount {
@@ -36,7 +47,9 @@ impl Job for Wordcount {
         let counts = flow.read_words(&self.input).count_by_value();
         match self.format {
             WordFormat::Text => counts.write_text(&self.output),
-            WordFormat::Parquet => counts.write_text(&self.output),
+            WordFormat::Parquet => counts
+                .map_to::<WordCount>(|(word, count)| WordCountView { word, count })
+                .write_parquet(&self.output),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::reduce::fold_by_key_in_order;
 use crate::dataset::Dataset;
 use crate::exec::OperatorError;
 use crate::shuffle::fold::{FoldRead, FoldShuffle, Folding};
+use arrow::datatypes::i256;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
@@ -256,6 +257,32 @@ macro_rules! summable_float {
 }
 
 summable_float!(f32 f64);
+
+impl<const P: u8, const S: i8> Summable for Decimal<P, S> {
+    type Sum = Decimal<P, S>;
+    /// Wide enough for 2^64 values.
+    type Acc = i256;
+    type Wire = [u8; 32];
+    const EXACT: bool = true;
+
+    #[inline(always)]
+    fn start(view: Self) -> i256 {
+        i256::from_i128(view.raw())
+    }
+    #[inline(always)]
+    fn add(acc: i256, other: i256) -> i256 {
+        acc.wrapping_add(other)
+    }
+    fn to_wire(acc: i256) -> [u8; 32] {
+        acc.to_le_bytes()
+    }
+    fn from_wire(wire: &[u8; 32]) -> i256 {
+        i256::from_le_bytes(*wire)
+    }
+    fn finish(acc: i256) -> Option<Self> {
+        acc.to_i128().and_then(Decimal::from_raw)
+    }
+}
 
 /// Sums values by key.
 pub(super) struct Sum<K, V>(PhantomData<fn() -> (K, V)>);

@@ -8,6 +8,7 @@ mod emit;
 mod filter;
 mod flat_map;
 mod fold;
+mod fold_all;
 mod group;
 mod join;
 mod map;

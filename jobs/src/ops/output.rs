@@ -7,6 +7,7 @@ use crate::shuffle::collect::Collect;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::formats::fixed::FixedSink;
+use windrow_datasets::formats::parquet::ParquetSink;
 use windrow_datasets::formats::text::TextSink;
 use windrow_datasets::location::IntoLocations;
 use windrow_datasets::{Record, Sink, TextRecord};
@@ -62,6 +63,17 @@ impl<T: Record> Dataset<T> {
         T: TextRecord,
     {
         self.write_as("write_text", CodePlace::caller(), TextSink::new(), output)
+    }
+
+    /// Writes Parquet files: a column for each field of a struct or a tuple (`_0`, `_1`), or one column `value`. For other
+    /// compression or row groups than usual, [`write`](Dataset::write) a
+    /// [`ParquetSink`](windrow_datasets::formats::ParquetSink).
+    ///
+    /// # Errors
+    /// If `output` is not one location.
+    #[track_caller]
+    pub fn write_parquet(&self, output: impl IntoLocations) -> Result<()> {
+        self.write_as("write_parquet", CodePlace::caller(), ParquetSink::<T>::new(), output)
     }
 
     /// Gives the records to whoever ran the job, by this name; they must be few: a few megabytes.

@@ -2,7 +2,8 @@
 //!
 //! A stage begins at a root (a source, or what reads shuffles) and goes along narrow operators to its outputs. A root has
 //! one stage, unless an output of it waits for something that another output of the same root leads to (a sort's sample,
-//! a broadcast): those have stages of their own, which read the root again.
+//! a broadcast), or several branches of a union lead from it to one output: those have stages of their own, which read
+//! the root again.
 
 mod explain;
 mod stages;
@@ -27,9 +28,10 @@ pub struct Plan {
     name: String,
     graph: Graph,
     stages: Vec<Stage>,
-    /// For each shuffle and sink the stages that write it, in the order in which their rows count.
+    /// For each shuffle, sink and collected dataset the stages that write it, in the order in which their rows count.
     shuffle_producers: Vec<Vec<usize>>,
     sink_producers: Vec<Vec<usize>>,
+    collect_producers: Vec<Vec<usize>>,
 }
 
 /// A stage of a plan.
@@ -102,6 +104,8 @@ pub struct CollectView<'p> {
     pub code: &'p Arc<dyn CollectCode>,
     /// The name by which whoever ran the job asks for it; empty where it is for other stages alone.
     pub name: &'p str,
+    /// The stages that write it, in the order in which their rows count.
+    pub producers: &'p [usize],
 }
 
 impl Plan {
@@ -195,7 +199,8 @@ impl Plan {
     /// A collected dataset.
     pub fn collect(&self, number: u32) -> CollectView<'_> {
         let collect = &self.graph.collects[number as usize];
-        CollectView { code: &collect.code, name: &collect.name }
+        let producers = &self.collect_producers[number as usize];
+        CollectView { code: &collect.code, name: &collect.name, producers }
     }
 
     /// The names of the counters.
@@ -264,7 +269,7 @@ impl Walk<'_> {
     fn receiver(&mut self, node: NodeId) -> Option<AnyPush> {
         let graph = &self.plan.graph;
         let mut receivers = Vec::new();
-        for consumer in stages::consumers(graph, node) {
+        for (consumer, _) in stages::consumers(graph, node) {
             let next = &graph.nodes[consumer];
             let receiver = match &next.kind {
                 kind if kind.is_output() => self.output(),

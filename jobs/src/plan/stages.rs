@@ -4,15 +4,20 @@ use super::{Output, Plan, Root, Stage};
 use crate::graph::{Graph, Kind, NodeId};
 use std::collections::BTreeMap;
 
+/// A node on the way from a root to an output, and by which of its inputs the way comes in.
+pub(super) type Step = (NodeId, usize);
+
 /// The nodes that read a node's rows, in the order in which they were made; a node that reads them twice is there twice.
 /// Nodes whose rows nobody wants are left out.
-pub(super) fn consumers(graph: &Graph, node: NodeId) -> Vec<NodeId> {
-    let live = graph.nodes.iter().enumerate().skip(node + 1);
-    live.flat_map(|(id, other)| {
-        other.inputs.iter().filter(|&&input| input == node).map(move |_| id)
-    })
-    .filter(|&id| is_live(graph, id))
-    .collect()
+pub(super) fn consumers(graph: &Graph, node: NodeId) -> Vec<Step> {
+    let later = graph.nodes.iter().enumerate().skip(node + 1);
+    later
+        .flat_map(|(id, other)| {
+            let inputs = other.inputs.iter().enumerate();
+            inputs.filter(|&(_, &input)| input == node).map(move |(at, _)| (id, at))
+        })
+        .filter(|&(id, _)| is_live(graph, id))
+        .collect()
 }
 
 /// Whether somebody wants what a node does.
@@ -50,8 +55,10 @@ struct Path {
     /// Its number among those of its root.
     number: usize,
     output: Output,
-    /// The nodes between.
-    nodes: Vec<NodeId>,
+    /// How many paths of the root lead to that output before this one: by a union, several may.
+    before: usize,
+    /// The steps from the root to the output, that one included.
+    steps: Vec<Step>,
     /// What must be collected before.
     needs: Vec<u32>,
     /// How many steps of waiting lie before it.
@@ -60,9 +67,9 @@ struct Path {
 
 /// The paths of a root, in the order in which chains are built.
 fn paths_of(graph: &Graph, root: NodeId) -> Vec<Path> {
-    fn walk(graph: &Graph, node: NodeId, way: &mut Vec<NodeId>, out: &mut Vec<Vec<NodeId>>) {
-        for consumer in consumers(graph, node) {
-            way.push(consumer);
+    fn walk(graph: &Graph, node: NodeId, way: &mut Vec<Step>, out: &mut Vec<Vec<Step>>) {
+        for (consumer, input) in consumers(graph, node) {
+            way.push((consumer, input));
             if graph.nodes[consumer].kind.is_output() {
                 out.push(way.clone());
             } else {
@@ -73,15 +80,15 @@ fn paths_of(graph: &Graph, root: NodeId) -> Vec<Path> {
     }
     let mut ways = Vec::new();
     walk(graph, root, &mut Vec::new(), &mut ways);
-    let path = |(number, mut nodes): (usize, Vec<NodeId>)| {
-        let last = nodes.pop()?;
+    let mut led: BTreeMap<Output, usize> = BTreeMap::new();
+    let path = |(number, steps): (usize, Vec<Step>)| {
         let mut needs = Vec::new();
-        for &node in &nodes {
+        for &(node, _) in &steps {
             if let Kind::Narrow { whole, .. } = &graph.nodes[node].kind {
                 needs.extend_from_slice(whole);
             }
         }
-        let output = match graph.nodes[last].kind {
+        let output = match graph.nodes[steps.last()?.0].kind {
             Kind::Shuffle(shuffle) => {
                 needs.extend(graph.shuffles[shuffle as usize].sample);
                 Output::Shuffle(shuffle)
@@ -90,8 +97,10 @@ fn paths_of(graph: &Graph, root: NodeId) -> Vec<Path> {
             Kind::Collect(collect) => Output::Collect(collect),
             _ => return None,
         };
-        nodes.push(last);
-        Some(Path { root, number, output, nodes, needs, depth: 0 })
+        let count = led.entry(output).or_default();
+        let before = *count;
+        *count += 1;
+        Some(Path { root, number, output, before, steps, needs, depth: 0 })
     };
     ways.into_iter().enumerate().filter_map(path).collect()
 }
@@ -137,14 +146,15 @@ pub(super) fn cut(name: String, graph: Graph) -> Plan {
         Output::Collect(number) if graph.collects[number as usize].sample => Some(number),
         _ => None,
     };
-    let mut groups: BTreeMap<(usize, NodeId, Option<u32>), Vec<Path>> = BTreeMap::new();
+    // So is what reaches an output by another branch of a union: the records of one branch come before those of the next.
+    let mut groups: BTreeMap<(usize, NodeId, Option<u32>, usize), Vec<Path>> = BTreeMap::new();
     for path in paths {
-        let key = (path.depth, path.root, sample_of(path.output));
+        let key = (path.depth, path.root, sample_of(path.output), path.before);
         groups.entry(key).or_default().push(path);
     }
     let mut stages: Vec<Stage> = Vec::new();
-    let mut ways: Vec<Vec<Vec<NodeId>>> = Vec::new();
-    for ((_, root_node, sample), paths) in groups {
+    let mut ways: Vec<Vec<Vec<Step>>> = Vec::new();
+    for ((_, root_node, sample, _), paths) in groups {
         let root = match &graph.nodes[root_node].kind {
             Kind::Read { shuffles, .. } => Root::Shuffles(shuffles.clone()),
             _ => {
@@ -162,40 +172,37 @@ pub(super) fn cut(name: String, graph: Graph) -> Plan {
             whole_inputs,
             sample: sample.is_some(),
             root_node,
-            output_nodes: paths.iter().filter_map(|path| path.nodes.last().copied()).collect(),
+            output_nodes: paths.iter().filter_map(|path| Some(path.steps.last()?.0)).collect(),
             paths: paths.iter().map(|path| path.number).collect(),
         });
-        ways.push(paths.into_iter().map(|path| path.nodes).collect());
+        ways.push(paths.into_iter().map(|path| path.steps).collect());
     }
     let producers = |output: Output| producers_of(&graph, &stages, &ways, output);
     let shuffle_producers =
         (0..graph.shuffles.len() as u32).map(|n| producers(Output::Shuffle(n))).collect();
     let sink_producers =
         (0..graph.sinks.len() as u32).map(|n| producers(Output::Sink(n))).collect();
-    Plan { name, graph, stages, shuffle_producers, sink_producers }
+    let collect_producers =
+        (0..graph.collects.len() as u32).map(|n| producers(Output::Collect(n))).collect();
+    Plan { name, graph, stages, shuffle_producers, sink_producers, collect_producers }
 }
 
 /// The stages that lead to an output, in the order of the branches of the unions on the way.
 fn producers_of(
     graph: &Graph,
     stages: &[Stage],
-    ways: &[Vec<Vec<NodeId>>],
+    ways: &[Vec<Vec<Step>>],
     output: Output,
 ) -> Vec<usize> {
     let mut found: Vec<(Vec<usize>, usize)> = Vec::new();
     for (number, stage) in stages.iter().enumerate() {
         for (at, _) in stage.outputs.iter().enumerate().filter(|(_, o)| **o == output) {
             // Which input of each union the way comes in by, from the output back.
-            let way = &ways[number][at];
-            let mut branches: Vec<usize> = Vec::new();
-            let before = std::iter::once(&stage.root_node).chain(way);
-            for (from, to) in before.zip(way) {
-                let inputs = &graph.nodes[*to].inputs;
-                if inputs.len() > 1 {
-                    branches.push(inputs.iter().position(|input| input == from).unwrap_or(0));
-                }
-            }
-            branches.reverse();
+            let unions = ways[number][at]
+                .iter()
+                .rev()
+                .filter(|(node, _)| graph.nodes[*node].inputs.len() > 1);
+            let branches = unions.map(|&(_, input)| input).collect();
             found.push((branches, number));
         }
     }
@@ -211,21 +218,21 @@ fn producers_of(
 
 /// The operators from the root to the last one that all paths share, then those of each.
 fn stage_name(graph: &Graph, root: NodeId, paths: &[Path]) -> String {
-    let operators = |nodes: &[NodeId]| -> Vec<&'static str> {
-        nodes.iter().map(|&node| graph.nodes[node].operator).collect()
+    let operators = |steps: &[Step]| -> Vec<&'static str> {
+        steps.iter().map(|&(node, _)| graph.nodes[node].operator).collect()
     };
     let shared = (0..)
         .take_while(|&at| {
-            let first = paths[0].nodes.get(at);
-            first.is_some() && paths.iter().all(|path| path.nodes.get(at) == first)
+            let first = paths[0].steps.get(at);
+            first.is_some() && paths.iter().all(|path| path.steps.get(at) == first)
         })
         .count();
-    let mut name = operators(&[root]);
-    name.extend(operators(&paths[0].nodes[..shared]));
+    let mut name = vec![graph.nodes[root].operator];
+    name.extend(operators(&paths[0].steps[..shared]));
     let mut name = name.join(" > ");
     let rest: Vec<String> = paths
         .iter()
-        .map(|path| operators(&path.nodes[shared..]).join(" > "))
+        .map(|path| operators(&path.steps[shared..]).join(" > "))
         .filter(|rest| !rest.is_empty())
         .collect();
     if !rest.is_empty() {

@@ -18,6 +18,8 @@
 pub(crate) mod collect;
 pub(crate) mod fold;
 pub(crate) mod rows;
+#[cfg(test)]
+mod testing;
 
 use arrow::buffer::Buffer;
 use std::any::Any;

@@ -17,7 +17,7 @@ use windrow_jobs::shuffle::{Progress, Store, StoreContext};
 use windrow_datasets::memory;
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::ids::StageId;
+use windrow_protocol::ids::{ShuffleId, StageId};
 use windrow_protocol::shape::{Cut, JobShape, RootShape, pack, sample_positions};
 use windrow_protocol::task::{TaskCounts, TaskInput};
 
@@ -52,10 +52,18 @@ struct Between {
     stores: Vec<Option<Arc<dyn Store>>>,
     /// How far the producers of each shuffle have come.
     store_progress: Vec<Arc<Progress>>,
-    /// Frames, by collected dataset: those of each stage that collects it.
-    collected: BTreeMap<u32, Vec<u8>>,
+    /// Frames, by collected dataset and by the stage's number among those that collect it.
+    collected: BTreeMap<(u32, usize), Vec<u8>>,
     staged: BTreeMap<u32, Vec<Staged>>,
     counts: TaskCounts,
+}
+
+impl Between {
+    /// The frames of a collected dataset, in the order of its records.
+    fn frames(&self, collect: u32) -> Vec<u8> {
+        let frames = self.collected.range((collect, 0)..=(collect, usize::MAX));
+        frames.flat_map(|(_, frames)| frames.iter().copied()).collect()
+    }
 }
 
 impl LocalJob {
@@ -163,7 +171,8 @@ impl LocalJob {
 
     /// How a shuffle is cut.
     fn cut(&self, shuffle: u32, between: &Between) -> Cut {
-        let bytes = self.logical_bytes(shuffle, between);
+        let together = self.shape.cut_alike(ShuffleId(shuffle)).iter();
+        let bytes = together.map(|shuffle| self.logical_bytes(shuffle.0, between)).sum();
         Cut::of(self.shape.shuffles[shuffle as usize].cut, bytes)
     }
 
@@ -256,7 +265,9 @@ impl LocalJob {
             }
         }
         for (collect, frames) in made.collected {
-            between.collected.entry(collect).or_default().extend(frames);
+            let producers = self.plan.collect(collect).producers;
+            let at = producers.iter().position(|&producer| producer == number).unwrap_or(0);
+            between.collected.entry((collect, at)).or_default().extend(frames);
         }
         for (sink, staged) in made.staged {
             between.staged.entry(sink).or_default().extend(staged);
@@ -286,9 +297,7 @@ impl LocalJob {
     }
 
     fn whole(&self, collects: &[u32], between: &Between) -> Result<Whole, Failure> {
-        let frames = collects
-            .iter()
-            .map(|collect| (*collect, between.collected.get(collect).cloned().unwrap_or_default()));
+        let frames = collects.iter().map(|&collect| (collect, between.frames(collect)));
         Whole::new(frames).map_err(|error| of_push(&error))
     }
 
@@ -312,8 +321,7 @@ impl LocalJob {
         }
         let named = |number: u32| {
             let name = self.plan.collect(number).name;
-            let frames = between.collected.remove(&number).unwrap_or_default();
-            (!name.is_empty()).then(|| (name.to_string(), frames))
+            (!name.is_empty()).then(|| (name.to_string(), between.frames(number)))
         };
         let collected = (0..self.plan.collects() as u32).filter_map(named).collect();
         let mut outcome = Outcome::with_collected(collected);

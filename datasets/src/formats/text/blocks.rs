@@ -83,6 +83,13 @@ impl Region<'_> {
         (&self.files[segment.file], segment.offset + at.saturating_sub(segment.at) as u64)
     }
 
+    /// The file of the byte at `at` in the buffer, and where in the buffer that of another one begins behind it.
+    pub(super) fn file_at(&self, at: usize) -> (&LaneFile, usize) {
+        let next = self.segments.partition_point(|s| s.at <= at);
+        let end = self.segments.get(next).map_or(self.range.end, |s| s.at);
+        (&self.files[self.segments[next.saturating_sub(1)].file], end)
+    }
+
     /// The place of the byte at `at` in the buffer, for people.
     pub(super) fn describe(&self, at: usize) -> (String, String) {
         let (file, offset) = self.place(at);

@@ -94,25 +94,66 @@ impl<T: LineText> Source for TextSource<T> {
         lane: u32,
         out: &mut dyn Push<T>,
     ) -> Result<(), SourceError> {
-        let mut lines = Lines::default();
+        let mut lines = Lines { views: Vec::new(), pack: Alone };
         read_lane(storage, split, lane, self.sizes, Separator::LineFeed, &mut |region| {
             lines.push_region::<T>(region, out)
         })
     }
 }
 
-/// Memory that is used again for each batch.
-#[derive(Default)]
-struct Lines {
-    views: Vec<u128>,
+/// Makes records of a column of lines.
+pub(super) trait Pack<T: LineText> {
+    /// The records.
+    type Item: Record;
+
+    /// The records of the lines that begin at these places of the region's buffer.
+    fn pack(
+        &mut self,
+        lines: BytesColumn<T::Kind>,
+        region: &Region<'_>,
+        starts: impl Fn() -> Vec<usize>,
+    ) -> <Self::Item as Record>::Batch;
+
+    /// The lines again.
+    fn unpack(batch: <Self::Item as Record>::Batch) -> BytesColumn<T::Kind>;
 }
 
-impl Lines {
-    fn push_region<T: LineText>(
+/// Lines and nothing else.
+struct Alone;
+
+impl<T: LineText> Pack<T> for Alone {
+    type Item = T;
+
+    fn pack(
+        &mut self,
+        lines: BytesColumn<T::Kind>,
+        _: &Region<'_>,
+        _: impl Fn() -> Vec<usize>,
+    ) -> BytesColumn<T::Kind> {
+        lines
+    }
+
+    fn unpack(batch: BytesColumn<T::Kind>) -> BytesColumn<T::Kind> {
+        batch
+    }
+}
+
+/// Cuts regions into lines, and passes records of them on.
+pub(super) struct Lines<P> {
+    /// Memory that is used again for each batch.
+    pub(super) views: Vec<u128>,
+    pub(super) pack: P,
+}
+
+impl<P> Lines<P> {
+    pub(super) fn push_region<T: LineText>(
         &mut self,
         region: &Region<'_>,
-        out: &mut dyn Push<T>,
-    ) -> Result<Demand, SourceError> {
+        out: &mut dyn Push<P::Item>,
+    ) -> Result<Demand, SourceError>
+    where
+        P: Pack<T>,
+    {
         let text = region.text();
         let base = region.range.start;
         if let Err(at) = T::check(text) {
@@ -148,8 +189,11 @@ impl Lines {
         &mut self,
         region: &Region<'_>,
         start: usize,
-        out: &mut dyn Push<T>,
-    ) -> Result<Demand, SourceError> {
+        out: &mut dyn Push<P::Item>,
+    ) -> Result<Demand, SourceError>
+    where
+        P: Pack<T>,
+    {
         let count = self.views.len();
         let views = ScalarBuffer::from(std::mem::take(&mut self.views));
         // SAFETY: each view is of a line within the buffer; `check` accepted the text that all lines are of, and a
@@ -161,10 +205,10 @@ impl Lines {
                 None,
             )
         };
-        let batch = BytesColumn::Views(array);
-        let demand =
-            place::push(out, &batch, &|| describe_rows(region, starts(region, start, count)))?;
-        if let BytesColumn::Views(array) = batch {
+        let starts = || starts(region, start, count);
+        let batch = self.pack.pack(BytesColumn::Views(array), region, starts);
+        let demand = place::push(out, &batch, &|| describe_rows(region, starts()))?;
+        if let BytesColumn::Views(array) = P::unpack(batch) {
             let (views, _, _) = array.into_parts();
             self.views = views.into_inner().into_vec().unwrap_or_default();
             self.views.clear();

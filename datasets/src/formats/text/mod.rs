@@ -5,12 +5,14 @@
 //! decompressed.
 
 mod blocks;
+mod file_lines;
 mod lines;
 mod sink;
 #[cfg(test)]
 mod tests;
 mod words;
 
+pub use file_lines::FileLinesSource;
 pub use lines::{LineText, TextSource};
 pub use sink::TextSink;
 pub use words::WordsSource;

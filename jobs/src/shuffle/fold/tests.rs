@@ -1,1 +1,142 @@
+//! One store for all lanes, and blocks of a store for each task, give the same rows in the same order.
 
+use super::*;
+use crate::exec::Whole;
+use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, read};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Adds numbers, and keeps all text: an accumulator that has to be dropped.
+struct Totals;
+
+type Row = (String, u32);
+type Out = (String, (u64, Vec<u32>));
+
+impl Folding for Totals {
+    type Row = Row;
+    type Key = String;
+    type Value = u32;
+    type Acc = (u64, Vec<u32>);
+    type Wire = (u64, Vec<u32>);
+    type Out = (u64, Vec<u32>);
+
+    unsafe fn take(
+        batch: &<Row as Record>::Batch,
+        index: usize,
+    ) -> (<String as Record>::Slot, u32) {
+        // SAFETY: the caller's promise.
+        unsafe { (String::probe_batch(&batch.0, index), batch.get_unchecked(index).1) }
+    }
+    fn take_view<'a>(
+        view: <Row as Record>::View<'a>,
+    ) -> (<String as Record>::Slot, <u32 as Record>::View<'a>) {
+        (String::probe(view.0), view.1)
+    }
+    fn start(&self, value: u32) -> Self::Acc {
+        (u64::from(value), vec![value])
+    }
+    fn push(&self, acc: &mut Self::Acc, value: u32) {
+        self.merge(acc, (u64::from(value), vec![value]));
+    }
+    fn merge(&self, acc: &mut Self::Acc, other: Self::Acc) {
+        acc.0 += other.0;
+        acc.1.extend(other.1);
+        // In whatever order they come.
+        acc.1.sort_unstable();
+    }
+    fn to_wire(&self, acc: &Self::Acc) -> Self::Acc {
+        acc.clone()
+    }
+    fn from_wire(&self, wire: <Self::Wire as Record>::View<'_>) -> Self::Acc {
+        Record::own(wire)
+    }
+    fn finish(&self, acc: &Self::Acc) -> Result<Self::Acc, PushError> {
+        Ok(acc.clone())
+    }
+}
+
+fn tasks() -> impl Strategy<Value = Tasks<Row>> {
+    let key = prop_oneof![
+        Just("the same rather long key".to_string()),
+        "[ab]{0,3}",
+        "rather long key [a-c\u{0}]{0,6}",
+    ];
+    let lane = prop::collection::vec((key, 0..1000u32), 0..120);
+    prop::collection::vec(prop::collection::vec(lane, 0..4), 0..4)
+}
+
+fn totals(tasks: &Tasks<Row>) -> Vec<Out> {
+    let mut totals: BTreeMap<String, (u64, Vec<u32>)> = BTreeMap::new();
+    for (key, value) in tasks.iter().flatten().flatten() {
+        let (sum, values) = totals.entry(key.clone()).or_default();
+        *sum += u64::from(*value);
+        values.push(*value);
+        values.sort_unstable();
+    }
+    let mut totals: Vec<Out> = totals.into_iter().collect();
+    totals.sort_by_key(|(key, _)| (order_hash(String::hash(key)), key.clone()));
+    totals
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn stores_and_blocks(tasks in tasks(), buckets in prop::sample::select(&BUCKETS[..])) {
+        let fold = Arc::new(Totals);
+        let (code, reader) = (FoldShuffle { fold: fold.clone() }, FoldRead { fold });
+        let context = context(buckets, &Whole::default());
+        let found = read::<Out>(&reader, directly(&code, &context, &tasks));
+        prop_assert_eq!(&found, &read::<Out>(&reader, by_blocks(&code, &context, &tasks)));
+        for (bucket, rows) in (0..).zip(&found) {
+            let of = |row: &Out| range_of(order_hash(String::hash(&row.0)), buckets);
+            prop_assert!(rows.iter().all(|row| of(row) == bucket));
+        }
+        prop_assert_eq!(found.concat(), totals(&tasks));
+    }
+}
+
+#[test]
+fn many_keys_go_through_the_front() {
+    let row =
+        |n: u32| (format!("{}{n}", ["", "a long key that is on the heap "][n as usize % 2]), n);
+    let lane = |from: u32| (from..from + 60_000).chain(from..from + 20_000).map(row).collect();
+    let tasks: Tasks<Row> = vec![vec![lane(0), lane(30_000)], vec![lane(50_000)]];
+    let fold = Arc::new(Totals);
+    let (code, reader) = (FoldShuffle { fold: fold.clone() }, FoldRead { fold });
+    let context = context(256, &Whole::default());
+    let found = read::<Out>(&reader, directly(&code, &context, &tasks)).concat();
+    assert!(found == totals(&tasks));
+    assert!(found == read::<Out>(&reader, by_blocks(&code, &context, &tasks)).concat());
+}
+
+#[test]
+fn buckets_are_ranges_of_the_hash() {
+    for buckets in [1, 2, 3, 7, 256, 512, 4096] {
+        for bucket in 0..buckets {
+            let first = first_hash(bucket, buckets);
+            assert_eq!(range_of(first, buckets), bucket);
+            assert!(bucket == 0 || range_of(first - 1, buckets) == bucket - 1);
+        }
+        assert_eq!(range_of(u64::MAX, buckets), buckets - 1);
+    }
+}
+
+#[test]
+fn a_block_of_another_bucket_is_an_error() {
+    let code = FoldShuffle { fold: Arc::new(Totals) };
+    let context = context(2, &Whole::default());
+    let store = code.store(&context);
+    let mut lane = store.clone().lane(0).into::<Row>();
+    for n in 0..100 {
+        lane.row((&format!("{n}"), n)).unwrap();
+    }
+    lane.finish().unwrap();
+    store.seal().unwrap();
+    let mut bytes = Vec::new();
+    assert!(store.encode(0, &mut bytes).unwrap() > 0);
+    let block = Buffer::from_vec(bytes);
+    assert!(code.decode(0, vec![block.clone()], &context).is_ok());
+    let error = code.decode(1, vec![block], &context).err().unwrap();
+    assert!(error.to_string().contains("rows of another bucket"), "{error}");
+}

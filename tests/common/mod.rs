@@ -1,0 +1,219 @@
+//! Runs a plan in all ways in which jobs run, and compares the results: the same rows, and the same bytes.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::path::Path;
+use windrow::location::Location;
+use windrow::push::{BATCH_RECORDS, Demand, Push, Selection};
+use windrow::record::mix;
+use windrow::source::{Source, SourceDescription, SourceError, Split};
+use windrow::storage::Storage;
+use windrow::{Builder, Dataset, Flow, Key, Local, Outcome, Record, Result, RunError};
+
+/// A way in which jobs run. Another one is a variant here, and a branch in [`Mode::run`].
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    /// In this process, with so many threads.
+    Threads(usize),
+}
+
+const MODES: [Mode; 3] = [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5)];
+
+impl Mode {
+    fn run(self, plan: impl Fn(&Flow) -> Result<()>) -> Result<Outcome, RunError> {
+        match self {
+            Mode::Threads(threads) => Local::new().threads(threads).run_plan("test", plan),
+        }
+    }
+}
+
+/// What a plan gave, the same in all modes.
+pub(crate) struct Ran {
+    outcome: Outcome,
+    /// The bytes of all files below the output, by name without the job's id.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Ran {
+    /// The rows collected as `out`.
+    pub(crate) fn rows<T: Record>(&self) -> Vec<T> {
+        self.named("out")
+    }
+
+    /// The rows collected by this name.
+    pub(crate) fn named<T: Record>(&self, name: &str) -> Vec<T> {
+        self.outcome.rows(name).unwrap()
+    }
+
+    /// A counter's total.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.outcome.counters[name]
+    }
+
+    /// The names of the files.
+    pub(crate) fn file_names(&self) -> Vec<&str> {
+        self.files.keys().map(String::as_str).collect()
+    }
+
+    /// The lines of all files whose names begin so, in order.
+    pub(crate) fn lines(&self, prefix: &str) -> Vec<String> {
+        let files = self.files.iter().filter(|(name, _)| name.starts_with(prefix));
+        let text: Vec<u8> = files.flat_map(|(_, bytes)| bytes.clone()).collect();
+        String::from_utf8(text).unwrap().lines().map(String::from).collect()
+    }
+}
+
+/// Runs a plan, which gets a folder for its outputs, in all modes; all must give the same.
+pub(crate) fn everywhere(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
+    let mut first: Option<(Mode, Ran)> = None;
+    for mode in MODES {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Location::of_path(folder.path()).unwrap();
+        let outcome = mode.run(|flow| plan(flow, &output)).unwrap_or_else(|error| {
+            panic!("{mode:?}: {error}");
+        });
+        let ran = Ran { outcome, files: files_below(folder.path()) };
+        let Some((other, before)) = &first else {
+            first = Some((mode, ran));
+            continue;
+        };
+        let (a, b) = (&before.outcome, &ran.outcome);
+        assert_eq!(a.counters, b.counters, "counters in {other:?} and {mode:?}");
+        assert!(a.collected() == b.collected(), "collected bytes in {other:?} and {mode:?}");
+        assert_eq!(before.file_names(), ran.file_names(), "files in {other:?} and {mode:?}");
+        assert!(before.files == ran.files, "bytes of files in {other:?} and {mode:?}");
+        assert_eq!(a.summary.records_read, b.summary.records_read);
+    }
+    first.unwrap().1
+}
+
+/// The rows that a dataset has, the same in all modes.
+pub(crate) fn rows<T: Record>(dataset: impl Fn(&Flow) -> Dataset<T>) -> Vec<T> {
+    everywhere(|flow, _| dataset(flow).collect("out")).rows()
+}
+
+/// What a plan says that fails in all modes.
+pub(crate) fn failure(plan: impl Fn(&Flow) -> Result<()>) -> String {
+    let said: Vec<String> =
+        MODES.iter().map(|mode| mode.run(&plan).err().expect("it fails").to_string()).collect();
+    assert!(said.windows(2).all(|two| two[0] == two[1]), "{said:#?}");
+    said[0].clone()
+}
+
+/// The files of outputs below a folder; of their names all but the job's id.
+fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        if path.is_dir() {
+            assert!(!name.starts_with('.'), "{name} is left over");
+            let below = files_below(&path);
+            found.extend(below.into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+        } else if name != "_SUCCESS" {
+            let (part, rest) = name.rsplit_once('-').unwrap();
+            let (_, extension) = rest.split_once('.').unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(found.insert(format!("{part}.{extension}"), bytes).is_none());
+        }
+    }
+    found
+}
+
+/// Fails with the first row that differs, rather than with all.
+#[track_caller]
+pub(crate) fn assert_rows<T: PartialEq + Debug>(found: &[T], expected: &[T]) {
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found, expected, "row {at}");
+    }
+    assert_eq!(found.len(), expected.len(), "the number of rows");
+}
+
+/// Rows in the order in which keyed operators give them: by the hash of the key, then the key; those of one key stay as
+/// they are.
+pub(crate) fn by_hash<K: Key + Ord, V>(rows: impl IntoIterator<Item = (K, V)>) -> Vec<(K, V)> {
+    let mut rows: Vec<(K, V)> = rows.into_iter().collect();
+    rows.sort_by(|(a, _), (b, _)| (K::hash(a.view()), a).cmp(&(K::hash(b.view()), b)));
+    rows
+}
+
+/// The number of records of most tests: several lanes and tasks.
+pub(crate) const RECORDS: u64 = 60_000;
+
+/// As random as need be, and the same each time.
+pub(crate) fn random(number: u64) -> u64 {
+    mix(number, 17)
+}
+
+/// `count` made records in many lanes and tasks, below which shuffles have many buckets and partitions: the source says
+/// that there are far more bytes than there are.
+pub(crate) fn many<T: Record>(
+    flow: &Flow,
+    count: u64,
+    make: impl Fn(u64) -> T + Send + Sync + 'static,
+) -> Dataset<T> {
+    flow.read(Many { count, make, record: PhantomData })
+}
+
+struct Many<T, F> {
+    count: u64,
+    make: F,
+    record: PhantomData<fn() -> T>,
+}
+
+/// More than what a lane looks at before it decides whether to combine.
+const LANE: u64 = 5_000;
+
+/// The lanes of a split.
+const LANES: u64 = 3;
+
+/// What a split is said to have: it is a task of its own, and brings 9 buckets.
+const SPLIT_BYTES: u64 = 36 << 20;
+
+impl<T: Record, F: Fn(u64) -> T + Send + Sync + 'static> Source for Many<T, F> {
+    type Item = T;
+
+    fn describe(&self) -> SourceDescription {
+        SourceDescription { format: "many".to_string(), locations: Vec::new(), columns: None }
+    }
+
+    fn split(
+        &self,
+        _: &Storage,
+        out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let lanes = self.count.div_ceil(LANE);
+        (0..lanes).step_by(LANES as usize).try_for_each(|first| {
+            out(Split {
+                payload: first.to_le_bytes().to_vec(),
+                bytes: SPLIT_BYTES,
+                lanes: (lanes - first).min(LANES) as u32,
+                hosts: Vec::new(),
+            })
+        })
+    }
+
+    fn read(
+        &self,
+        _: &Storage,
+        split: &Split,
+        lane: u32,
+        out: &mut dyn Push<T>,
+    ) -> Result<(), SourceError> {
+        let first = u64::from_le_bytes(split.payload[..].try_into().unwrap()) + u64::from(lane);
+        let (mut at, end) = (first * LANE, ((first + 1) * LANE).min(self.count));
+        let mut builder = T::Builder::default();
+        while at < end {
+            let stop = (at + BATCH_RECORDS as u64).min(end);
+            (at..stop).for_each(|number| builder.push((self.make)(number).view()));
+            if out.batch(&builder.finish(), Selection::All)? == Demand::Enough {
+                break;
+            }
+            at = stop;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Groups and joins, each against a plain sequential program.
+
+mod common;
+
+use common::{RECORDS, assert_rows, by_hash, everywhere, many, random, rows};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use windrow::{Dataset, Flow};
+
+/// A key that is often longer than what is inline.
+fn key(number: u64, keys: u64) -> String {
+    let key = random(number) % keys;
+    format!("{}{key}", ["", "key ", "a rather long key "][key as usize % 3])
+}
+
+fn pairs(flow: &Flow, count: u64, keys: u64) -> Dataset<(String, u64)> {
+    many(flow, count, move |n| (key(n, keys), n))
+}
+
+fn all(count: u64, keys: u64) -> Vec<(String, u64)> {
+    (0..count).map(|n| (key(n, keys), n)).collect()
+}
+
+fn groups<V: Clone>(rows: &[(String, V)]) -> BTreeMap<String, Vec<V>> {
+    let mut groups: BTreeMap<String, Vec<V>> = BTreeMap::new();
+    for (key, value) in rows {
+        groups.entry(key.clone()).or_default().push(value.clone());
+    }
+    groups
+}
+
+#[test]
+fn group_by_key() {
+    for keys in [1, 700, 10_000_000] {
+        let found = rows(|flow| {
+            let groups = pairs(flow, RECORDS, keys).group_by_key();
+            groups.map(|key, values| (key.to_string(), values.collect::<Vec<u64>>()))
+        });
+        assert_rows(&found, &by_hash(groups(&all(RECORDS, keys))));
+    }
+}
+
+#[test]
+fn group_values_by_views() {
+    let found = rows(|flow| {
+        pairs(flow, RECORDS, 700).group_by_key().map(|_, mut values| {
+            let first = values.next_view();
+            let (len, size) = (values.len() as u64, values.size_hint().0 as u64);
+            let sum = values.fold_views(0, |sum, v| *sum += v);
+            (first, len, size, sum, values.is_empty())
+        })
+    });
+    let groups = by_hash(groups(&all(RECORDS, 700)));
+    let expected: Vec<_> = groups
+        .into_iter()
+        .map(|(_, v)| {
+            let len = v.len() as u64 - 1;
+            (Some(v[0]), len, len, v[1..].iter().sum::<u64>(), true)
+        })
+        .collect();
+    assert_rows(&found, &expected);
+}
+
+#[test]
+fn sorted_groups_and_flat_map() {
+    let found = rows(|flow| {
+        // By less than the whole value, so that equal ones have to stay as they came.
+        let sorted =
+            pairs(flow, RECORDS, 700).group_by_key().sorted_by(|a, b| (b % 10).cmp(&(a % 10)));
+        sorted.flat_map(|key, values| {
+            let key = key.to_string();
+            values.take(5).map(|v| (key.clone(), v)).collect::<Vec<_>>()
+        })
+    });
+    let mut expected = Vec::new();
+    for (key, mut values) in by_hash(groups(&all(RECORDS, 700))) {
+        values.sort_by_key(|v| std::cmp::Reverse(v % 10));
+        expected.extend(values.into_iter().take(5).map(|v| (key.clone(), v)));
+    }
+    assert_rows(&found, &expected);
+}
+
+/// The sides of joins: of other sizes, so that each alone would be cut into other buckets.
+const SIDES: [(u64, u64); 4] = [(RECORDS, 800), (800, RECORDS), (3_000, 3_000), (0, 2_000)];
+
+/// Left and right values of each key, in the order of rows behind a join.
+fn both(left: u64, right: u64) -> Vec<(String, Vec<u64>, Vec<String>)> {
+    let (a, b) = (groups(&all(left, 1_000)), groups(&right_rows(right)));
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let of = |key: &String| {
+        (a.get(key).cloned().unwrap_or_default(), b.get(key).cloned().unwrap_or_default())
+    };
+    let rows = by_hash(keys.into_iter().map(|key| (key.clone(), of(key))));
+    rows.into_iter().map(|(key, (a, b))| (key, a, b)).collect()
+}
+
+fn right(flow: &Flow, count: u64) -> Dataset<(String, String)> {
+    // Keys that the left side has not, and the other way round.
+    many(flow, count, |n| (key(n + 77, 1_300), format!("right {n}")))
+}
+
+fn right_rows(count: u64) -> Vec<(String, String)> {
+    (0..count).map(|n| (key(n + 77, 1_300), format!("right {n}"))).collect()
+}
+
+/// What each of the joins gives.
+fn expect_join<U>(
+    left: u64,
+    of_right: u64,
+    each: impl Fn(&[u64], &[String]) -> Vec<U>,
+) -> Vec<(String, U)> {
+    let keys = both(left, of_right).into_iter();
+    keys.flat_map(|(key, a, b)| {
+        each(&a, &b).into_iter().map(move |u| (key.clone(), u)).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+fn product(a: &[u64], b: &[String]) -> Vec<(u64, String)> {
+    a.iter().flat_map(|a| b.iter().map(|b| (*a, b.clone()))).collect()
+}
+
+#[test]
+fn joins() {
+    for (a, b) in SIDES {
+        let left = |flow: &Flow| pairs(flow, a, 1_000);
+        let inner = rows(|flow| left(flow).join(&right(flow, b)));
+        assert_rows(&inner, &expect_join(a, b, product));
+        let semi = rows(|flow| left(flow).semi_join(&right(flow, b)));
+        let values = |a: &[u64], b: bool| if b { a.to_vec() } else { Vec::new() };
+        assert_rows(&semi, &expect_join(a, b, |a, b| values(a, !b.is_empty())));
+        let anti = rows(|flow| left(flow).anti_join(&right(flow, b)));
+        assert_rows(&anti, &expect_join(a, b, |a, b| values(a, b.is_empty())));
+    }
+}
+
+#[test]
+fn outer_joins() {
+    for (a, b) in SIDES {
+        let left = |flow: &Flow| pairs(flow, a, 1_000);
+        let some = |a: &[u64], b: &[String]| -> Vec<(Option<u64>, Option<String>)> {
+            product(a, b).into_iter().map(|(a, b)| (Some(a), Some(b))).collect()
+        };
+        let no_right = |a: &[u64]| a.iter().map(|a| (Some(*a), None)).collect::<Vec<_>>();
+        let no_left = |b: &[String]| b.iter().map(|b| (None, Some(b.clone()))).collect::<Vec<_>>();
+        let full = rows(|flow| left(flow).full_join(&right(flow, b)));
+        let expected = expect_join(a, b, |a, b| match (a, b) {
+            (a, []) => no_right(a),
+            ([], b) => no_left(b),
+            (a, b) => some(a, b),
+        });
+        assert_rows(&full, &expected);
+        let of_left = rows(|flow| left(flow).left_join(&right(flow, b)));
+        let expected: Vec<_> = full
+            .iter()
+            .filter_map(|(key, (a, b))| Some((key.clone(), ((*a)?, b.clone()))))
+            .collect();
+        assert_rows(&of_left, &expected);
+        let of_right = rows(|flow| left(flow).right_join(&right(flow, b)));
+        let expected: Vec<_> =
+            full.iter().filter_map(|(key, (a, b))| Some((key.clone(), (*a, b.clone()?)))).collect();
+        assert_rows(&of_right, &expected);
+    }
+}
+
+#[test]
+fn co_group() {
+    for (a, b) in SIDES {
+        let found = rows(|flow| {
+            let groups = pairs(flow, a, 1_000).co_group(&right(flow, b));
+            groups.map(|key, a, b| {
+                (key.to_string(), a.collect::<Vec<u64>>(), b.collect::<Vec<String>>())
+            })
+        });
+        assert_rows(&found, &both(a, b));
+        let found = rows(|flow| {
+            let groups = pairs(flow, a, 1_000).co_group(&right(flow, b));
+            groups
+                .flat_map(|_, a, b| (a.len() != b.len()).then(|| (a.len() as u64, b.len() as u64)))
+        });
+        let lens = both(a, b).into_iter().map(|(_, a, b)| (a.len() as u64, b.len() as u64));
+        assert_rows(&found, &lens.filter(|(a, b)| a != b).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_dataset_joined_with_itself_and_with_its_aggregate() {
+    let ran = everywhere(|flow, _| {
+        let pairs = pairs(flow, 5_000, 1_000);
+        pairs.join(&pairs).collect("out")?;
+        pairs.join(&pairs.count_by_key()).join(&pairs.distinct().sort_by_key()).collect("more")
+    });
+    let groups = by_hash(groups(&all(5_000, 1_000)));
+    let mut expected = Vec::new();
+    let mut more = Vec::new();
+    for (key, values) in groups {
+        for a in &values {
+            for b in &values {
+                expected.push((key.clone(), (*a, *b)));
+            }
+        }
+        // Those that are distinct come by their hashes, which the sort keeps for equal keys.
+        let distinct: Vec<u64> = by_hash(values.iter().map(|v| ((key.clone(), *v), ())))
+            .into_iter()
+            .map(|((_, v), ())| v)
+            .collect();
+        for a in &values {
+            for b in &distinct {
+                more.push((key.clone(), ((*a, values.len() as u64), *b)));
+            }
+        }
+    }
+    assert_rows(&ran.rows::<(String, (u64, u64))>(), &expected);
+    assert_rows(&ran.named::<(String, ((u64, u64), u64))>("more"), &more);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn joins_of_any_rows(
+        a in prop::collection::vec(("[ab]{0,14}", any::<u8>()), 0..60),
+        b in prop::collection::vec(("[ab]{0,14}", any::<u8>()), 0..60),
+    ) {
+        let found = rows(|flow| {
+            flow.from_iter(a.clone()).join(&flow.from_iter(b.clone()))
+        });
+        let mut expected = Vec::new();
+        for (key, x) in &a {
+            for (_, y) in b.iter().filter(|(other, _)| other == key) {
+                expected.push((key.clone(), (*x, *y)));
+            }
+        }
+        prop_assert_eq!(found, by_hash(expected));
+    }
+}
