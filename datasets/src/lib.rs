@@ -9,6 +9,7 @@ pub mod commit;
 pub mod formats;
 pub mod generate;
 pub mod location;
+pub mod memory;
 pub mod place;
 pub mod push;
 pub mod record;

@@ -2,7 +2,7 @@
 
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Kind, Node, NodeId};
-use crate::ops::tee::tee;
+use crate::ops::tee::{discard, tee};
 use std::panic::Location as CodePlace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_datasets::formats::fixed::FixedSource;
@@ -49,6 +49,7 @@ impl Flow {
             inputs,
             kind,
             tee: tee::<T>,
+            discard: discard::<T>,
         });
         drop(graph);
         Dataset::new(self.clone(), node)

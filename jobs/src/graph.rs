@@ -38,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
     /// Makes one receiver of the node's rows of several.
     pub(crate) tee: fn(Vec<AnyPush>) -> AnyPush,
+    /// A receiver of the node's rows that forgets them.
+    pub(crate) discard: fn() -> AnyPush,
 }
 
 /// What a node does.

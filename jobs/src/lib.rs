@@ -10,8 +10,10 @@ pub mod exec;
 mod flow;
 mod graph;
 mod job;
-pub mod memory;
+
+pub mod library;
 pub mod ops;
+mod outcome;
 pub mod plan;
 pub mod shuffle;
 
@@ -21,4 +23,5 @@ pub use flow::{Counter, Flow};
 pub use graph::SourceCode;
 pub use job::{Job, JobArgs};
 pub use ops::{Broadcast, Lookup, Out, Values};
+pub use outcome::{Outcome, RowsError, Summary};
 pub use shuffle::collect::{CollectCode, LaneFrames};

@@ -20,6 +20,9 @@ pub enum FailureClass {
     LostWorker,
     /// The executor that ran the attempt died: an abort, a stack overflow, memory, a kill.
     LostExecutor,
+    /// The executor was killed because of another attempt in it, or the worker gave the attempt back for a reason that
+    /// is not the attempt's own; it runs again, uncharged.
+    Collateral,
     /// Storage erred or stalled; another attempt may succeed.
     Storage,
     /// Memory or scratch space ran out.
@@ -59,7 +62,7 @@ impl FailureClass {
             FailureClass::LostWorker => Blame::Worker,
             FailureClass::LostBlock => Blame::Producer,
             FailureClass::BadInput | FailureClass::WrongBinary => Blame::Job,
-            FailureClass::Cancelled => Blame::Nobody,
+            FailureClass::Cancelled | FailureClass::Collateral => Blame::Nobody,
         }
     }
 }
@@ -72,6 +75,7 @@ impl fmt::Display for FailureClass {
             FailureClass::LostBlock => "a shuffle block is lost",
             FailureClass::LostWorker => "the worker is lost",
             FailureClass::LostExecutor => "the executor died",
+            FailureClass::Collateral => "given back",
             FailureClass::Storage => "storage failed",
             FailureClass::Memory => "memory ran out",
             FailureClass::WrongBinary => "the worker runs other code",

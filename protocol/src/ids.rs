@@ -15,7 +15,9 @@ pub struct JobId(pub u64);
 pub struct StageId(pub u32);
 
 /// A shuffle of a job, numbered in the plan's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct ShuffleId(pub u32);
 
 /// A sink of a job, numbered in the plan's order.

@@ -1,14 +1,17 @@
 //! What the processes of a cluster say to each other.
 //!
 //! `ids` names things, `shape` is what the coordinator knows of a plan, `failure` is why an attempt failed, `task` is
-//! what an executor is told to do and what it answers, `control` is what clients and workers say to a coordinator.
-//! `codec` turns messages into bytes, `transport` carries them, `link` keeps a connection over faults, and `client` is what
-//! a submitting process needs.
+//! what an executor is told to do and what it answers, `control` is what clients and workers say to a coordinator,
+//! `data` what workers say to one another, and `executor` what a supervisor and its executors say. `codec` turns
+//! messages into bytes, `transport` carries them, `link` keeps a connection over faults, and `client` is what a submitting
+//! process needs.
 //! Nothing here decides, computes or stores.
 
 pub mod client;
 pub mod codec;
 pub mod control;
+pub mod data;
+pub mod executor;
 pub mod failure;
 pub mod ids;
 pub mod link;

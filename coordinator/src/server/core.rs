@@ -96,7 +96,9 @@ impl Core {
         now: Millis,
     ) {
         let Some(pool) = self.pools.get_mut(build) else { return };
-        for outcome in pool.scheduler.handle(event, now) {
+        let mut outcomes = Vec::new();
+        pool.scheduler.handle(&event, now, &mut outcomes);
+        for outcome in outcomes {
             self.apply(build, outcome, arrived, now);
         }
     }

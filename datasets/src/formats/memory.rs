@@ -67,20 +67,20 @@ impl<T: Record> MemorySource<T> {
 
 /// A split of numbered lanes.
 fn lanes_split(lanes: Range<u64>, bytes: u64) -> Split {
-    let payload = postcard::to_stdvec(&lanes.start).expect("a number can be encoded");
+    let payload = postcard::to_stdvec(&(lanes.start, lanes.end)).expect("numbers can be encoded");
     let lanes = u32::try_from(lanes.end - lanes.start).expect("a split of fewer than 2^32 lanes");
     Split { payload, bytes, lanes, hosts: Vec::new() }
 }
 
 /// The number of lane `lane` of a split, among `count` of the source.
 fn lane_number(split: &Split, lane: u32, count: u64) -> Result<u64, SourceError> {
-    let first: Option<u64> = postcard::from_bytes(&split.payload).ok();
-    first.map(|first| first.saturating_add(u64::from(lane))).filter(|&at| at < count).ok_or_else(
-        || SourceError::Input {
-            location: format!("lane {lane} of a split of records in memory"),
-            reason: "the split is not of this source: the plan gave other records in this process than where it was split; a plan must depend on its arguments alone".to_string(),
-        },
-    )
+    let number = postcard::from_bytes(&split.payload).ok().and_then(|(start, end): (u64, u64)| {
+        start.checked_add(u64::from(lane)).filter(|&number| number < end.min(count))
+    });
+    number.ok_or_else(|| SourceError::Input {
+        location: format!("lane {lane} of a split of records in memory"),
+        reason: "the split is not of this source: the plan gave other records in this process than where it was split; a plan must depend on its arguments alone".to_string(),
+    })
 }
 
 fn describe_numbers(first: u64) -> DescribeRow {
@@ -215,5 +215,64 @@ impl<T: Record, F: Fn(u64) -> T + Send + Sync + 'static> Source for GeneratedSou
             at = stop;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::testing::{Fail, Take, read_all, read_lanes, splits};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lanes_have_all_records_in_order(count in 0u64..300, lane in 1u64..50) {
+            let words: Vec<String> = (0..count).map(|i| format!("word {i}")).collect();
+            let memory = MemorySource::in_lanes(words.clone(), lane);
+            let made = GeneratedSource::new(count, |i| format!("word {i}")).with_lane_records(lane);
+            for lanes in [
+                read_lanes(&memory, &Storage::new(), false).unwrap(),
+                read_lanes(&made, &Storage::new(), true).unwrap(),
+            ] {
+                prop_assert_eq!(lanes.len() as u64, count.div_ceil(lane));
+                prop_assert!(lanes.iter().rev().skip(1).all(|l| l.len() as u64 == lane));
+                prop_assert_eq!(lanes.concat(), words.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_are_cut_into_batches_and_splits() {
+        let count = 2 * LANE_RECORDS + 5000;
+        let memory = MemorySource::new(0..count);
+        assert_eq!(splits(&memory, &Storage::new()).unwrap().len(), 1);
+        assert!(read_all(&memory).unwrap().into_iter().eq(0..count));
+        let large = MemorySource::in_lanes((0..9).map(|_| vec![b'x'; 20 << 20]), 2);
+        let shapes = splits(&large, &Storage::new()).unwrap();
+        assert_eq!(shapes.iter().map(|s| s.lanes).collect::<Vec<_>>(), [1, 1, 1, 2]);
+        let made = GeneratedSource::new(count * 10, |i| i);
+        let shapes = splits(&made, &Storage::new()).unwrap();
+        assert_eq!(shapes.iter().map(|s| s.lanes).collect::<Vec<_>>(), [16, 5]);
+        assert_eq!(shapes.iter().map(|s| s.bytes).sum::<u64>(), count * 80);
+        assert!(read_all(&made).unwrap().into_iter().eq(0..count * 10));
+    }
+
+    #[test]
+    fn enough_ends_a_lane_and_failures_are_named() {
+        let made = GeneratedSource::new(100_000, |i| i);
+        let split = splits(&made, &Storage::new()).unwrap().remove(0);
+        let mut take = Take { enough_at: 10, ..Take::new() };
+        made.read(&Storage::new(), &split, 0, &mut take).unwrap();
+        assert_eq!(take.records.len(), BATCH_RECORDS);
+        let memory = MemorySource::new(0..100_000u64);
+        let mut take = Take { enough_at: 10, ..Take::new() };
+        memory.read(&Storage::new(), &split, 0, &mut take).unwrap();
+        assert_eq!(take.records.len(), BATCH_RECORDS);
+        assert!(memory.read(&Storage::new(), &split, 1, &mut Fail(4)).is_err());
+        let place = crate::place::describe_failure().unwrap();
+        assert_eq!(place, format!("record {} of the job's own records", LANE_RECORDS + 4));
+        let fewer = MemorySource::new(0..10u64);
+        let error = fewer.read(&Storage::new(), &split, 1, &mut Take::new()).unwrap_err();
+        assert!(error.to_string().contains("must depend on its arguments alone"), "{error}");
     }
 }

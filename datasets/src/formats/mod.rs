@@ -4,8 +4,12 @@
 mod files;
 pub mod fixed;
 pub mod memory;
+pub mod parquet;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 
 pub use fixed::{FixedSink, FixedSource};
 pub use memory::{GeneratedSource, MemorySource};
+pub use parquet::{ParquetCompression, ParquetSink, ParquetSource};
 pub use text::{LineText, TextSink, TextSource, WordsSource};

@@ -9,10 +9,22 @@ use super::{Heap, mix};
 pub(super) const INLINE_BYTES: usize = 12;
 
 /// A byte string in 16 bytes; see the module for the layout.
+///
+/// Kept as halves: a `u128` has an alignment of 16, which would make rows of tables longer by half.
 #[derive(Clone, Copy, Debug)]
-pub struct ByteSlot(pub(super) u128);
+pub struct ByteSlot([u64; 2]);
 
 impl ByteSlot {
+    #[inline(always)]
+    pub(super) fn of_bits(bits: u128) -> ByteSlot {
+        ByteSlot([bits as u64, (bits >> 64) as u64])
+    }
+
+    #[inline(always)]
+    pub(super) fn bits(&self) -> u128 {
+        u128::from(self.0[0]) | u128::from(self.0[1]) << 64
+    }
+
     /// A slot that borrows `bytes`.
     ///
     /// # Panics
@@ -21,16 +33,16 @@ impl ByteSlot {
     pub fn borrowed(bytes: &[u8]) -> ByteSlot {
         let len = u32::try_from(bytes.len()).expect("a value of at most 4 GiB");
         if bytes.len() <= INLINE_BYTES {
-            return ByteSlot(u128::from(len) | (load_short(bytes) << 32));
+            return ByteSlot::of_bits(u128::from(len) | (load_short(bytes) << 32));
         }
         let prefix = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        ByteSlot(u128::from(len) | (u128::from(prefix) << 32) | ((bytes.as_ptr() as u128) << 64))
+        ByteSlot([u64::from(len) | u64::from(prefix) << 32, bytes.as_ptr() as u64])
     }
 
     /// The length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.0 as u32 as usize
+        self.0[0] as u32 as usize
     }
 
     /// Whether there are no bytes.
@@ -54,7 +66,7 @@ impl ByteSlot {
             // SAFETY: the inline bytes follow the length within the 16 bytes (little endian).
             unsafe { std::ptr::from_ref(&self.0).cast::<u8>().add(4) }
         } else {
-            (self.0 >> 64) as usize as *const u8
+            self.0[1] as usize as *const u8
         };
         // SAFETY: inline bytes are part of the slot; others are alive by the caller's promise.
         unsafe { std::slice::from_raw_parts(start, self.len()) }
@@ -67,7 +79,7 @@ impl ByteSlot {
     #[inline]
     pub(super) unsafe fn prefix(&self) -> u128 {
         if self.is_inline() {
-            return (self.0 >> 32).swap_bytes();
+            return (self.bits() >> 32).swap_bytes();
         }
         // SAFETY: the caller's promise.
         let bytes = unsafe { self.bytes() };
@@ -80,11 +92,8 @@ impl ByteSlot {
     /// Asks the processor for the bytes, if they are elsewhere.
     #[inline(always)]
     pub(super) fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
         if !self.is_inline() {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing that the program can see, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>((self.0 >> 64) as usize as *const i8) };
+            crate::memory::prefetch(self.0[1] as usize as *const u8);
         }
     }
 
@@ -99,7 +108,7 @@ impl ByteSlot {
         }
         // SAFETY: the caller's promise.
         let address = heap.copy(unsafe { self.bytes() });
-        ByteSlot((self.0 as u64 as u128) | ((address as u128) << 64))
+        ByteSlot([self.0[0], address as u64])
     }
 
     /// # Safety
@@ -107,7 +116,7 @@ impl ByteSlot {
     #[inline]
     pub(super) unsafe fn hash(&self) -> u64 {
         if self.is_inline() {
-            return mix(self.0 as u64, (self.0 >> 64) as u64);
+            return mix(self.0[0], self.0[1]);
         }
         // SAFETY: the caller's promise.
         rapidhash::v3::rapidhash_v3(unsafe { self.bytes() })
@@ -120,7 +129,7 @@ impl ByteSlot {
         if self.0 == other.0 {
             return true;
         }
-        if self.0 as u64 != other.0 as u64 || self.is_inline() {
+        if self.0[0] != other.0[0] || self.is_inline() {
             return false;
         }
         // SAFETY: the caller's promise.

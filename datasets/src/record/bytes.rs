@@ -88,11 +88,11 @@ impl<B: ByteViewType> BytesColumn<B> {
         // SAFETY: as above.
         let view = unsafe { *array.views().get_unchecked(at) };
         if view as u32 as usize <= INLINE_BYTES {
-            return ByteSlot(view);
+            return ByteSlot::of_bits(view);
         }
         // SAFETY: as above.
         let value: &[u8] = unsafe { array.value_unchecked(at) }.as_ref();
-        ByteSlot((view as u64 as u128) | ((value.as_ptr() as u128) << 64))
+        ByteSlot::of_bits((view as u64 as u128) | ((value.as_ptr() as u128) << 64))
     }
 
     fn from_array(array: &ArrayRef, wanted: &DataType) -> Result<Self, BindError> {
@@ -176,7 +176,7 @@ impl<B: ByteViewType> BytesBuilder<B> {
     fn append(&mut self, bytes: &[u8]) {
         let slot = ByteSlot::borrowed(bytes);
         if slot.is_inline() {
-            self.views.push(slot.0);
+            self.views.push(slot.bits());
             return;
         }
         if self.data.len() + bytes.len() > BUFFER_BYTES && !self.data.is_empty() {
@@ -184,7 +184,7 @@ impl<B: ByteViewType> BytesBuilder<B> {
         }
         let place = (self.buffers.len() as u64) | ((self.data.len() as u64) << 32);
         self.data.extend(bytes);
-        self.views.push((slot.0 as u64 as u128) | (u128::from(place) << 64));
+        self.views.push((slot.bits() as u64 as u128) | (u128::from(place) << 64));
     }
 
     fn finish_views(&mut self) -> BytesColumn<B> {

@@ -96,6 +96,14 @@ impl<const N: usize> Batch<[u8; N]> for FixedColumn<N> {
         // SAFETY: the caller keeps `index` in bounds.
         unsafe { self.values().get_unchecked(index) }
     }
+    #[inline(always)]
+    fn prefetch(&self, index: usize) {
+        let start = self.values.as_ptr().wrapping_add(index * N);
+        for line in (0..N).step_by(64) {
+            crate::memory::prefetch(start.wrapping_add(line));
+        }
+        crate::memory::prefetch(start.wrapping_add(N - 1));
+    }
     fn to_array(&self) -> ArrayRef {
         let size = i32::try_from(N).expect("an array of at most 2 GiB");
         let array =

@@ -74,6 +74,10 @@ macro_rules! tuple_record {
                 // SAFETY: the caller keeps `index` below the length of the shortest column.
                 unsafe { ($(self.$index.get_unchecked(index),)+) }
             }
+            #[inline(always)]
+            fn prefetch(&self, index: usize) {
+                $(self.$index.prefetch(index);)+
+            }
             fn to_array(&self) -> ArrayRef {
                 let DataType::Struct(fields) = <($($letter,)+) as Record>::data_type() else {
                     unreachable!("a tuple's type is a struct")

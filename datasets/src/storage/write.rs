@@ -26,6 +26,7 @@ pub(crate) struct Found {
 /// A part of an upload that is under way.
 pub(crate) struct PartUpload {
     location: Location,
+    /// Behind a lock only so that who holds it can be shared among threads.
     answer: Mutex<Receiver<object_store::Result<PartId>>>,
 }
 
@@ -77,10 +78,8 @@ impl Storage {
         let (_, multipart, path) = self.uploads(location)?;
         let (id, data) = (upload.to_string(), PutPayload::from(data));
         let part = async move { multipart.put_part(&path, &id, index, data).await };
-        Ok(PartUpload {
-            location: location.clone(),
-            answer: Mutex::new(self.start(location, part)?),
-        })
+        let answer = Mutex::new(self.start(location, part)?);
+        Ok(PartUpload { location: location.clone(), answer })
     }
 
     /// Completes an upload, which makes the object of `bytes` bytes visible. Done already is fine.

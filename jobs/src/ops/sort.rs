@@ -6,7 +6,7 @@ use crate::exec::Emitter;
 use crate::graph::{CollectNode, Kind};
 use crate::shuffle::Bucket;
 use crate::shuffle::collect::Sample;
-use crate::shuffle::rows::{ByAll, ByFirst, RowsBucket, RowsShuffle, SortBy, SortOrder};
+use crate::shuffle::rows::{ByAll, ByFirst, ByPrefix, RowsBucket, RowsShuffle, SortBy, SortOrder};
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
@@ -75,5 +75,19 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
         K: Key,
     {
         self.sort_with::<ByFirst<K, V>>("sort_by_key", CodePlace::caller())
+    }
+}
+
+impl<const N: usize> Dataset<[u8; N]> {
+    /// All records in the order of their first `P` bytes; those that begin alike as they came.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let sorted = flow.read_fixed::<100>("/tmp/tera").sort_by_prefix::<10>();
+    /// ```
+    #[track_caller]
+    pub fn sort_by_prefix<const P: usize>(&self) -> Dataset<[u8; N]> {
+        const { assert!(P <= N, "a prefix is no longer than its record") };
+        self.sort_with::<ByPrefix<N, P>>("sort_by_prefix", CodePlace::caller())
     }
 }

@@ -1,4 +1,4 @@
-//! Several receivers of the same rows.
+//! Several receivers of the same rows, and none.
 
 use windrow_datasets::Record;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
@@ -48,5 +48,30 @@ impl<T: Record> Push<T> for Tee<T> {
 
     fn finish(&mut self) -> Result<(), PushError> {
         self.outs.iter_mut().try_for_each(|(out, _)| out.finish())
+    }
+}
+
+/// A receiver that forgets all.
+pub(crate) fn discard<T: Record>() -> AnyPush {
+    AnyPush::new::<T>(Box::new(Discard))
+}
+
+struct Discard;
+
+impl<T: Record> Push<T> for Discard {
+    fn batch(&mut self, _: &T::Batch, _: Selection<'_>) -> Result<Demand, PushError> {
+        Ok(Demand::More)
+    }
+
+    fn row(&mut self, _: T::View<'_>) -> Result<Demand, PushError> {
+        Ok(Demand::More)
+    }
+
+    fn wants_rows(&self) -> bool {
+        true
+    }
+
+    fn finish(&mut self) -> Result<(), PushError> {
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@
 mod explain;
 mod stages;
 
-pub use explain::Explained;
+pub use explain::{Explained, Splits};
 
 use crate::error::{Error, Result};
 use crate::exec::LaneContext;
@@ -45,6 +45,8 @@ pub struct Stage {
     /// Whether it only looks at a sample.
     pub sample: bool,
     root_node: NodeId,
+    /// The nodes of the outputs.
+    output_nodes: Vec<NodeId>,
     /// Which of the root's paths, counted as they are walked, are this stage's.
     paths: Vec<usize>,
 }
@@ -218,6 +220,12 @@ impl Plan {
             unreachable!("a stage has an output")
         };
         push
+    }
+
+    /// Receivers for the outputs of a stage that forget all: to run a lane for its errors alone.
+    pub fn discards(&self, stage: usize) -> Vec<AnyPush> {
+        let nodes = &self.stages[stage].output_nodes;
+        nodes.iter().map(|&node| (self.graph.nodes[node].discard)()).collect()
     }
 
     /// What the plan is, as far as that can be told of closures: operators, types, and where they stand in the job's

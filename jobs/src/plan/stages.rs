@@ -162,6 +162,7 @@ pub(super) fn cut(name: String, graph: Graph) -> Plan {
             whole_inputs,
             sample: sample.is_some(),
             root_node,
+            output_nodes: paths.iter().filter_map(|path| path.nodes.last().copied()).collect(),
             paths: paths.iter().map(|path| path.number).collect(),
         });
         ways.push(paths.into_iter().map(|path| path.nodes).collect());

@@ -62,6 +62,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Of so many lanes, none of which has begun.
+    pub fn of(lanes: u64) -> Progress {
+        Progress { lanes: lanes.into(), ..Progress::default() }
+    }
+
     /// The part that has been seen, between 0 and 1.
     pub fn fraction(&self) -> f64 {
         use std::sync::atomic::Ordering::Relaxed;

@@ -2,12 +2,12 @@
 
 use crate::formats::files::{self, Compression, LaneFile, Sizes, cut_short, lane_files};
 use crate::location::{IntoLocations, Location, Locations};
+use crate::memory::ReadBuffer;
 use crate::place::{self, DescribeRow};
 use crate::push::{Demand, Push};
 use crate::record::FixedColumn;
 use crate::source::{LANE_BYTES, SPLIT_BYTES, Source, SourceDescription, SourceError, Split};
 use crate::storage::{Object, Storage};
-use arrow::buffer::Buffer;
 use std::cell::Cell;
 
 /// The most records in a batch.
@@ -53,45 +53,32 @@ impl<const N: usize> FixedSource<N> {
         out: &mut dyn Push<[u8; N]>,
     ) -> Result<Demand, SourceError> {
         let open = storage.open(&file.location)?;
+        let spare = SPARE.take().filter(|spare| spare.len() == self.sizes.block);
+        let mut buffer = spare.unwrap_or_else(|| ReadBuffer::new(self.sizes.block));
         let mut offset = file.range.start;
         while offset < file.range.end {
             let left = file.range.end - offset;
             let want = (self.sizes.block as u64).min(left) as usize;
-            let mut bytes = spare(self.sizes.block);
-            let count = open.read_at(offset, &mut bytes[..want])?;
+            let count = open.read_at(offset, &mut buffer.bytes_mut()[..want])?;
             if count < want {
                 return Err(cut_short(&file.location, file.size, offset + count as u64).into());
             }
-            let column =
-                FixedColumn::from_buffer(Buffer::from_vec(bytes).slice_with_length(0, want));
+            let column = FixedColumn::from_buffer(buffer.share(want));
             let first = offset / N as u64;
             let demand = place::push(out, &column, &|| describe::<N>(&file.location, first))?;
-            if let Ok(bytes) = column.into_buffer().into_vec() {
-                SPARE.set(bytes);
-            }
             if demand == Demand::Enough {
                 return Ok(Demand::Enough);
             }
             offset += want as u64;
         }
+        SPARE.set(Some(buffer));
         Ok(Demand::More)
     }
 }
 
 thread_local! {
-    /// The buffer of the last batch of this thread that nobody kept.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// A buffer of so many bytes, whatever they are.
-fn spare(size: usize) -> Vec<u8> {
-    let mut bytes = SPARE.take();
-    if bytes.capacity() < size {
-        return vec![0; size];
-    }
-    // Adds bytes only behind a short batch, which is the last of a file or of a lane.
-    bytes.resize(size, 0);
-    bytes
+    /// The buffer of the last file of this thread.
+    static SPARE: Cell<Option<ReadBuffer>> = const { Cell::new(None) };
 }
 
 /// Names the records of a batch whose first is record `first` of its file.

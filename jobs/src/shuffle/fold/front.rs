@@ -8,8 +8,8 @@
 
 use super::table::{Row, range_of};
 use super::{FoldStore, Folding};
-use crate::memory::{Piece, prefetch};
 use std::mem::MaybeUninit;
+use windrow_datasets::memory::{Piece, prefetch};
 use windrow_datasets::{Heap, Key, Record};
 
 /// The number of places in the front; a power of two.

@@ -14,6 +14,7 @@ use self::table::{Row, Table};
 use super::{Bucket, Progress, ReadCode, ShuffleCode, Store, StoreContext};
 use crate::exec::Emitter;
 use arrow::buffer::Buffer;
+use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use windrow_datasets::codec::{self, Compression, Encoder};
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, Demand, Push, PushError, Selection};
@@ -25,7 +26,7 @@ const TABLES_MAX: u32 = 256;
 /// How keys and values are taken from rows, and values put together.
 ///
 /// `push` and `merge` may be done in any order and any grouping: the result must not depend on it.
-pub trait Folding: Send + Sync + 'static {
+pub(crate) trait Folding: Send + Sync + 'static {
     /// The rows that come in.
     type Row: Record;
     /// The key.
@@ -86,22 +87,23 @@ impl<F: Folding> ShuffleCode for FoldShuffle<F> {
         blocks: Vec<Buffer>,
         context: &StoreContext,
     ) -> Result<Bucket, PushError> {
-        let mut table = Table::<F::Key, F::Acc>::new(context.buckets, 0);
-        for block in blocks {
-            for frame in codec::frames(&block) {
-                let batch = codec::decode::<(F::Key, F::Wire)>(&frame?)?;
-                table.make_room(batch.len(), 2.0);
-                for index in 0..batch.len() {
-                    // SAFETY: the index is in bounds; the slot borrows from the batch.
-                    unsafe {
-                        let slot = F::Key::probe_batch(&batch.0, index);
-                        let hash = order_hash(F::Key::slot_hash(&slot));
-                        if range_of(hash, context.buckets) != bucket {
-                            return Err("a block has rows of another bucket".into());
-                        }
-                        let acc = self.fold.from_wire(batch.1.get_unchecked(index));
-                        table.upsert(hash, &slot, acc, |acc, more| self.fold.merge(acc, more));
+        let frames: Vec<Buffer> =
+            blocks.iter().flat_map(codec::frames).collect::<Result<_, _>>()?;
+        let rows = frames.iter().map(|frame| codec::frame_records(frame)).sum::<Result<_, _>>()?;
+        // Rows of a block come in the order of their hashes: there must be room for all from the beginning.
+        let mut table = Table::<F::Key, F::Acc>::new(context.buckets, rows);
+        for frame in &frames {
+            let batch = codec::decode::<(F::Key, F::Wire)>(frame)?;
+            for index in 0..batch.len() {
+                // SAFETY: the index is in bounds; the slot borrows from the batch.
+                unsafe {
+                    let slot = F::Key::probe_batch(&batch.0, index);
+                    let hash = order_hash(F::Key::slot_hash(&slot));
+                    if range_of(hash, context.buckets) != bucket {
+                        return Err("a block has rows of another bucket".into());
                     }
+                    let acc = self.fold.from_wire(batch.1.get_unchecked(index));
+                    table.upsert(hash, &slot, acc, |acc, more| self.fold.merge(acc, more));
                 }
             }
         }
@@ -155,7 +157,7 @@ impl<F: Folding> FoldStore<F> {
     /// The rows are initialized, are not used afterwards, are of this table, and what their keys point to is alive.
     unsafe fn merge(&self, table: usize, rows: &[Row<<F::Key as Record>::Slot, F::Acc>]) {
         let mut table = self.tables[table].write().unwrap_or_else(PoisonError::into_inner);
-        table.make_room(rows.len(), self.growth());
+        table.make_room(rows.len(), || self.growth());
         rows.iter().for_each(|row| table.prefetch(row.hash));
         if !F::Key::PREFIX_IS_EXACT {
             rows.iter().for_each(|row| table.prefetch_key(row.hash));
@@ -263,7 +265,7 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
     ) -> Result<Demand, PushError> {
         let Some(front) = &mut self.front else { return Ok(Demand::Enough) };
         let store = &*self.store;
-        let mut hashes = [0u64; AHEAD];
+        let mut keys = [const { (0u64, MaybeUninit::<<F::Key as Record>::Slot>::uninit()) }; AHEAD];
         let count = match selection {
             Selection::All => batch.len(),
             Selection::Rows(rows) => rows.len(),
@@ -280,14 +282,15 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
                     let (slot, _) = F::take(batch, index(at));
                     let hash = order_hash(F::Key::slot_hash(&slot));
                     front.prefetch(hash);
-                    hashes[at - from] = hash;
+                    keys[at - from] = (hash, MaybeUninit::new(slot));
                 }
             }
             for at in from..to {
-                // SAFETY: as above; the slot borrows from the batch.
+                let (hash, slot) = &keys[at - from];
+                // SAFETY: as above; the slot was written just before, and borrows from the batch.
                 unsafe {
-                    let (slot, value) = F::take(batch, index(at));
-                    front.add(store, hashes[at - from], &slot, value);
+                    let (_, value) = F::take(batch, index(at));
+                    front.add(store, *hash, slot.assume_init_ref(), value);
                 }
             }
         }
@@ -412,7 +415,7 @@ impl<F: Folding> Combiner<F> {
         slot: &<F::Key as Record>::Slot,
         value: <F::Value as Record>::View<'_>,
     ) {
-        self.table.make_room(1, 2.0);
+        self.table.make_room(1, || 2.0);
         let fold = &*self.fold;
         // SAFETY: the caller's promise.
         unsafe {

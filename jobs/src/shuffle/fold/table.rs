@@ -7,12 +7,16 @@
 //! All `unsafe` is about slots: [`Key`]'s functions ask that what a slot points to is alive. Slots in a table point
 //! into the table's own heap.
 
-use crate::memory::{Piece, prefetch};
 use std::mem::MaybeUninit;
+use windrow_datasets::memory::{Piece, prefetch};
 use windrow_datasets::{Heap, Key};
 
 /// Slots behind the last home.
 const PAD: usize = 64;
+
+/// A key that is not found within so many slots scatters the table: keys that come in the order of their hashes, as those
+/// of another keyed operator do, would crowd its first homes. Rows are then put in order by sorting them.
+const PROBES_MAX: usize = 256;
 
 /// The fewest homes.
 const HOMES_MIN: usize = 192;
@@ -46,6 +50,8 @@ pub(super) struct Table<K: Key, A> {
     heap: Heap,
     /// Of how many tables this is one: the hash times this has the table's number above, and below where in it.
     tables: u32,
+    /// Whether homes are anywhere instead of ascending with the hash; see [`PROBES_MAX`].
+    scattered: bool,
     /// Whether the rows are at the front, in order.
     ordered: bool,
     types: std::marker::PhantomData<(K, A)>,
@@ -68,6 +74,7 @@ impl<K: Key, A> Table<K, A> {
             used: 0,
             heap: Heap::new(),
             tables,
+            scattered: false,
             ordered: false,
             types: std::marker::PhantomData,
         }
@@ -95,14 +102,14 @@ impl<K: Key, A> Table<K, A> {
 
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
-        home(hash, self.tables, self.len - PAD)
+        home(hash, self.tables, self.len - PAD, self.scattered)
     }
 
     /// Makes room for `more` rows, if need be by growing `times` as large.
     #[inline]
-    pub(super) fn make_room(&mut self, more: usize, times: f64) {
+    pub(super) fn make_room(&mut self, more: usize, times: impl FnOnce() -> f64) {
         if self.used + more > (self.len - PAD) / 4 * 3 {
-            self.grow(times.max((self.used + more) as f64 * 1.5 / self.len as f64));
+            self.grow(times().max((self.used + more) as f64 * 1.6 / (self.len - PAD) as f64));
         }
     }
 
@@ -126,7 +133,7 @@ impl<K: Key, A> Table<K, A> {
     }
 
     /// Adds to the accumulator of a key that is there, or puts the key there with a first one. `acc` goes into
-    /// `merge` or into the table.
+    /// `merge` or into the table. [Room](Table::make_room) for the row was made before.
     ///
     /// # Safety
     /// What `slot` points to is alive; `hash` is its [`order_hash`], and one of this table's.
@@ -157,11 +164,16 @@ impl<K: Key, A> Table<K, A> {
     ) {
         debug_assert!(!self.ordered && hash != 0);
         let mut at = self.home(hash);
+        let mut last = self.last_probe(at);
         loop {
-            if at == self.len {
-                self.grow(2.0);
-                at = self.home(hash);
-                continue;
+            if at >= last {
+                if self.scattered {
+                    at = 0;
+                } else {
+                    self.scatter();
+                    at = self.home(hash);
+                }
+                last = self.len;
             }
             // SAFETY: `at < len`.
             let row = unsafe { &mut *self.start().add(at) };
@@ -185,23 +197,39 @@ impl<K: Key, A> Table<K, A> {
         }
     }
 
+    /// One past the last slot that is looked at for a key whose home is `at`.
+    #[inline(always)]
+    fn last_probe(&self, at: usize) -> usize {
+        if self.scattered { self.len } else { self.len.min(at + PROBES_MAX) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn scatter(&mut self) {
+        self.scattered = true;
+        self.grow(1.0);
+    }
+
     #[cold]
     #[inline(never)]
     fn grow(&mut self, times: f64) {
-        let mut len = self.len;
-        'larger: loop {
-            len = ((len as f64 * times.max(1.3)) as usize).max(HOMES_MIN + PAD);
+        let len = ((self.len as f64 * times) as usize).max(HOMES_MIN + PAD);
+        'again: loop {
             let piece = Piece::zeroed(len * size_of::<KeyRow<K, A>>());
             let start = piece.start().as_ptr().cast::<KeyRow<K, A>>();
             for row in self.slots().iter().filter(|row| row.hash != 0) {
-                let mut at = home(row.hash, self.tables, len - PAD);
+                let mut at = home(row.hash, self.tables, len - PAD, self.scattered);
                 // SAFETY: `at < len` is looked at first; zero bytes are an empty row.
                 while at < len && unsafe { (*start.add(at)).hash } != 0 {
                     at += 1;
+                    if at == len && self.scattered {
+                        at = 0;
+                    }
                 }
                 if at == len {
                     // Nothing was moved for good: the old rows are still owned by the old piece.
-                    continue 'larger;
+                    self.scattered = true;
+                    continue 'again;
                 }
                 // SAFETY: `at < len`; the row moves, and the old piece is dropped without its rows.
                 unsafe { std::ptr::copy_nonoverlapping(row, start.add(at), 1) };
@@ -217,7 +245,7 @@ impl<K: Key, A> Table<K, A> {
         if std::mem::replace(&mut self.ordered, true) {
             return;
         }
-        let mut len = 0;
+        let (mut len, scattered) = (0, self.scattered);
         let slots = self.slots_mut();
         for at in 0..slots.len() {
             if slots[at].hash == 0 {
@@ -225,12 +253,15 @@ impl<K: Key, A> Table<K, A> {
             }
             let row = std::mem::replace(&mut slots[at], Row::EMPTY);
             let mut to = len;
-            while to > 0 && comes_before::<K, A>(&row, &slots[to - 1]) {
+            while !scattered && to > 0 && comes_before::<K, A>(&row, &slots[to - 1]) {
                 slots.swap(to, to - 1);
                 to -= 1;
             }
             slots[to] = row;
             len += 1;
+        }
+        if scattered {
+            slots[..len].sort_unstable_by(order::<K, A>);
         }
         debug_assert_eq!(len, self.used);
     }
@@ -257,6 +288,7 @@ impl<K: Key, A> Table<K, A> {
         }
         self.heap.clear();
         self.ordered = false;
+        self.scattered = false;
     }
 }
 
@@ -272,6 +304,14 @@ impl<K: Key, A> Drop for Table<K, A> {
     }
 }
 
+/// The order in which rows leave.
+fn order<K: Key, A>(row: &KeyRow<K, A>, other: &KeyRow<K, A>) -> std::cmp::Ordering {
+    // SAFETY: both are occupied rows of one table, whose heap is alive.
+    row.hash.cmp(&other.hash).then_with(|| unsafe {
+        K::slot_cmp(row.slot.assume_init_ref(), other.slot.assume_init_ref())
+    })
+}
+
 #[inline(always)]
 fn comes_before<K: Key, A>(row: &KeyRow<K, A>, other: &KeyRow<K, A>) -> bool {
     row.hash < other.hash || (row.hash == other.hash && key_comes_before::<K, A>(row, other))
@@ -285,8 +325,12 @@ fn key_comes_before<K: Key, A>(row: &KeyRow<K, A>, other: &KeyRow<K, A>) -> bool
 
 /// Where in a table with so many homes a hash belongs.
 #[inline(always)]
-fn home(hash: u64, tables: u32, homes: usize) -> usize {
-    let within = hash.wrapping_mul(u64::from(tables));
+fn home(hash: u64, tables: u32, homes: usize, scattered: bool) -> usize {
+    let within = if scattered {
+        hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).swap_bytes().wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    } else {
+        hash.wrapping_mul(u64::from(tables))
+    };
     ((u128::from(within) * homes as u128) >> 64) as usize
 }
 
@@ -303,6 +347,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn add(table: &mut Table<String, String>, key: &str, more: &str) {
+        table.make_room(1, || 2.0);
         let slot = String::probe(key);
         // SAFETY: `key` is alive, and the hash is its own.
         unsafe {
@@ -342,9 +387,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_in_the_order_of_their_hashes_scatter_the_table() {
+        let mut hashes: Vec<(u64, u64)> =
+            (0..100_000u64).map(|key| (order_hash(u64::hash(key)), key)).collect();
+        hashes.sort_unstable();
+        let mut table = Table::<u64, u64>::new(1, 0);
+        for (hash, key) in hashes.iter().chain(&hashes) {
+            table.make_room(1, || 2.0);
+            // SAFETY: a number points to nothing, and the hash is its own.
+            unsafe { table.upsert(*hash, key, 1, |a, b| *a += b) };
+        }
+        assert!(table.scattered);
+        let mut found = Vec::new();
+        table.drain(|slot, acc| found.push((*slot, acc)));
+        assert_eq!(found, hashes.iter().map(|(_, key)| (*key, 2)).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn keys_of_one_hash_are_all_there_and_in_order() {
         let mut table = Table::<u32, u64>::new(1, 0);
         for key in (0..1000u32).rev().chain(0..1000) {
+            table.make_room(1, || 2.0);
             // SAFETY: a number points to nothing; any hash will do for a table alone.
             unsafe { table.upsert(u64::MAX, &key, 1, |a, b| *a += b) };
         }

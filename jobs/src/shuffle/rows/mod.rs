@@ -10,7 +10,9 @@ mod lane;
 mod order;
 
 pub(crate) use bucket::{RowsBucket, Sorted};
-pub(crate) use order::{ArrivalOrder, ByAll, ByFirst, HashOrder, RowOrder, SortBy, SortOrder};
+pub(crate) use order::{
+    ArrivalOrder, ByAll, ByFirst, ByPrefix, HashOrder, RowOrder, SortBy, SortOrder,
+};
 
 use self::lane::{RowsLane, Scratch};
 use super::{Bucket, ShuffleCode, Store, StoreContext};

@@ -135,6 +135,21 @@ impl<T: Key> SortBy for ByAll<T> {
     }
 }
 
+/// Rows of `N` bytes by their first `P`.
+pub(crate) struct ByPrefix<const N: usize, const P: usize>;
+
+impl<const N: usize, const P: usize> SortBy for ByPrefix<N, P> {
+    type Row = [u8; N];
+    type Key = [u8; P];
+
+    #[inline(always)]
+    unsafe fn key(batch: &<[u8; N] as Record>::Batch, index: usize) -> [u8; P] {
+        // SAFETY: the caller's promise.
+        let record: &[u8; N] = unsafe { batch.get_unchecked(index) };
+        *record.first_chunk().expect("a prefix is no longer than its record")
+    }
+}
+
 /// Rows by a sort key; buckets are ranges of it, cut by a sample.
 pub(crate) struct SortOrder<S> {
     /// The number of the collected sample.

@@ -5,6 +5,10 @@
 //! they are first touched: the range is much larger than what is used. Pieces that are given back are used again, by
 //! this job or the next; [`trim`] gives what is free back to the system.
 
+mod read_buffer;
+
+pub use read_buffer::ReadBuffer;
+
 use std::ptr::NonNull;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -94,11 +98,9 @@ fn reserve(len: usize) -> Option<*mut u8> {
     (base != libc::MAP_FAILED).then_some(base.cast())
 }
 
-/// A range of memory that has one owner; goes back to the arena when it is dropped.
-pub(crate) struct Piece {
+/// A range of initialized memory that has one owner; goes back to the arena when it is dropped.
+pub struct Piece {
     start: NonNull<u8>,
-    /// As asked for, in bytes.
-    len: usize,
     home: Home,
 }
 
@@ -118,9 +120,18 @@ unsafe impl Sync for Piece {}
 
 impl Piece {
     /// `len` bytes of zeros, aligned to 64.
-    pub(crate) fn zeroed(len: usize) -> Piece {
+    pub fn zeroed(len: usize) -> Piece {
+        Piece::new(len, true)
+    }
+
+    /// `len` bytes of any content, aligned to 64.
+    pub fn any(len: usize) -> Piece {
+        Piece::new(len, false)
+    }
+
+    fn new(len: usize, zeroed: bool) -> Piece {
         if len == 0 {
-            return Piece { start: NonNull::<u128>::dangling().cast(), len, home: Home::Nowhere };
+            return Piece { start: NonNull::<u128>::dangling().cast(), home: Home::Nowhere };
         }
         let size = len.next_multiple_of(SMALLEST);
         let arena = arena();
@@ -129,12 +140,12 @@ impl Piece {
         };
         // SAFETY: `take` gave this range, which is inside the arena, to nobody else.
         let start = unsafe { arena.start.add(at) };
-        if dirty {
+        if dirty && zeroed {
             // SAFETY: as above.
             unsafe { start.write_bytes(0, len) };
         }
         let start = NonNull::new(start).expect("a map is never at address zero");
-        Piece { start, len, home: Home::Arena(at, size) }
+        Piece { start, home: Home::Arena(at, size) }
     }
 
     #[cold]
@@ -143,18 +154,13 @@ impl Piece {
         // SAFETY: the layout has a size above zero.
         let start = unsafe { std::alloc::alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { std::alloc::handle_alloc_error(layout) };
-        Piece { start, len, home: Home::Heap(layout) }
+        Piece { start, home: Home::Heap(layout) }
     }
 
     /// The first byte.
     #[inline(always)]
-    pub(crate) fn start(&self) -> NonNull<u8> {
+    pub fn start(&self) -> NonNull<u8> {
         self.start
-    }
-
-    /// The number of bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 }
 
@@ -196,7 +202,7 @@ pub fn trim() {
 
 /// Asks for the cache line at `address`, which may be any.
 #[inline(always)]
-pub(crate) fn prefetch<T>(address: *const T) {
+pub fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can see, whatever the address.
     unsafe {
@@ -210,27 +216,27 @@ pub(crate) fn prefetch<T>(address: *const T) {
 mod tests {
     use super::*;
 
-    fn bytes(piece: &mut Piece) -> &mut [u8] {
+    fn bytes(piece: &mut Piece, len: usize) -> &mut [u8] {
         // SAFETY: the piece owns `len` initialized bytes.
-        unsafe { std::slice::from_raw_parts_mut(piece.start().as_ptr(), piece.len()) }
+        unsafe { std::slice::from_raw_parts_mut(piece.start().as_ptr(), len) }
     }
 
     #[test]
     fn pieces_are_apart_and_zero_when_used_again() {
         for _ in 0..3 {
-            let mut pieces: Vec<Piece> =
-                [1, 100, SMALLEST, 3 * SMALLEST + 1, HUGE + 5].map(Piece::zeroed).into();
-            for (number, piece) in pieces.iter_mut().enumerate() {
-                assert!(bytes(piece).iter().all(|&b| b == 0));
+            let lens = [1, 100, SMALLEST, 3 * SMALLEST + 1, HUGE + 5];
+            let mut pieces = lens.map(Piece::zeroed);
+            for (number, (piece, len)) in pieces.iter_mut().zip(lens).enumerate() {
+                assert!(bytes(piece, len).iter().all(|&b| b == 0));
                 assert_eq!(piece.start().as_ptr() as usize % 64, 0);
-                bytes(piece).fill(number as u8 + 1);
+                bytes(piece, len).fill(number as u8 + 1);
             }
-            for (number, piece) in pieces.iter_mut().enumerate() {
-                assert!(bytes(piece).iter().all(|&b| b == number as u8 + 1));
+            for (number, (piece, len)) in pieces.iter_mut().zip(lens).enumerate() {
+                assert!(bytes(piece, len).iter().all(|&b| b == number as u8 + 1));
             }
             drop(pieces);
             trim();
         }
-        assert_eq!(Piece::zeroed(0).len(), 0);
+        drop(Piece::zeroed(0));
     }
 }

@@ -1,0 +1,103 @@
+//! What can be set about the scheduler: leases, limits, backup attempts.
+
+/// The settings of a scheduler. Outcomes do not depend on them once made: a recovered state may go on with others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// A worker that was not heard for so long is lost.
+    pub lease_ms: u64,
+    /// How often [`Event::Tick`](super::Event::Tick) is wanted: leases, backup attempts and delays are seen then.
+    pub tick_ms: u64,
+    /// A task that failed so often by its own fault fails its job.
+    pub attempts_max: u8,
+    /// A task that so many workers were lost with fails its job.
+    pub losses_max: u8,
+    /// A task that had to run again so often through no fault of its own (a lost block, a killed executor) fails its
+    /// job: nothing repeats for ever.
+    pub misses_max: u8,
+    /// How backup attempts are made.
+    pub backup: BackupConfig,
+    /// A failed commit task waits so long, doubled each time, before it runs again.
+    pub commit_delay_ms: u64,
+    /// The longest such delay.
+    pub commit_delay_ms_max: u64,
+    /// The defect to plant, for tests of the simulator.
+    #[cfg(test)]
+    pub(crate) mutation: Option<Mutation>,
+}
+
+/// When a slow attempt gets a backup attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackupConfig {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// The share of a stage's tasks, in percent, that must be committed before.
+    pub committed_percent: u32,
+    /// How many times the median of its stage an attempt must have run.
+    pub slower_than_median: u64,
+    /// An attempt that has not run for so long is not slow.
+    pub elapsed_ms_min: u64,
+    /// The share of all slots, in percent, that may run backup attempts at once (but one always may).
+    pub slots_percent: u32,
+    /// A worker that was not heard for this share of its lease, in percent, counts as slow.
+    pub silent_percent: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            lease_ms: 30_000,
+            tick_ms: 1_000,
+            attempts_max: 4,
+            losses_max: 12,
+            misses_max: 100,
+            backup: BackupConfig::default(),
+            commit_delay_ms: 1_000,
+            commit_delay_ms_max: 60_000,
+            #[cfg(test)]
+            mutation: None,
+        }
+    }
+}
+
+impl Default for BackupConfig {
+    fn default() -> BackupConfig {
+        BackupConfig {
+            enabled: true,
+            committed_percent: 75,
+            slower_than_median: 2,
+            elapsed_ms_min: 5_000,
+            slots_percent: 10,
+            silent_percent: 50,
+        }
+    }
+}
+
+/// A defect planted in the scheduler, which the simulator must find. They exist in tests only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) enum Mutation {
+    /// The map outputs of a lost worker are not made again.
+    KeepLostOutputs,
+    /// A task commits again when its other attempt is done too.
+    CommitTwice,
+    /// A failed attempt's task is not queued again.
+    ForgetRequeue,
+    /// No lease ever ends.
+    EndlessLease,
+    /// A revoked attempt may still commit its task.
+    CommitRevoked,
+    /// The commit is decided while one task is undone.
+    CommitEarly,
+    /// The slot of a failed attempt is not given back.
+    LeakSlot,
+    /// Each report of a failure counts, also of an attempt that has ended.
+    CountTwice,
+    /// A draining worker still gets work.
+    WorkWhileDraining,
+    /// A lost block makes the neighbour of its task run again.
+    ReopenNeighbour,
+    /// Readers start while a task of a producer is undone.
+    ReadEarly,
+    /// A lost worker's running attempts are forgotten.
+    ForgetAttempts,
+}

@@ -1,0 +1,270 @@
+//! One job: its stages' groups of tasks, and which of them may start.
+
+use super::event::{HostId, SplitInfo};
+use super::links::{Links, lists_itself};
+use super::outcome::Cause;
+use super::task::{Group, Task};
+use super::time::{Durations, Millis, Volatile};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use windrow_protocol::ids::{JobId, Round, ShuffleId, StageId, TaskId, TaskKind};
+use windrow_protocol::shape::{Cut, JobShape, RootShape, pack};
+
+/// A job that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) name: String,
+    pub(crate) weight: u32,
+    pub(crate) shape: Box<JobShape>,
+    pub(crate) links: Links,
+    /// Two a stage (split, compute), and the commit's.
+    pub(crate) groups: Vec<Group>,
+    /// By stage; only those that list their source have any.
+    pub(crate) splits: Vec<Splits>,
+    /// Stages that have not opened.
+    pub(crate) unopened: BTreeSet<u32>,
+    /// Stages that are not complete.
+    pub(crate) incomplete: BTreeSet<u32>,
+    /// Whether the commit is decided.
+    pub(crate) committing: bool,
+    pub(crate) running: u32,
+    /// Groups that may start a task that ran before; a task that did not.
+    pub(crate) ready_retries: BTreeSet<u32>,
+    pub(crate) ready_fresh: BTreeSet<u32>,
+    /// What the attempts of each task ended with, where somebody was charged.
+    pub(crate) causes: BTreeMap<(u32, u32), Vec<Cause>>,
+    /// The commit task does not run before.
+    pub(crate) commit_at: Volatile<Millis>,
+    /// How long the committed attempts of each group took.
+    pub(crate) durations: Volatile<Vec<Durations>>,
+    #[cfg(test)]
+    pub(crate) reads_early: Volatile<bool>,
+}
+
+/// The splits of a source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Splits {
+    pub(crate) list: Vec<SplitInfo>,
+    /// The number of the attempt that listed them, and its pages so far.
+    pub(crate) attempt: u32,
+    pub(crate) pages: u32,
+    /// Which splits each task of the stages that read them has; known once the listing is committed.
+    pub(crate) ranges: Vec<Range<usize>>,
+    pub(crate) bytes: u64,
+}
+
+impl Splits {
+    /// Packs what was listed.
+    pub(crate) fn pack(&mut self) {
+        self.ranges = pack(self.list.iter().map(|split| split.bytes));
+        self.bytes = self.list.iter().fold(0, |sum, split| sum.saturating_add(split.bytes));
+    }
+}
+
+impl Job {
+    pub(crate) fn new(id: JobId, name: String, weight: u32, shape: Box<JobShape>) -> Job {
+        let count = shape.stages.len();
+        let mut groups = vec![Group::default(); count * 2 + 1];
+        for stage in 0..count {
+            if lists_itself(&shape, stage) {
+                groups[stage * 2] = Group::opened(1);
+            }
+        }
+        let mut job = Job {
+            id,
+            name,
+            weight: weight.max(1),
+            links: Links::of(&shape),
+            splits: vec![Splits::default(); count],
+            unopened: (0..count as u32).collect(),
+            incomplete: (0..count as u32).collect(),
+            committing: false,
+            running: 0,
+            ready_retries: BTreeSet::new(),
+            ready_fresh: BTreeSet::new(),
+            causes: BTreeMap::new(),
+            commit_at: Volatile::default(),
+            durations: Volatile(vec![Durations::default(); groups.len()]),
+            groups,
+            shape,
+            #[cfg(test)]
+            reads_early: Volatile::default(),
+        };
+        for group in 0..job.groups.len() as u32 {
+            job.refresh(group);
+        }
+        job
+    }
+
+    /// The commit's group.
+    pub(crate) fn commit_group(&self) -> u32 {
+        self.groups.len() as u32 - 1
+    }
+
+    /// The group that a task is in, or `None` if the job has no such group.
+    pub(crate) fn group_of(&self, task: TaskId) -> Option<u32> {
+        let stages = self.shape.stages.len() as u32;
+        if task.job != self.id || task.round != Round(0) || task.stage.0 >= stages {
+            return None;
+        }
+        match task.kind {
+            TaskKind::Split => Some(task.stage.0 * 2),
+            TaskKind::Compute => Some(task.stage.0 * 2 + 1),
+            TaskKind::Commit => (task.stage == StageId(0)).then(|| self.commit_group()),
+        }
+    }
+
+    /// The name of a task.
+    pub(crate) fn task_id(&self, group: u32, partition: u32) -> TaskId {
+        let (stage, kind) = if group == self.commit_group() {
+            (0, TaskKind::Commit)
+        } else if group.is_multiple_of(2) {
+            (group / 2, TaskKind::Split)
+        } else {
+            (group / 2, TaskKind::Compute)
+        };
+        TaskId { job: self.id, stage: StageId(stage), round: Round(0), kind, partition }
+    }
+
+    /// A task, if it is there.
+    pub(crate) fn task(&self, task: TaskId) -> Option<&Task> {
+        self.groups[self.group_of(task)? as usize].tasks.get(task.partition as usize)
+    }
+
+    pub(crate) fn compute(&self, stage: u32) -> &Group {
+        &self.groups[stage as usize * 2 + 1]
+    }
+
+    /// The stage whose tasks are in a group, for groups of compute tasks.
+    pub(crate) fn stage_of(&self, group: u32) -> Option<u32> {
+        (!group.is_multiple_of(2) && group != self.commit_group()).then_some(group / 2)
+    }
+
+    pub(crate) fn complete(&self, stage: u32) -> bool {
+        !self.incomplete.contains(&stage)
+    }
+
+    /// Whether a group's outputs are still to be read.
+    pub(crate) fn needed(&self, group: u32) -> bool {
+        self.stage_of(group).is_some_and(|stage| {
+            self.links.readers[stage as usize].iter().any(|&reader| !self.complete(reader))
+        })
+    }
+
+    /// Whether a group's outputs are read by anybody, ever.
+    pub(crate) fn is_read(&self, group: u32) -> bool {
+        self.stage_of(group).is_some_and(|stage| !self.links.readers[stage as usize].is_empty())
+    }
+
+    /// Whether what a group's tasks need is there.
+    pub(crate) fn may_start(&self, group: u32) -> bool {
+        if !self.groups[group as usize].open {
+            return false;
+        }
+        self.stage_of(group).is_none_or(|stage| self.has_inputs(stage))
+    }
+
+    /// Whether all that a stage reads is made.
+    pub(crate) fn has_inputs(&self, stage: u32) -> bool {
+        #[cfg(test)]
+        if self.reads_early.0 {
+            return self.links.before[stage as usize].iter().all(|&before| {
+                let found = self.compute(before);
+                found.open && found.committed as usize + 1 >= found.tasks.len()
+            });
+        }
+        self.links.before[stage as usize].iter().all(|&before| self.complete(before))
+    }
+
+    /// Notes whether a group may start tasks.
+    pub(crate) fn refresh(&mut self, group: u32) {
+        let may = self.may_start(group);
+        let found = &self.groups[group as usize];
+        let (retries, fresh) = (may && !found.retries.is_empty(), may && found.has_fresh());
+        set(&mut self.ready_retries, group, retries);
+        set(&mut self.ready_fresh, group, fresh);
+    }
+
+    /// Notes whether a stage is complete, for those that wait for it. Returns whether that has changed.
+    pub(crate) fn note_complete(&mut self, stage: u32) -> bool {
+        let complete = self.compute(stage).complete();
+        if complete == self.complete(stage) {
+            return false;
+        }
+        set(&mut self.incomplete, stage, !complete);
+        for at in 0..self.links.after[stage as usize].len() {
+            self.refresh(self.links.after[stage as usize][at] * 2 + 1);
+        }
+        true
+    }
+
+    /// Whether something of the job may start now.
+    pub(crate) fn ready(&self) -> bool {
+        !self.ready_retries.is_empty() || !self.ready_fresh.is_empty()
+    }
+
+    /// The splits that a task has, for stages that read a source. A sample has those at its positions among all.
+    pub(crate) fn range(&self, stage: u32, partition: u32) -> Option<Range<usize>> {
+        let shape = self.shape.stages.get(stage as usize)?;
+        let RootShape::Source { listed_by } = shape.root else { return None };
+        let splits = self.splits.get(listed_by.0 as usize)?;
+        if shape.sample {
+            return Some(0..splits.list.len());
+        }
+        splits.ranges.get(partition as usize).cloned()
+    }
+
+    /// The hosts that have the first bytes of a task.
+    pub(crate) fn hosts(&self, stage: u32, partition: u32) -> &[HostId] {
+        let Some(RootShape::Source { listed_by }) =
+            self.shape.stages.get(stage as usize).map(|stage| &stage.root)
+        else {
+            return &[];
+        };
+        let first = self
+            .range(stage, partition)
+            .and_then(|range| self.splits[listed_by.0 as usize].list.get(range.start));
+        first.map_or(&[], |split| &split.hosts)
+    }
+
+    /// Whether a stage's source, or all sources that its cuts depend on, are listed.
+    pub(crate) fn is_listed(&self, stage: u32) -> bool {
+        let listed = |&by: &u32| self.groups[by as usize * 2].complete();
+        self.links.listings[stage as usize].iter().all(listed)
+    }
+
+    /// The logical bytes of all sources below a stage: one that is read along two ways counts twice.
+    fn bytes_below(&self) -> Vec<u64> {
+        let mut below: Vec<u64> = Vec::with_capacity(self.shape.stages.len());
+        for stage in &self.shape.stages {
+            let bytes = match &stage.root {
+                RootShape::Source { listed_by } => self.splits[listed_by.0 as usize].bytes,
+                RootShape::Shuffles(shuffles) => {
+                    shuffles.iter().fold(0, |sum: u64, s| sum.saturating_add(self.sum(&below, *s)))
+                }
+            };
+            below.push(bytes);
+        }
+        below
+    }
+
+    fn sum(&self, below: &[u64], shuffle: ShuffleId) -> u64 {
+        let producers = &self.shape.shuffles[shuffle.0 as usize].producers;
+        producers.iter().fold(0, |sum, p| sum.saturating_add(below[p.0 as usize]))
+    }
+
+    /// How a shuffle is cut, once all sources below it are listed.
+    pub(crate) fn cut(&self, shuffle: ShuffleId) -> Cut {
+        let shape = self.shape.shuffles[shuffle.0 as usize].cut;
+        Cut::of(shape, self.sum(&self.bytes_below(), shuffle))
+    }
+}
+
+fn set(all: &mut BTreeSet<u32>, one: u32, present: bool) {
+    if present {
+        all.insert(one);
+    } else if !all.is_empty() {
+        all.remove(&one);
+    }
+}

@@ -1,0 +1,217 @@
+//! The scheduler: a pure state machine that decides what runs where.
+//!
+//! [`Event`]s come in, [`Outcome`]s come out; the durable state is a fold of outcomes ([`State::of`]), so that a
+//! journal of outcomes is all that a restarted coordinator needs. There is no I/O here, no clock, no randomness and no
+//! iteration in the order of a hash. Decisions are made one at a time, each in a state that has all before it:
+//! `decide` says what an event means, `follow` and `dispatch` what follows from that, and [`apply`] changes the state.
+
+mod apply;
+mod config;
+mod decide;
+mod dispatch;
+mod event;
+mod follow;
+mod job;
+mod links;
+mod marks;
+mod outcome;
+mod query;
+mod state;
+mod task;
+#[cfg(test)]
+mod tests;
+mod time;
+mod worker;
+
+pub use apply::apply;
+#[cfg(test)]
+pub(crate) use config::Mutation;
+pub use config::{BackupConfig, Config};
+pub use event::{Event, HostId, JobRequest, SplitInfo};
+pub use marks::{Mark, Marks};
+pub use outcome::{
+    Cause, JobEnd, LossReason, OUTCOME_VERSION, Outcome, ReopenReason, RevokeReason,
+};
+pub use query::{AttemptView, StageProgress, WorkerView};
+pub use state::{Ended, State};
+pub use time::Millis;
+
+use decide::Decider;
+use time::Volatile;
+use windrow_protocol::failure::Blame;
+use windrow_protocol::ids::{AttemptId, TaskKind};
+
+/// A state and how to go on from it.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    config: Config,
+    state: State,
+    ticked: Millis,
+    slow: Vec<AttemptId>,
+    step: Vec<Outcome>,
+}
+
+impl Scheduler {
+    /// A scheduler that knows nothing yet.
+    pub fn new(config: Config) -> Scheduler {
+        Scheduler::recovered(config, State::default(), Millis(0))
+    }
+
+    /// A scheduler that goes on from a state. Each worker and attempt counts as heard and begun now.
+    pub fn recovered(config: Config, mut state: State, now: Millis) -> Scheduler {
+        #[cfg(test)]
+        {
+            state.planted = Volatile(config.mutation);
+        }
+        for worker in state.workers.values_mut() {
+            worker.heard = Volatile(now);
+            for running in &mut worker.running {
+                running.started = Volatile(now);
+            }
+        }
+        state.touched = Volatile(state.jobs.keys().copied().collect());
+        state.look_at_draining = Volatile(true);
+        Scheduler { config, state, ticked: now, slow: Vec::new(), step: Vec::new() }
+    }
+
+    /// Its state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// When [`Event::Tick`] is wanted next, if ever.
+    pub fn next_timer(&self) -> Option<Millis> {
+        let idle = self.state.workers.is_empty() && self.state.jobs.is_empty();
+        (!idle).then(|| self.ticked.plus(self.config.tick_ms))
+    }
+
+    /// Decides what an event means, and all that follows from it. Outcomes are appended in their order, and are
+    /// applied already. `now` must not go back.
+    pub fn handle(&mut self, event: &Event, now: Millis, outcomes: &mut Vec<Outcome>) {
+        self.observe(event, now);
+        self.take_step(now, outcomes, |decider| decide::decide(decider, event));
+        if *event == Event::Tick {
+            self.ticked = now;
+            self.state.look_at_draining.0 = true;
+            let mut none = Vec::new();
+            self.slow = self.decider(now, &mut none, |decider| decider.slow_attempts());
+        }
+        self.follow(now, outcomes);
+    }
+
+    /// Decides what follows from the state alone: after recovery, say.
+    pub fn follow(&mut self, now: Millis, outcomes: &mut Vec<Outcome>) {
+        loop {
+            if self.take_step(now, outcomes, |decider| decider.follow_lost()) {
+                continue;
+            }
+            if let Some(&job) = self.state.touched.0.first() {
+                if !self.take_step(now, outcomes, |decider| decider.follow_job(job)) {
+                    self.state.touched.0.remove(&job);
+                }
+                continue;
+            }
+            if std::mem::take(&mut self.state.look_at_draining.0)
+                && self.take_step(now, outcomes, |decider| decider.follow_draining())
+            {
+                continue;
+            }
+            if self.take_step(now, outcomes, |decider| decider.dispatch()) {
+                continue;
+            }
+            let Some(slow) = self.slow.pop() else { return };
+            self.take_step(now, outcomes, |decider| decider.back_up(slow));
+        }
+    }
+
+    fn decider<T>(
+        &mut self,
+        now: Millis,
+        out: &mut Vec<Outcome>,
+        decide: impl FnOnce(&mut Decider<'_>) -> T,
+    ) -> T {
+        let mut marks = self.state.marks.0;
+        let (state, config) = (&self.state, &self.config);
+        let result = decide(&mut Decider { state, config, now, marks: &mut marks, out });
+        self.state.marks.0 = marks;
+        result
+    }
+
+    /// One decision and its application. Returns whether anything was decided.
+    fn take_step(
+        &mut self,
+        now: Millis,
+        outcomes: &mut Vec<Outcome>,
+        decide: impl FnOnce(&mut Decider<'_>),
+    ) -> bool {
+        let mut step = std::mem::take(&mut self.step);
+        self.decider(now, &mut step, decide);
+        for outcome in &step {
+            self.note_before(outcome, now);
+            apply(&mut self.state, outcome);
+            self.note_after(outcome, now);
+        }
+        let any = !step.is_empty();
+        outcomes.append(&mut step);
+        self.step = step;
+        any
+    }
+
+    /// Notes what no outcome carries: who was heard, and what is done.
+    fn observe(&mut self, event: &Event, now: Millis) {
+        let Some(sender) = event.sender() else { return };
+        let Some(worker) = self.state.workers.get_mut(&sender) else { return };
+        worker.heard = Volatile(now);
+        if let Event::Progress { attempt, permille, .. } = event
+            && let Some(running) = worker.running.iter_mut().find(|r| r.attempt == *attempt)
+        {
+            running.permille = Volatile(*permille);
+        }
+    }
+
+    fn note_before(&mut self, outcome: &Outcome, now: Millis) {
+        let Outcome::TaskCommitted { attempt, worker } = outcome else { return };
+        let Some(worker) = self.state.workers.get(worker) else { return };
+        let Some(running) = worker.running(*attempt) else { return };
+        let elapsed = now.since(running.started.0);
+        let Some(job) = self.state.jobs.get_mut(&attempt.task.job) else { return };
+        if let Some(group) = job.group_of(attempt.task) {
+            job.durations.0[group as usize].add(elapsed);
+        }
+    }
+
+    fn note_after(&mut self, outcome: &Outcome, now: Millis) {
+        match outcome {
+            Outcome::WorkerJoined { worker, .. } => {
+                if let Some(worker) = self.state.workers.get_mut(worker) {
+                    worker.heard = Volatile(now);
+                }
+            }
+            Outcome::Assigned { attempt, worker, .. } => {
+                let worker = self.state.workers.get_mut(worker);
+                let running = worker.and_then(|worker| {
+                    worker.running.iter_mut().rev().find(|r| r.attempt == *attempt)
+                });
+                if let Some(running) = running {
+                    running.started = Volatile(now);
+                }
+            }
+            Outcome::AttemptEnded { attempt, charge: Blame::Task, .. }
+                if attempt.task.kind == TaskKind::Commit =>
+            {
+                let config = &self.config;
+                if let Some(job) = self.state.jobs.get_mut(&attempt.task.job) {
+                    let failures = job.task(attempt.task).map_or(0, |task| task.failures);
+                    let doubled = config.commit_delay_ms << u32::from(failures.min(21) - 1).min(20);
+                    job.commit_at = Volatile(now.plus(doubled.min(config.commit_delay_ms_max)));
+                }
+            }
+            _ => {}
+        }
+    }
+}

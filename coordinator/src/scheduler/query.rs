@@ -1,0 +1,178 @@
+//! What the driver, the pages and the tests ask.
+
+use super::state::State;
+use super::task::Status;
+use super::time::Millis;
+use super::{Ended, Marks};
+use std::ops::Range;
+use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::shape::{Cut, JobShape};
+
+/// How far a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageProgress {
+    /// The stage.
+    pub stage: StageId,
+    /// Whether its tasks are known.
+    pub open: bool,
+    /// The number of its tasks.
+    pub tasks: u32,
+    /// Those that are committed.
+    pub committed: u32,
+    /// Attempts that run.
+    pub running: u32,
+}
+
+/// A worker, as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerView {
+    /// The worker.
+    pub worker: WorkerId,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    /// How many it runs now.
+    pub running: u32,
+    /// Whether it gets no more work.
+    pub draining: bool,
+    /// When it was heard last.
+    pub heard: Millis,
+}
+
+/// An attempt that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptView {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// When it started.
+    pub started: Millis,
+    /// How much of it is done, in thousandths, as it says.
+    pub permille: u16,
+}
+
+impl State {
+    /// The jobs that have not ended.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.jobs.keys().copied()
+    }
+
+    /// How a job ended, if it is remembered.
+    pub fn ended(&self, job: JobId) -> Option<&Ended> {
+        self.ended.get(&job)
+    }
+
+    /// The shape of a job that has not ended.
+    pub fn shape(&self, job: JobId) -> Option<&JobShape> {
+        self.jobs.get(&job).map(|job| &*job.shape)
+    }
+
+    /// Whether a job's commit is decided, while it has not ended.
+    pub fn is_committing(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| job.committing)
+    }
+
+    /// How far the stages of a job are.
+    pub fn progress(&self, job: JobId) -> Vec<StageProgress> {
+        let Some(job) = self.jobs.get(&job) else { return Vec::new() };
+        let of = |stage: u32| {
+            let group = job.compute(stage);
+            StageProgress {
+                stage: StageId(stage),
+                open: group.open,
+                tasks: group.tasks.len() as u32,
+                committed: group.committed,
+                running: group.running,
+            }
+        };
+        (0..job.shape.stages.len() as u32).map(of).collect()
+    }
+
+    /// All workers that are not lost.
+    pub fn workers(&self) -> impl Iterator<Item = WorkerView> {
+        self.workers.iter().map(|(&worker, found)| WorkerView {
+            worker,
+            slots: found.slots,
+            running: found.running.len() as u32,
+            draining: found.draining,
+            heard: found.heard.0,
+        })
+    }
+
+    /// Whether a worker is known and not lost.
+    pub fn is_alive(&self, worker: WorkerId) -> bool {
+        self.workers.contains_key(&worker)
+    }
+
+    /// The attempts that run on a worker.
+    pub fn running(&self, worker: WorkerId) -> impl Iterator<Item = AttemptView> {
+        self.workers.get(&worker).into_iter().flat_map(|worker| &worker.running).map(|running| {
+            AttemptView {
+                attempt: running.attempt,
+                started: running.started.0,
+                permille: running.permille.0,
+            }
+        })
+    }
+
+    /// The attempts whose output is the input of those that read a shuffle, and the workers that have it: in the order
+    /// of the producers, then of their partitions.
+    pub fn outputs_of(
+        &self,
+        job: JobId,
+        shuffle: ShuffleId,
+    ) -> impl Iterator<Item = (AttemptId, WorkerId)> {
+        let job = self.jobs.get(&job);
+        let producers = job
+            .and_then(|job| job.shape.shuffles.get(shuffle.0 as usize))
+            .map_or(&[][..], |shuffle| &shuffle.producers);
+        job.into_iter().flat_map(move |job| {
+            producers.iter().flat_map(move |stage| {
+                let group = stage.0 * 2 + 1;
+                let tasks = job.groups[group as usize].tasks.iter().enumerate();
+                tasks.filter(|(_, task)| task.status == Status::Committed).map(move |(at, task)| {
+                    let id = job.task_id(group, at as u32);
+                    (AttemptId { task: id, number: task.by_number }, task.by)
+                })
+            })
+        })
+    }
+
+    /// A number that grows whenever [`State::outputs_of`] changes.
+    pub fn outputs_version(&self, job: JobId, shuffle: ShuffleId) -> u64 {
+        let Some(job) = self.jobs.get(&job) else { return 0 };
+        let Some(shuffle) = job.shape.shuffles.get(shuffle.0 as usize) else { return 0 };
+        shuffle.producers.iter().map(|stage| job.compute(stage.0).version).sum()
+    }
+
+    /// Which splits a compute task has, of the stage that lists its source. A sample's are those at its positions in
+    /// the range, which is the whole listing then.
+    pub fn splits_of(&self, task: TaskId) -> Option<Range<usize>> {
+        let job = self.jobs.get(&task.job)?;
+        (task.kind == TaskKind::Compute).then(|| job.range(task.stage.0, task.partition))?
+    }
+
+    /// How a shuffle is cut, once all sources below it are listed.
+    pub fn cut_of(&self, job: JobId, shuffle: ShuffleId) -> Option<Cut> {
+        let job = self.jobs.get(&job)?;
+        let producers = &job.shape.shuffles.get(shuffle.0 as usize)?.producers;
+        producers.iter().all(|stage| job.is_listed(stage.0)).then(|| job.cut(shuffle))
+    }
+
+    /// How many pages of splits an attempt of a split task has sent.
+    pub fn pages_of(&self, attempt: AttemptId) -> u32 {
+        let job = self.jobs.get(&attempt.task.job);
+        let splits = job.and_then(|job| job.splits.get(attempt.task.stage.0 as usize));
+        splits.filter(|splits| splits.attempt == attempt.number).map_or(0, |splits| splits.pages)
+    }
+
+    /// The attempt whose output is a task's, and the worker that ran it.
+    pub fn committed(&self, task: TaskId) -> Option<(AttemptId, WorkerId)> {
+        let found = self.jobs.get(&task.job)?.task(task)?;
+        (found.status == Status::Committed)
+            .then_some((AttemptId { task, number: found.by_number }, found.by))
+    }
+
+    /// How often each odd branch was taken.
+    pub fn marks(&self) -> &Marks {
+        &self.marks.0
+    }
+}

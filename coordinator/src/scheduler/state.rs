@@ -1,0 +1,127 @@
+//! All that the scheduler knows.
+
+use super::job::Job;
+use super::marks::Marks;
+use super::outcome::JobEnd;
+use super::time::Volatile;
+use super::worker::Worker;
+use std::collections::{BTreeMap, BTreeSet};
+use windrow_protocol::ids::{JobId, TaskId, WorkerId};
+
+/// Ended jobs that are remembered. It is no setting, for a recovered state is to be the same.
+pub(crate) const ENDED_JOBS_MAX: usize = 1_000;
+
+/// All that the scheduler knows: a fold of outcomes, and beside it what no outcome carries, which equality does not
+/// look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub(crate) jobs: BTreeMap<JobId, Job>,
+    pub(crate) ended: BTreeMap<JobId, Ended>,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    /// Lost workers whose attempts have not all ended yet.
+    pub(crate) lost: BTreeMap<WorkerId, Worker>,
+    /// Workers with a free slot, the least loaded first.
+    pub(crate) free: BTreeSet<(u32, WorkerId)>,
+    /// Jobs that may start a task, the least served first.
+    pub(crate) ready: BTreeSet<(u64, JobId)>,
+    pub(crate) draining: BTreeSet<WorkerId>,
+    pub(crate) last_job: JobId,
+    pub(crate) last_worker: WorkerId,
+    pub(crate) slots: u64,
+    pub(crate) backups: u64,
+    /// Jobs of which something may follow.
+    pub(crate) touched: Volatile<BTreeSet<JobId>>,
+    /// Whether a draining worker may be done.
+    pub(crate) look_at_draining: Volatile<bool>,
+    pub(crate) marks: Volatile<Marks>,
+    #[cfg(test)]
+    pub(crate) planted: Volatile<Option<super::config::Mutation>>,
+}
+
+/// A job that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// What a person reads.
+    pub name: String,
+    /// How it ended.
+    pub end: JobEnd,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            jobs: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            free: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            draining: BTreeSet::new(),
+            last_job: JobId(0),
+            last_worker: WorkerId(0),
+            slots: 0,
+            backups: 0,
+            touched: Volatile::default(),
+            look_at_draining: Volatile::default(),
+            marks: Volatile::default(),
+            #[cfg(test)]
+            planted: Volatile::default(),
+        }
+    }
+}
+
+impl State {
+    /// The fold of outcomes.
+    pub fn of(outcomes: &[super::Outcome]) -> State {
+        let mut state = State::default();
+        for outcome in outcomes {
+            super::apply(&mut state, outcome);
+        }
+        state
+    }
+
+    /// The job and the group of a task of a job that has not ended, if it is there.
+    pub(crate) fn find(&self, task: TaskId) -> Option<(&Job, u32)> {
+        let job = self.jobs.get(&task.job)?;
+        let group = job.group_of(task)?;
+        job.groups[group as usize].tasks.get(task.partition as usize)?;
+        Some((job, group))
+    }
+
+    /// Changes a worker, and notes whether it has a free slot then.
+    pub(crate) fn change_worker(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker)) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let before = worker.is_free().then_some(worker.used);
+        change(worker);
+        let after = worker.is_free().then_some(worker.used);
+        if before != after {
+            if let Some(used) = before {
+                self.free.remove(&(used, id));
+            }
+            if let Some(used) = after {
+                self.free.insert((used, id));
+            }
+        }
+    }
+
+    /// Changes a job, and notes whether it may start a task then, and how much of the slots it has.
+    pub(crate) fn change_job(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let before = job.ready().then(|| share(job));
+        change(job);
+        let after = job.ready().then(|| share(job));
+        if before != after {
+            if let Some(share) = before {
+                self.ready.remove(&(share, id));
+            }
+            if let Some(share) = after {
+                self.ready.insert((share, id));
+            }
+        }
+    }
+}
+
+/// The slots that a job has, against its weight.
+pub(crate) fn share(job: &Job) -> u64 {
+    (u64::from(job.running) << 20) / u64::from(job.weight)
+}

@@ -1,0 +1,294 @@
+//! Short stories: what happens, and what the scheduler makes of it.
+
+use super::*;
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, WorkerId};
+use windrow_protocol::shape::{
+    CutShape, JobShape, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
+};
+
+fn stage(root: RootShape, outputs: Vec<OutputShape>) -> StageShape {
+    StageShape { name: "s".into(), root, whole_inputs: Vec::new(), outputs, sample: false }
+}
+
+/// Source > shuffle of two partitions > sink.
+fn two_stages() -> JobShape {
+    let source = RootShape::Source { listed_by: StageId(0) };
+    JobShape {
+        stages: vec![
+            stage(source, vec![OutputShape::Shuffle(ShuffleId(0))]),
+            stage(RootShape::Shuffles(vec![ShuffleId(0)]), vec![OutputShape::Sink(SinkId(0))]),
+        ],
+        shuffles: vec![ShuffleShape { producers: vec![StageId(0)], cut: CutShape::Fixed(2) }],
+        sinks: 1,
+        collects: 0,
+    }
+}
+
+/// A scheduler, the outcomes so far, and those of the last event.
+struct Story {
+    scheduler: Scheduler,
+    all: Vec<Outcome>,
+    last: Vec<Outcome>,
+    now: Millis,
+}
+
+impl Story {
+    fn new(workers: u64, slots: u32) -> Story {
+        let scheduler = Scheduler::new(Config::default());
+        let mut story = Story { scheduler, all: Vec::new(), last: Vec::new(), now: Millis(0) };
+        for worker in 1..=workers {
+            story.tell(Event::WorkerJoined {
+                worker: WorkerId(worker),
+                slots,
+                host: HostId(worker as u32),
+                build: "b".into(),
+            });
+        }
+        story
+    }
+
+    fn tell(&mut self, event: Event) -> &mut Story {
+        self.last.clear();
+        self.scheduler.handle(&event, self.now, &mut self.last);
+        self.all.extend(self.last.iter().cloned());
+        assert_eq!(&State::of(&self.all), self.scheduler.state(), "after {event:?}");
+        self
+    }
+
+    fn submit(&mut self, job: u64, shape: JobShape) -> &mut Story {
+        let request = JobRequest { job: JobId(job), name: "job".into(), weight: 1, shape };
+        self.tell(Event::SubmitJob(Box::new(request)))
+    }
+
+    fn running(&self) -> Vec<(WorkerId, AttemptId)> {
+        let state = self.scheduler.state();
+        let of = |w: WorkerView| state.running(w.worker).map(move |a| (w.worker, a.attempt));
+        state.workers().flat_map(of).collect()
+    }
+
+    fn find(&self, kind: TaskKind, stage: u32, partition: u32) -> (WorkerId, AttemptId) {
+        let wanted = |t: TaskId| (t.kind, t.stage.0, t.partition) == (kind, stage, partition);
+        let found = self.running().into_iter().find(|(_, a)| wanted(a.task));
+        found.unwrap_or_else(|| panic!("{kind:?} {stage}/{partition} does not run"))
+    }
+
+    fn list(&mut self, stage: u32, splits: usize) -> &mut Story {
+        let (worker, attempt) = self.find(TaskKind::Split, stage, 0);
+        let split = SplitInfo { bytes: TASK_BYTES, lanes: 1, hosts: Box::default() };
+        let splits = vec![split; splits];
+        self.tell(Event::SplitsListed { worker, attempt, page: 0, splits });
+        self.tell(Event::AttemptDone { worker, attempt, pages: 1 })
+    }
+
+    fn done(&mut self, kind: TaskKind, stage: u32, partition: u32) -> &mut Story {
+        let (worker, attempt) = self.find(kind, stage, partition);
+        self.tell(Event::AttemptDone { worker, attempt, pages: 0 })
+    }
+
+    fn fail(&mut self, stage: u32, partition: u32, class: FailureClass) -> &mut Story {
+        let (worker, attempt) = self.find(TaskKind::Compute, stage, partition);
+        let failure = Box::new(Failure::new(class, "no"));
+        self.tell(Event::AttemptFailed { worker, attempt, failure })
+    }
+
+    fn end(&self, job: u64) -> Option<&JobEnd> {
+        self.scheduler.state().ended(JobId(job)).map(|ended| &ended.end)
+    }
+
+    fn marked(&self, mark: Mark) -> u64 {
+        self.scheduler.state().marks().count(mark)
+    }
+}
+
+use TaskKind::{Commit, Compute};
+
+#[test]
+fn a_job_lists_computes_and_commits() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, two_stages()).list(0, 3);
+    story.done(Compute, 0, 1).done(Compute, 0, 0).done(Compute, 0, 2);
+    assert_eq!(story.scheduler.state().outputs_of(JobId(1), ShuffleId(0)).count(), 3);
+    story.done(Compute, 1, 0).done(Compute, 1, 1);
+    assert!(story.last.contains(&Outcome::CommitDecided { job: JobId(1) }));
+    story.done(Commit, 0, 0);
+    assert_eq!(story.end(1), Some(&JobEnd::Succeeded));
+}
+
+#[test]
+fn a_job_without_splits_commits_nothing() {
+    let mut story = Story::new(1, 1);
+    story.submit(1, two_stages()).list(0, 0);
+    assert_eq!(story.marked(Mark::EmptyStage), 1);
+    story.done(Compute, 1, 0).done(Compute, 1, 1).done(Commit, 0, 0);
+    assert_eq!(story.end(1), Some(&JobEnd::Succeeded));
+}
+
+#[test]
+fn a_lost_workers_outputs_are_made_again_while_they_are_needed() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, two_stages()).list(0, 2);
+    let (lost, _) = story.find(Compute, 0, 0);
+    story.done(Compute, 0, 0).done(Compute, 0, 1);
+    story.tell(Event::WorkerLeft { worker: lost });
+    assert_eq!(story.marked(Mark::OutputReopened), 1);
+    // The reader that still runs may go on; the other one waits for the map.
+    story.done(Compute, 0, 0).done(Compute, 1, 0).done(Compute, 1, 1).done(Commit, 0, 0);
+    assert_eq!(story.end(1), Some(&JobEnd::Succeeded));
+}
+
+#[test]
+fn outputs_that_nobody_needs_are_not_made_again() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, two_stages()).list(0, 2);
+    story.done(Compute, 0, 0).done(Compute, 0, 1).done(Compute, 1, 0).done(Compute, 1, 1);
+    let idle = if story.find(Commit, 0, 0).0 == WorkerId(1) { 2 } else { 1 };
+    story.tell(Event::WorkerLeft { worker: WorkerId(idle) });
+    assert_eq!(story.marked(Mark::OutputReopened), 0);
+}
+
+#[test]
+fn four_failures_fail_the_job_elsewhere_each_time() {
+    let mut story = Story::new(2, 1);
+    story.submit(1, two_stages()).list(0, 1);
+    for _ in 0..3 {
+        let (before, _) = story.find(Compute, 0, 0);
+        story.fail(0, 0, FailureClass::UserCode);
+        assert_ne!(story.find(Compute, 0, 0).0, before);
+    }
+    story.fail(0, 0, FailureClass::UserCode);
+    let Some(JobEnd::Failed { causes, .. }) = story.end(1) else { panic!("it goes on") };
+    assert_eq!(causes.len(), 4);
+}
+
+#[test]
+fn bad_input_fails_the_job_at_once_and_no_worker_is_blamed() {
+    for class in [FailureClass::BadInput, FailureClass::WrongBinary] {
+        let mut story = Story::new(2, 1);
+        story.submit(1, two_stages()).list(0, 2).fail(0, 0, class);
+        assert!(matches!(story.end(1), Some(JobEnd::Failed { .. })));
+        assert_eq!(story.scheduler.state().workers().count(), 2);
+        assert!(story.running().is_empty());
+    }
+}
+
+#[test]
+fn a_lost_block_makes_its_producer_run_again_before_its_reader() {
+    let mut story = Story::new(1, 2);
+    story.submit(1, two_stages()).list(0, 2);
+    let (worker, map) = story.find(Compute, 0, 1);
+    story.done(Compute, 0, 0).done(Compute, 0, 1);
+    for partition in 0..2 {
+        let (_, attempt) = story.find(Compute, 1, partition);
+        let failure = Box::new(Failure::lost_block(map, worker, "gone"));
+        story.tell(Event::AttemptFailed { worker, attempt, failure });
+    }
+    assert_eq!((story.marked(Mark::BlockReopened), story.marked(Mark::BlockKnown)), (1, 1));
+    assert_eq!(story.running().len(), 1, "readers wait");
+    story.done(Compute, 0, 1).done(Compute, 1, 0).done(Compute, 1, 1).done(Commit, 0, 0);
+    assert_eq!(story.end(1), Some(&JobEnd::Succeeded));
+}
+
+#[test]
+fn a_silent_worker_is_lost_and_its_late_reports_change_nothing() {
+    let mut story = Story::new(2, 1);
+    story.submit(1, two_stages());
+    let (silent, attempt) = story.find(TaskKind::Split, 0, 0);
+    let other = WorkerId(3 - silent.0);
+    story.now = Millis(20_000);
+    story.tell(Event::Heartbeat { worker: other });
+    story.now = Millis(30_000);
+    story.tell(Event::Tick);
+    assert_eq!(story.find(TaskKind::Split, 0, 0).0, other);
+    story.tell(Event::AttemptDone { worker: silent, attempt, pages: 0 });
+    assert!(story.last.is_empty());
+    assert_eq!(story.marked(Mark::LateReport), 1);
+}
+
+#[test]
+fn a_slow_attempt_gets_a_backup_and_the_first_to_commit_wins() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, two_stages()).list(0, 4);
+    story.now = Millis(1_000);
+    story.done(Compute, 0, 0).done(Compute, 0, 1).done(Compute, 0, 2);
+    story.now = Millis(9_000);
+    story.tell(Event::Tick);
+    let slow = story.running();
+    assert_eq!(slow.len(), 2);
+    let (worker, attempt) = *slow.iter().find(|(_, a)| a.number == 1).expect("a backup");
+    story.tell(Event::AttemptDone { worker, attempt, pages: 0 });
+    assert_eq!((story.marked(Mark::BackupWon), story.marked(Mark::OtherRevoked)), (1, 1));
+    assert_eq!(story.running().len(), 2, "the readers run");
+}
+
+#[test]
+fn a_draining_worker_serves_its_outputs_until_they_are_read() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, two_stages()).list(0, 2);
+    let (drained, _) = story.find(Compute, 0, 0);
+    story.done(Compute, 0, 0);
+    story.tell(Event::Drain { worker: drained, hand_over: false }).done(Compute, 0, 1);
+    assert!(story.running().iter().all(|(worker, _)| *worker != drained));
+    story.done(Compute, 1, 0);
+    assert!(story.scheduler.state().is_alive(drained));
+    story.done(Compute, 1, 1);
+    assert!(story.last.contains(&Outcome::WorkerDrained { worker: drained }));
+}
+
+#[test]
+fn jobs_share_the_slots_by_weight_and_a_cancel_ends_one() {
+    let mut story = Story::new(4, 1);
+    let shape = two_stages();
+    for (job, weight) in [(1, 1), (2, 3)] {
+        let shape = shape.clone();
+        let request = JobRequest { job: JobId(job), name: "job".into(), weight, shape };
+        story.tell(Event::SubmitJob(Box::new(request)));
+    }
+    while let Some(&(worker, attempt)) =
+        story.running().iter().find(|(_, a)| a.task.kind == TaskKind::Split)
+    {
+        let split = SplitInfo { bytes: TASK_BYTES, lanes: 1, hosts: Box::default() };
+        story.tell(Event::SplitsListed { worker, attempt, page: 0, splits: vec![split; 9] });
+        story.tell(Event::AttemptDone { worker, attempt, pages: 1 });
+    }
+    let of_job_1 = |story: &Story| -> Vec<_> {
+        story.running().into_iter().filter(|(_, a)| a.task.job == JobId(1)).collect()
+    };
+    for _ in 0..4 {
+        let (worker, attempt) = of_job_1(&story)[0];
+        story.tell(Event::AttemptDone { worker, attempt, pages: 0 });
+        assert_eq!(story.running().len(), 4);
+    }
+    assert_eq!(of_job_1(&story).len(), 1);
+    story.tell(Event::Cancel { job: JobId(1) });
+    assert_eq!(story.end(1), Some(&JobEnd::Cancelled));
+    assert!(story.running().iter().all(|(_, a)| a.task.job == JobId(2)));
+    assert_eq!(story.running().len(), 4);
+}
+
+#[test]
+fn a_stage_waits_for_what_it_reads_whole_and_a_sample_is_one_task() {
+    let mut shape = two_stages();
+    let mut bounds = shape.stages[0].clone();
+    bounds.sample = true;
+    bounds.outputs = vec![OutputShape::Collect(CollectId(0))];
+    shape.stages.insert(0, bounds);
+    shape.stages[1].whole_inputs.push(CollectId(0));
+    shape.shuffles[0].producers = vec![StageId(1)];
+    let mut story = Story::new(4, 4);
+    story.submit(1, shape).list(0, 5);
+    assert_eq!(story.running().len(), 1);
+    let sample = story.find(Compute, 0, 0).1.task;
+    assert_eq!(story.scheduler.state().splits_of(sample), Some(0..5));
+    story.done(Compute, 0, 0);
+    assert_eq!(story.running().len(), 5);
+}
+
+#[test]
+fn a_shape_that_makes_no_sense_is_refused() {
+    let mut shape = two_stages();
+    shape.stages[1].root = RootShape::Shuffles(vec![ShuffleId(7)]);
+    let mut story = Story::new(1, 1);
+    story.submit(1, shape);
+    assert!(matches!(&story.last[..], [Outcome::JobRefused { .. }]));
+}

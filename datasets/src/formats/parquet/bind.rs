@@ -1,0 +1,273 @@
+//! Which columns of a file a record's fields are, and in which Arrow types they are decoded.
+
+use crate::record::{Batch, BindError, Record, fields_of};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewArray, DictionaryArray, NullArray, RecordBatch,
+    StringViewArray, StructArray, new_empty_array,
+};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef};
+use parquet::basic::Encoding;
+use parquet::file::metadata::ColumnChunkMetaData;
+use std::sync::Arc;
+
+/// The longest dictionary that is read as one, in bytes as compressed.
+const DICTIONARY_BYTES_MAX: i64 = 1 << 20;
+
+/// How the columns of a file are read as records.
+#[derive(Debug)]
+pub(super) struct Binding {
+    /// The file's schema, with text as views.
+    pub(super) schema: SchemaRef,
+    /// The leaf columns that are read, ascending.
+    pub(super) leaves: Vec<usize>,
+    /// The top-level columns of text or binary that are read: position in the schema, and leaf.
+    texts: Vec<(usize, usize)>,
+    /// What each field of the record is called in the file.
+    names: Vec<String>,
+}
+
+/// Binds `T` to a file of this schema.
+///
+/// # Errors
+/// [`BindError`] with the dotted path of the column.
+pub(super) fn bind<T: Record>(found: &Schema) -> Result<Binding, BindError> {
+    let wanted = fields_of::<T>();
+    let is_struct = matches!(T::data_type(), DataType::Struct(_));
+    let mut names: Vec<String> = wanted.iter().map(|field| field.name().clone()).collect();
+    if let ([only], false) = (found.fields().as_ref(), is_struct)
+        && let [name] = names.as_mut_slice()
+    {
+        name.clone_from(only.name());
+    }
+    let schema = Arc::new(Schema::new(with_views(found.fields())));
+    let (mut leaves, mut texts, mut next) = (Vec::new(), Vec::new(), 0);
+    let mut projected = Vec::new();
+    for (position, field) in schema.fields().iter().enumerate() {
+        let first = next;
+        match names.iter().position(|name| name == field.name()) {
+            Some(at) => {
+                let kind =
+                    project(wanted[at].data_type(), field.data_type(), &mut next, &mut leaves);
+                if matches!(kind, DataType::Utf8View | DataType::BinaryView) {
+                    texts.push((position, first));
+                }
+                projected.push(Field::new(field.name(), kind, field.is_nullable()));
+            }
+            None => next += leaf_count(field.data_type()),
+        }
+    }
+    let binding = Binding { schema: schema.clone(), leaves, texts, names };
+    let columns: Vec<ArrayRef> =
+        projected.iter().map(|field| new_empty_array(field.data_type())).collect();
+    let projected = Arc::new(Schema::new(projected));
+    let mut empty = RecordBatch::new_empty(projected.clone());
+    if !columns.is_empty() {
+        empty = RecordBatch::try_new(projected, columns).unwrap_or(empty);
+    }
+    match binding.batch::<T>(empty, &mut Dictionaries::default()) {
+        Ok(_) => Ok(binding),
+        Err(BindError::Missing { column, .. }) => {
+            let present = found.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
+            Err(BindError::Missing { column, present: present.join(", ") })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Binding {
+    /// The schema for a row group with these column chunks: text that is dictionary-encoded throughout as dictionaries.
+    pub(super) fn schema_of_group(&self, chunks: &[ColumnChunkMetaData]) -> SchemaRef {
+        let mut fields: Vec<_> = self.schema.fields().iter().cloned().collect();
+        for &(position, leaf) in &self.texts {
+            if chunks.get(leaf).is_some_and(is_dictionary) {
+                let value = match fields[position].data_type() {
+                    DataType::BinaryView => DataType::Binary,
+                    _ => DataType::Utf8,
+                };
+                let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(value));
+                fields[position] = Arc::new(fields[position].as_ref().clone().with_data_type(kind));
+            }
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The records of what was decoded.
+    pub(super) fn batch<T: Record>(
+        &self,
+        decoded: RecordBatch,
+        dictionaries: &mut Dictionaries,
+    ) -> Result<T::Batch, BindError> {
+        let wanted = fields_of::<T>();
+        let mut columns = Vec::with_capacity(wanted.len());
+        for (field, name) in wanted.iter().zip(&self.names) {
+            columns.push(match decoded.schema_ref().index_of(name) {
+                Ok(at) => dictionaries.with_views(at, decoded.column(at)),
+                Err(_) if field.is_nullable() => {
+                    Arc::new(NullArray::new(decoded.num_rows())) as ArrayRef
+                }
+                Err(_) => {
+                    let present =
+                        decoded.schema_ref().fields().iter().map(|field| field.name().as_str());
+                    return Err(BindError::Missing {
+                        column: name.clone(),
+                        present: present.collect::<Vec<_>>().join(", "),
+                    });
+                }
+            });
+        }
+        if !matches!(T::data_type(), DataType::Struct(_)) {
+            return T::Batch::from_array(&columns[0]).map_err(|e| e.within(&self.names[0]));
+        }
+        let fields: Fields = wanted
+            .iter()
+            .zip(&columns)
+            .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true))
+            .collect();
+        let rows = decoded.num_rows();
+        let array = StructArray::try_new_with_length(fields, columns, None, rows);
+        let array: ArrayRef = Arc::new(array.expect("columns of one length, of their own types"));
+        T::Batch::from_array(&array)
+    }
+}
+
+/// The values of dictionaries as views, made once for the batches that share them.
+#[derive(Default)]
+pub(super) struct Dictionaries {
+    /// By the position of the column: the values as they were decoded, and as views.
+    made: Vec<Option<(ArrayRef, ArrayRef)>>,
+}
+
+impl Dictionaries {
+    fn with_views(&mut self, column: usize, array: &ArrayRef) -> ArrayRef {
+        let Some(dictionary) = array.as_dictionary_opt::<Int32Type>() else {
+            return array.clone();
+        };
+        let values = dictionary.values();
+        if self.made.len() <= column {
+            self.made.resize(column + 1, None);
+        }
+        let views = match &self.made[column] {
+            // The decoded values are kept, so that no others can be at their address.
+            Some((decoded, views)) if same_values(decoded, values) => views.clone(),
+            _ => {
+                let views: ArrayRef = match values.data_type() {
+                    DataType::Utf8 => Arc::new(StringViewArray::from(values.as_string::<i32>())),
+                    DataType::Binary => Arc::new(BinaryViewArray::from(values.as_binary::<i32>())),
+                    _ => return array.clone(),
+                };
+                self.made[column] = Some((values.clone(), views.clone()));
+                views
+            }
+        };
+        let dictionary: DictionaryArray<Int32Type> = dictionary.with_values(views);
+        Arc::new(dictionary)
+    }
+}
+
+/// Whether two arrays of bytes have the same buffers.
+fn same_values(a: &ArrayRef, b: &ArrayRef) -> bool {
+    let address = |array: &ArrayRef| match array.data_type() {
+        DataType::Utf8 => {
+            let array = array.as_string::<i32>();
+            (array.value_data().as_ptr() as usize, array.value_offsets().as_ptr() as usize)
+        }
+        DataType::Binary => {
+            let array = array.as_binary::<i32>();
+            (array.value_data().as_ptr() as usize, array.value_offsets().as_ptr() as usize)
+        }
+        _ => (0, 0),
+    };
+    Arc::ptr_eq(a, b)
+        || (a.data_type() == b.data_type() && a.len() == b.len() && address(a) == address(b))
+}
+
+/// Whether all values of a column chunk are in its dictionary, and it is not a long one.
+fn is_dictionary(chunk: &ColumnChunkMetaData) -> bool {
+    let by_code = |encoding: Encoding| {
+        matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY)
+    };
+    let throughout = match (chunk.page_encoding_stats(), chunk.page_encoding_stats_mask()) {
+        (Some(pages), _) => pages
+            .iter()
+            .filter(|page| page.page_type != parquet::basic::PageType::DICTIONARY_PAGE)
+            .all(|page| by_code(page.encoding)),
+        (None, Some(mask)) => mask.encodings().all(by_code),
+        (None, None) => false,
+    };
+    let bytes = chunk.dictionary_page_offset().map(|start| chunk.data_page_offset() - start);
+    throughout && bytes.is_some_and(|bytes| bytes <= DICTIONARY_BYTES_MAX)
+}
+
+/// The same fields, with text and binary as views.
+fn with_views(fields: &Fields) -> Fields {
+    let view = |field: &Arc<Field>| {
+        Arc::new(field.as_ref().clone().with_data_type(view_type(field.data_type())))
+    };
+    fields.iter().map(view).collect()
+}
+
+fn view_type(kind: &DataType) -> DataType {
+    let inner = |field: &Arc<Field>| {
+        Arc::new(field.as_ref().clone().with_data_type(view_type(field.data_type())))
+    };
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        DataType::Dictionary(_, value) => view_type(value),
+        DataType::Struct(fields) => DataType::Struct(with_views(fields)),
+        DataType::List(element) => DataType::List(inner(element)),
+        DataType::LargeList(element) => DataType::LargeList(inner(element)),
+        DataType::FixedSizeList(element, size) => DataType::FixedSizeList(inner(element), *size),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
+        other => other.clone(),
+    }
+}
+
+/// The part of a column of type `found` that a field of type `wanted` reads. `next` is the number of its first leaf,
+/// and is moved past its last; the leaves that are read are appended.
+fn project(
+    wanted: &DataType,
+    found: &DataType,
+    next: &mut usize,
+    leaves: &mut Vec<usize>,
+) -> DataType {
+    use DataType::{LargeList, List, Struct};
+    match (wanted, found) {
+        (Struct(wanted), Struct(found)) => {
+            let mut read = Vec::new();
+            for field in found {
+                match wanted.find(field.name()) {
+                    Some((_, wanted)) => {
+                        let kind = project(wanted.data_type(), field.data_type(), next, leaves);
+                        read.push(Field::new(field.name(), kind, field.is_nullable()));
+                    }
+                    None => *next += leaf_count(field.data_type()),
+                }
+            }
+            Struct(read.into())
+        }
+        (List(wanted), List(element) | LargeList(element)) => {
+            let kind = project(wanted.data_type(), element.data_type(), next, leaves);
+            let element = Arc::new(element.as_ref().clone().with_data_type(kind));
+            if matches!(found, LargeList(_)) { LargeList(element) } else { List(element) }
+        }
+        (_, found) => {
+            let count = leaf_count(found);
+            leaves.extend(*next..*next + count);
+            *next += count;
+            found.clone()
+        }
+    }
+}
+
+/// The number of leaf columns of a column.
+pub(super) fn leaf_count(kind: &DataType) -> usize {
+    match kind {
+        DataType::Struct(fields) => fields.iter().map(|field| leaf_count(field.data_type())).sum(),
+        DataType::List(inner)
+        | DataType::LargeList(inner)
+        | DataType::FixedSizeList(inner, _)
+        | DataType::Map(inner, _) => leaf_count(inner.data_type()),
+        _ => 1,
+    }
+}

@@ -1,0 +1,139 @@
+//! Parquet files: footers, and the bytes that a decoder asks for.
+
+use crate::formats::files::cut_short;
+use crate::location::Location;
+use crate::source::SourceError;
+use crate::storage::{ReadAt, Storage};
+use bytes::Bytes;
+use parquet::DecodeResult;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The footers that are remembered.
+const REMEMBERED: usize = 16;
+
+/// An open Parquet file.
+pub(super) struct ParquetFile {
+    pub(super) location: Location,
+    /// Its size in bytes when it was listed.
+    size: u64,
+    file: Box<dyn ReadAt>,
+}
+
+impl ParquetFile {
+    pub(super) fn open(
+        storage: &Storage,
+        location: &Location,
+        size: u64,
+    ) -> Result<ParquetFile, SourceError> {
+        Ok(ParquetFile { location: location.clone(), size, file: storage.open(location)? })
+    }
+
+    /// The error of a file that is not what it should be.
+    pub(super) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
+        SourceError::Input {
+            location: self.location.to_string(),
+            reason: format!(
+                "is no Parquet file, or is cut short or damaged: {error}; copy it again, or leave it out by a pattern (*.parquet)"
+            ),
+        }
+    }
+
+    /// Runs a step of a decoder, which may fail or panic when the file is damaged.
+    pub(super) fn decode<T: std::fmt::Debug>(
+        &self,
+        step: impl FnOnce() -> Result<DecodeResult<T>, ParquetError>,
+    ) -> Result<DecodeResult<T>, SourceError> {
+        match catch_unwind(AssertUnwindSafe(step)) {
+            Ok(done) => done.map_err(|e| self.damaged(e)),
+            Err(_) => Err(self.damaged("the decoder gave up on what it found")),
+        }
+    }
+
+    /// The bytes at these ranges.
+    pub(super) fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
+        ranges.iter().map(|range| self.fetch_one(range)).collect()
+    }
+
+    fn fetch_one(&self, range: &Range<u64>) -> Result<Bytes, SourceError> {
+        if range.start > range.end || range.end > self.size {
+            let reason = format!("it names bytes {range:?} of {}", self.size);
+            return Err(self.damaged(reason));
+        }
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let count = self.file.read_at(range.start, &mut bytes)?;
+        if count < bytes.len() {
+            let now = range.start + count as u64;
+            return Err(cut_short(&self.location, self.size, now).into());
+        }
+        Ok(bytes.into())
+    }
+
+    /// Reads the footer and the offsets of pages.
+    fn footer(&self) -> Result<ParquetMetaData, SourceError> {
+        let decoder = ParquetMetaDataPushDecoder::try_new(self.size);
+        let mut decoder = decoder
+            .map_err(|e| self.damaged(e))?
+            .with_column_index_policy(PageIndexPolicy::Skip)
+            .with_offset_index_policy(PageIndexPolicy::Optional);
+        loop {
+            match self.decode(|| decoder.try_decode())? {
+                DecodeResult::NeedsData(ranges) => {
+                    let bytes = self.fetch(&ranges)?;
+                    decoder.push_ranges(ranges, bytes).map_err(|e| self.damaged(e))?;
+                }
+                DecodeResult::Data(metadata) => {
+                    self.check(&metadata)?;
+                    return Ok(metadata);
+                }
+                DecodeResult::Finished => return Err(self.damaged("there is no footer")),
+            }
+        }
+    }
+
+    /// Whether all that the footer names is in the file.
+    fn check(&self, metadata: &ParquetMetaData) -> Result<(), SourceError> {
+        for (number, group) in metadata.row_groups().iter().enumerate() {
+            let inside = group.columns().iter().all(|chunk| {
+                let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+                let end = start.checked_add(chunk.compressed_size());
+                start >= 0
+                    && chunk.data_page_offset() >= start
+                    && chunk.compressed_size() >= 0
+                    && end.is_some_and(|end| end as u64 <= self.size)
+            });
+            if !inside || group.num_rows() < 0 {
+                let reason = format!("row group {number} is not within its {} bytes", self.size);
+                return Err(self.damaged(reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The footers of the files that were read last, since the lanes of a file need the same one.
+#[derive(Debug, Default)]
+pub(super) struct Footers {
+    recent: Mutex<Vec<(Location, u64, Arc<ParquetMetaData>)>>,
+}
+
+impl Footers {
+    /// The footer of a file.
+    pub(super) fn of(&self, file: &ParquetFile) -> Result<Arc<ParquetMetaData>, SourceError> {
+        let lock = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(location, size, _): &(Location, u64, _)| {
+            *location == file.location && *size == file.size
+        };
+        if let Some((_, _, metadata)) = lock().iter().find(|entry| same(entry)) {
+            return Ok(metadata.clone());
+        }
+        let metadata = Arc::new(file.footer()?);
+        let mut recent = lock();
+        recent.truncate(REMEMBERED - 1);
+        recent.insert(0, (file.location.clone(), file.size, metadata.clone()));
+        Ok(metadata)
+    }
+}

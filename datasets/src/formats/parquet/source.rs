@@ -1,0 +1,341 @@
+//! Reads Parquet files as records.
+
+use super::bind::{Binding, Dictionaries, bind};
+use super::file::{Footers, ParquetFile};
+use crate::location::{IntoLocations, Location, Locations};
+use crate::place::{self, DescribeRow};
+use crate::push::{Demand, Push};
+use crate::record::{Batch, BindError, Record, fields_of};
+use crate::source::{LANE_RECORDS, SPLIT_BYTES, Source, SourceDescription, SourceError, Split};
+use crate::storage::{Object, Storage};
+use arrow::datatypes::{DataType, Fields};
+use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
+use parquet::file::metadata::ParquetMetaData;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The records in a batch.
+const BATCH_RECORDS: usize = 4096;
+
+/// The files whose footers are read side by side.
+const FILES_AT_ONCE: usize = 64;
+
+/// The row groups in a split at most, so that a split stays small enough to send.
+const GROUPS_MAX: usize = 4096;
+
+/// The rows of Parquet files. Which columns are read is what `T` names.
+///
+/// A lane is up to [`LANE_RECORDS`] rows of one row group, where the file says where its pages are (an offset index),
+/// so that a part of a row group can be read alone; else a whole row group.
+#[derive(Clone, Debug)]
+pub struct ParquetSource<T> {
+    locations: Locations,
+    sizes: Sizes,
+    footers: Arc<Footers>,
+    record: PhantomData<fn() -> T>,
+}
+
+/// How files are cut; other sizes than the default are for tests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Rows, as [`LANE_RECORDS`].
+    pub(super) lane: u64,
+    /// Bytes, as [`SPLIT_BYTES`].
+    pub(super) split: u64,
+    /// Rows.
+    pub(super) batch: usize,
+}
+
+/// What a [`Split`] holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Payload {
+    files: Vec<Part>,
+}
+
+/// Row groups of a file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Part {
+    file: Location,
+    size: u64,
+    groups: Vec<Group>,
+}
+
+/// A row group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Group {
+    number: u32,
+    /// Where its rows begin in the file.
+    first: u64,
+    rows: u64,
+    /// The rows of its lanes.
+    lane: u64,
+}
+
+impl Group {
+    fn lanes(&self) -> u64 {
+        self.rows.div_ceil(self.lane)
+    }
+}
+
+impl<T: Record> ParquetSource<T> {
+    /// The rows of all files at these locations, in order. Every file must be Parquet, whatever its extension.
+    pub fn new(locations: impl IntoLocations) -> ParquetSource<T> {
+        ParquetSource {
+            locations: locations.into_locations(),
+            sizes: Sizes { lane: LANE_RECORDS, split: SPLIT_BYTES, batch: BATCH_RECORDS },
+            footers: Arc::default(),
+            record: PhantomData,
+        }
+    }
+
+    /// Other sizes, to see that they do not matter.
+    #[cfg(test)]
+    pub(super) fn with_sizes(self, sizes: Sizes) -> Self {
+        Self { sizes, ..self }
+    }
+
+    fn open(
+        &self,
+        storage: &Storage,
+        location: &Location,
+        size: u64,
+    ) -> Result<(ParquetFile, Arc<ParquetMetaData>, Binding), SourceError> {
+        let file = ParquetFile::open(storage, location, size)?;
+        let metadata = self.footers.of(&file)?;
+        let options = ArrowReaderOptions::new();
+        let found =
+            ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(|e| file.damaged(e))?;
+        let binding = bind::<T>(found.schema()).map_err(|e| bind_error(location, e, 0))?;
+        Ok((file, metadata, binding))
+    }
+
+    /// The row groups of a file, each with the bytes that are read of it.
+    fn groups(&self, storage: &Storage, object: &Object) -> Result<Vec<(Group, u64)>, SourceError> {
+        let (_, metadata, binding) = self.open(storage, &object.location, object.size)?;
+        let mut first = 0;
+        let mut groups = Vec::new();
+        for (number, group) in metadata.row_groups().iter().enumerate() {
+            let rows = group.num_rows() as u64;
+            let bytes =
+                binding.leaves.iter().map(|&leaf| group.column(leaf).compressed_size() as u64);
+            let paged = binding
+                .leaves
+                .iter()
+                .all(|&leaf| group.column(leaf).offset_index_offset().is_some());
+            let lane = if paged { self.sizes.lane } else { rows };
+            if rows > 0 {
+                let group = Group { number: number as u32, first, rows, lane };
+                groups.push((group, bytes.sum()));
+            }
+            first += rows;
+        }
+        Ok(groups)
+    }
+}
+
+/// The error for rows that are not as the record wants them; the batch's first is row `first` of its file.
+fn bind_error(location: &Location, mut error: BindError, first: u64) -> SourceError {
+    if let BindError::Null { row, .. } | BindError::Value { row, .. } = &mut error {
+        *row += first as usize;
+    }
+    SourceError::Input { location: location.to_string(), reason: error.to_string() }
+}
+
+/// A split in the making.
+#[derive(Default)]
+struct Pack {
+    payload: Payload,
+    bytes: u64,
+    lanes: u64,
+    groups: usize,
+}
+
+impl Pack {
+    fn add(&mut self, object: &Object, group: Group, bytes: u64) {
+        self.bytes += bytes;
+        self.lanes += group.lanes();
+        self.groups += 1;
+        match self.payload.files.last_mut() {
+            Some(part) if part.file == object.location && part.groups_before(&group) => {
+                part.groups.push(group);
+            }
+            _ => self.payload.files.push(Part {
+                file: object.location.clone(),
+                size: object.size,
+                groups: vec![group],
+            }),
+        }
+    }
+
+    /// Gives the split, if there is anything in it, and begins another.
+    fn give(
+        &mut self,
+        out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let pack = std::mem::take(self);
+        if pack.groups == 0 {
+            return Ok(());
+        }
+        let payload = postcard::to_stdvec(&pack.payload).expect("numbers and text can be encoded");
+        let lanes = u32::try_from(pack.lanes).expect("a split of fewer than 2^32 lanes");
+        out(Split { payload, bytes: pack.bytes, lanes, hosts: Vec::new() })
+    }
+}
+
+impl Part {
+    /// Whether all groups so far come before this one: a file may be named twice.
+    fn groups_before(&self, group: &Group) -> bool {
+        self.groups.last().is_none_or(|last| last.number < group.number)
+    }
+}
+
+impl<T: Record> Source for ParquetSource<T> {
+    type Item = T;
+
+    fn describe(&self) -> SourceDescription {
+        let mut columns = Vec::new();
+        match T::data_type() {
+            DataType::Struct(fields) => name_columns("", &fields, &mut columns),
+            _ => name_columns("", &fields_of::<T>(), &mut columns),
+        }
+        SourceDescription {
+            format: "parquet".to_string(),
+            locations: self.locations.names(),
+            columns: Some(columns),
+        }
+    }
+
+    fn split(
+        &self,
+        storage: &Storage,
+        out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let mut pack = Pack::default();
+        for objects in storage.list(&self.locations)?.chunks(FILES_AT_ONCE) {
+            let read: Vec<_> =
+                objects.par_iter().map(|object| self.groups(storage, object)).collect();
+            for (object, groups) in objects.iter().zip(read) {
+                for (group, bytes) in groups? {
+                    let full = pack.bytes + bytes > self.sizes.split || pack.groups == GROUPS_MAX;
+                    if pack.groups > 0 && full {
+                        pack.give(out)?;
+                    }
+                    pack.add(object, group, bytes);
+                }
+            }
+        }
+        pack.give(out)
+    }
+
+    fn read(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        out: &mut dyn Push<T>,
+    ) -> Result<(), SourceError> {
+        let (location, size, group, range) = find_lane(split, lane)?;
+        let (file, metadata, binding) = self.open(storage, &location, size)?;
+        let number = group.number as usize;
+        if metadata.num_row_groups() <= number
+            || metadata.row_group(number).num_rows() as u64 != group.rows
+        {
+            let reason = "has other row groups than when it was listed; input must not change while a job runs";
+            return Err(SourceError::Input {
+                location: location.to_string(),
+                reason: reason.to_string(),
+            });
+        }
+        let chunks = metadata.row_group(number).columns();
+        let options = ArrowReaderOptions::new().with_schema(binding.schema_of_group(chunks));
+        let reader =
+            ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(|e| file.damaged(e))?;
+        let mask = ProjectionMask::leaves(reader.parquet_schema(), binding.leaves.iter().copied());
+        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(reader)
+            .with_projection(mask)
+            .with_row_groups(vec![number])
+            .with_batch_size(self.sizes.batch);
+        let mut first = group.first + range.start;
+        if range.end - range.start < group.rows {
+            let range = range.start as usize..range.end as usize;
+            let rows = group.rows as usize;
+            builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(
+                std::iter::once(range),
+                rows,
+            ));
+        }
+        let mut decoder = builder.build().map_err(|e| file.damaged(e))?;
+        let mut dictionaries = Dictionaries::default();
+        loop {
+            match file.decode(|| decoder.try_decode())? {
+                DecodeResult::NeedsData(ranges) => {
+                    let bytes = file.fetch(&ranges)?;
+                    decoder.push_ranges(ranges, bytes).map_err(|e| file.damaged(e))?;
+                }
+                DecodeResult::Data(decoded) => {
+                    let batch = binding
+                        .batch::<T>(decoded, &mut dictionaries)
+                        .map_err(|e| bind_error(&location, e, first))?;
+                    if place::push(out, &batch, &|| describe_rows(&location, first))?
+                        == Demand::Enough
+                    {
+                        return Ok(());
+                    }
+                    first += batch.len() as u64;
+                }
+                DecodeResult::Finished => break,
+            }
+        }
+        let missing = group.first + range.end - first;
+        if missing > 0 {
+            return Err(file.damaged(format!("{missing} rows of row group {number} are missing")));
+        }
+        Ok(())
+    }
+}
+
+fn describe_rows(location: &Location, first: u64) -> DescribeRow {
+    let location = location.to_string();
+    Box::new(move |row| format!("{location}, row {}", first + row as u64))
+}
+
+/// The file, its size, the row group, and the rows in it that a lane reads.
+fn find_lane(split: &Split, lane: u32) -> Result<(Location, u64, Group, Range<u64>), SourceError> {
+    let mut left = u64::from(lane);
+    let payload: Payload = postcard::from_bytes(&split.payload).unwrap_or_default();
+    for Part { file, size, groups } in payload.files {
+        for group in groups {
+            if group.lane == 0 {
+                break;
+            }
+            if left < group.lanes() {
+                let start = left * group.lane;
+                let end = (start + group.lane).min(group.rows);
+                return Ok((file, size, group, start..end));
+            }
+            left -= group.lanes();
+        }
+    }
+    Err(SourceError::Input {
+        location: format!("lane {lane} of a split of Parquet files"),
+        reason: "the split is not of this source; all processes must run the same binary"
+            .to_string(),
+    })
+}
+
+/// Appends the dotted names of the columns.
+fn name_columns(outer: &str, fields: &Fields, names: &mut Vec<String>) {
+    for field in fields {
+        let name = format!("{outer}{}", field.name());
+        match field.data_type() {
+            DataType::Struct(fields) => name_columns(&format!("{name}."), fields, names),
+            _ => names.push(name),
+        }
+    }
+}

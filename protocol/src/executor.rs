@@ -1,0 +1,106 @@
+//! What a supervisor and an executor say to each other, over a Unix socket that the executor inherits.
+//!
+//! Each message is a frame: its length (u32, big endian) and the message in postcard. Both sides are of one binary.
+
+use crate::control::{AttemptEnd, JobSpec, Progress};
+use crate::failure::Failure;
+use crate::ids::{AttemptId, JobId, ShuffleId, WorkerId};
+use crate::task::TaskOrder;
+use serde::{Deserialize, Serialize};
+
+/// The most bytes of a message.
+pub const EXECUTOR_MESSAGE_BYTES_MAX: usize = 512 << 20;
+
+/// The environment variable with the number of the file descriptor of the executor's end of the socket.
+pub const EXECUTOR_SOCKET_VAR: &str = "WINDROW_EXECUTOR_SOCKET";
+
+/// What a supervisor says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToExecutor {
+    /// The first message: what the executor is for.
+    Start(Box<ExecutorStart>),
+    /// Where the blocks of a shuffle are. Takes the place of what was said about it before, for all attempts that are
+    /// told to run after it.
+    Blocks(BlockPlaces),
+    /// Run this attempt.
+    Run(Box<TaskOrder>),
+    /// Stop this attempt; it is answered by its end, as any attempt.
+    Cancel(AttemptId),
+    /// End, whatever runs.
+    Stop,
+}
+
+/// What an executor needs to know before its first attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutorStart {
+    /// The job.
+    pub job: JobId,
+    /// Its plan, by name and arguments, and what it must be equal to.
+    pub spec: JobSpec,
+    /// The worker that the executor is part of.
+    pub worker: WorkerId,
+    /// Its host, as the worker calls it.
+    pub host: String,
+    /// The number of compute threads.
+    pub threads: u32,
+    /// Memory for all attempts together, in bytes.
+    pub memory: u64,
+    /// A folder for spills and the like, the executor's own.
+    pub scratch: String,
+    /// The folder of the worker's block files of this job.
+    pub blocks: String,
+}
+
+/// Where the blocks of a shuffle are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockPlaces {
+    /// The shuffle.
+    pub shuffle: ShuffleId,
+    /// The attempts that wrote it, in the order in which their rows count, and which of `workers` has each.
+    pub outputs: Vec<(AttemptId, u32)>,
+    /// The workers named above.
+    pub workers: Vec<BlockWorker>,
+}
+
+/// A worker that has blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockWorker {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Its host, as it calls itself.
+    pub host: String,
+    /// Where its data plane listens, `HOST:PORT`.
+    pub address: String,
+}
+
+/// What an executor says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromExecutor {
+    /// It has the job's plan, and takes orders.
+    Ready {
+        /// The hash of its plan's outline, equal to that of the job.
+        fingerprint: u64,
+        /// For each stage the shuffles that it reads.
+        inputs: Vec<Vec<ShuffleId>>,
+    },
+    /// It cannot run attempts of this job, and ends.
+    Refused(Failure),
+    /// How far an attempt has come.
+    Progress(AttemptId, Progress),
+    /// An attempt has ended.
+    Ended {
+        /// How.
+        end: Box<AttemptEnd>,
+        /// The block files that it wrote.
+        files: Vec<WrittenBlocks>,
+    },
+}
+
+/// A block file that an attempt wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenBlocks {
+    /// The shuffle.
+    pub shuffle: ShuffleId,
+    /// The file.
+    pub path: String,
+}

@@ -1,0 +1,98 @@
+//! Which code this process runs: the build id that the linker put into the executable, read from its own memory.
+
+use std::sync::OnceLock;
+use windrow_protocol::control::BinaryId;
+
+/// The code of this process.
+pub(crate) fn own() -> &'static BinaryId {
+    static OWN: OnceLock<BinaryId> = OnceLock::new();
+    OWN.get_or_init(|| {
+        let executable = std::env::current_exe().unwrap_or_default();
+        let name = executable.file_name().unwrap_or_default().to_string_lossy();
+        BinaryId {
+            build: build_id().unwrap_or_else(|| hash_of(&executable)),
+            name: format!("{name} {}", env!("CARGO_PKG_VERSION")),
+        }
+    })
+}
+
+/// A hash of the file, where the linker left no build id.
+fn hash_of(executable: &std::path::Path) -> String {
+    // A file that cannot be read has the hash of no bytes: it is then refused by processes that could read theirs.
+    let bytes = std::fs::read(executable).unwrap_or_default();
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes);
+    format!("file-{:08x}-{}", crc.finalize(), bytes.len())
+}
+
+/// The GNU build id of the main program, in hexadecimal digits.
+#[cfg(target_os = "linux")]
+fn build_id() -> Option<String> {
+    /// A note's type for the build id (`NT_GNU_BUILD_ID`).
+    const BUILD_ID: u32 = 3;
+
+    unsafe extern "C" fn visit(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        found: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader gives a valid description of a loaded object; `found` is the `Option` passed below.
+        let (info, found) = unsafe { (&*info, &mut *found.cast::<Option<String>>()) };
+        for number in 0..usize::from(info.dlpi_phnum) {
+            // SAFETY: there are `dlpi_phnum` headers.
+            let header = unsafe { &*info.dlpi_phdr.add(number) };
+            if header.p_type != libc::PT_NOTE {
+                continue;
+            }
+            let start = (info.dlpi_addr + header.p_vaddr) as usize as *const u8;
+            // SAFETY: the segment is loaded, with that many bytes.
+            let notes = unsafe { std::slice::from_raw_parts(start, header.p_memsz as usize) };
+            *found = find(notes, header.p_align.max(4) as usize);
+            if found.is_some() {
+                break;
+            }
+        }
+        // The first object is the main program: no other is looked at.
+        1
+    }
+
+    /// The build id among ELF notes: name length, description length, type, name, description, each aligned.
+    fn find(mut notes: &[u8], align: usize) -> Option<String> {
+        loop {
+            let header = notes.first_chunk::<12>()?;
+            let number = |at: usize| {
+                let four = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+                u32::from_ne_bytes(four)
+            };
+            let (name_len, len, kind) = (number(0) as usize, number(4) as usize, number(8));
+            let at = (12 + name_len).next_multiple_of(align);
+            let name = notes.get(12..12 + name_len)?;
+            let description = notes.get(at..at + len)?;
+            if kind == BUILD_ID && name == b"GNU\0" {
+                return Some(description.iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+            notes = notes.get((at + len).next_multiple_of(align)..)?;
+        }
+    }
+
+    let mut found: Option<String> = None;
+    // SAFETY: `visit` matches what is asked for, and `found` outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(&mut found).cast()) };
+    found
+}
+
+#[cfg(not(target_os = "linux"))]
+fn build_id() -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_has_an_id() {
+        assert!(own().build.len() >= 16, "{:?}", own());
+        assert_eq!(own(), own());
+    }
+}

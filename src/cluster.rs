@@ -1,0 +1,171 @@
+//! Runs jobs on a cluster.
+
+use crate::binary;
+use crate::error::RunError;
+use crate::local::short_id;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use windrow_datasets::commit::{self, Manifest, WriteMode};
+use windrow_datasets::storage::Storage;
+use windrow_jobs::plan::Plan;
+use windrow_jobs::{Job, Outcome, Summary};
+use windrow_protocol::client::Client;
+use windrow_protocol::control::{JobOptions, JobState, JobStatus, JobSubmission};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{CollectId, JobId};
+use windrow_protocol::link::draw_token;
+use windrow_worker::executor::failure::of_storage;
+use windrow_worker::executor::task::outputs_of;
+use windrow_worker::executor_process::fingerprint;
+use windrow_worker::shape::shape_of;
+
+/// A connection to a cluster's coordinator. Its workers must run this program (`worker --coordinator HOST:PORT`).
+pub struct Cluster {
+    client: Client,
+    runtime: Arc<Runtime>,
+    mode: WriteMode,
+    storage: Storage,
+}
+
+/// A job's name, arguments and plan, ready to be sent.
+pub(crate) struct Prepared {
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+    pub(crate) plan: Plan,
+}
+
+impl Cluster {
+    /// Connects to the coordinator at `HOST:PORT`.
+    ///
+    /// # Errors
+    /// If no coordinator is there, or one of another version.
+    pub fn connect(address: &str) -> Result<Cluster, RunError> {
+        Cluster::connect_on(Arc::new(runtime()?), address)
+    }
+
+    pub(crate) fn connect_on(runtime: Arc<Runtime>, address: &str) -> Result<Cluster, RunError> {
+        let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
+        let storage = Storage::new();
+        Ok(Cluster { client, runtime, mode: WriteMode::Error, storage })
+    }
+
+    /// What is done about output that is there already.
+    #[must_use]
+    pub fn mode(self, mode: WriteMode) -> Cluster {
+        Cluster { mode, ..self }
+    }
+
+    /// Runs a job, and waits for its end.
+    ///
+    /// # Errors
+    /// Why it did not succeed.
+    pub fn run<J: Job>(&self, job: &J) -> Result<Outcome, RunError> {
+        let arguments =
+            job.to_json().map_err(|source| RunError::Arguments { job: J::NAME, source })?;
+        let plan = Plan::of(job)?;
+        let prepared = Prepared { name: J::NAME.to_string(), arguments, plan };
+        self.run_prepared(&prepared, |_, _| {})
+    }
+
+    /// Runs a job; `shown` is called with the job and each status on the way.
+    pub(crate) fn run_prepared(
+        &self,
+        job: &Prepared,
+        mut shown: impl FnMut(JobId, &JobStatus),
+    ) -> Result<Outcome, RunError> {
+        let short_id = short_id();
+        let outputs = outputs_of(&job.plan, self.mode, &short_id);
+        for output in &outputs {
+            commit::check(&self.storage, output).map_err(|error| of_storage(&error))?;
+        }
+        let submission = JobSubmission {
+            token: draw_token(),
+            name: job.name.clone(),
+            arguments: job.arguments.clone(),
+            options: JobOptions { mode: self.mode, short_id },
+            binary: binary::own().clone(),
+            fingerprint: fingerprint(&job.plan),
+            shape: shape_of(&job.plan),
+            weight: 1,
+        };
+        let (id, status) = self.runtime.block_on(async {
+            let id = self.client.submit(&submission).await.map_err(RunError::Cluster)?;
+            let wait = self.client.wait(id, |status| shown(id, status));
+            Ok::<_, RunError>((id, wait.await.map_err(RunError::Cluster)?))
+        })?;
+        let failure = match status.state.clone() {
+            JobState::Succeeded => return self.outcome(&job.plan, &outputs, id, &status),
+            JobState::Failed(failure) => failure,
+            JobState::Cancelled => Failure::new(FailureClass::Cancelled, "the job was cancelled"),
+            JobState::Running { .. } => {
+                Failure::new(FailureClass::Internal, "the job's end was told before it ended")
+            }
+        };
+        for output in &outputs {
+            // The failure is what is to be told.
+            let _ = commit::abort(&self.storage, output, &[]);
+        }
+        Err(failure.into())
+    }
+
+    fn outcome(
+        &self,
+        plan: &Plan,
+        outputs: &[commit::Output],
+        id: JobId,
+        status: &JobStatus,
+    ) -> Result<Outcome, RunError> {
+        let mut collected = BTreeMap::new();
+        for number in 0..plan.collects() as u32 {
+            let name = plan.collect(number).name;
+            if !name.is_empty() {
+                let rows = self.client.collected(id, CollectId(number));
+                let rows = self.runtime.block_on(rows).map_err(RunError::Cluster)?;
+                collected.insert(name.to_string(), rows);
+            }
+        }
+        let mut outcome = Outcome::with_collected(collected);
+        for (output, (_, json)) in outputs.iter().zip(&status.manifests) {
+            let manifest: Manifest = serde_json::from_str(json).map_err(|error| {
+                Failure::new(FailureClass::Internal, format!("a manifest cannot be read: {error}"))
+            })?;
+            outcome.outputs.push((output.location.clone(), manifest));
+        }
+        let counted = |at: usize| status.counts.counters.get(at).copied().unwrap_or_default();
+        let counters = plan.counters().iter().enumerate();
+        outcome.counters = counters.map(|(at, name)| (name.clone(), counted(at))).collect();
+        outcome.summary = summary(status);
+        Ok(outcome)
+    }
+}
+
+fn summary(status: &JobStatus) -> Summary {
+    let stages = status.stages.iter().map(|stage| {
+        let tasks = u64::from(stage.tasks.unwrap_or_default());
+        (stage.name.clone(), tasks, Duration::from_millis(stage.elapsed_ms))
+    });
+    Summary {
+        records_read: status.counts.records_read,
+        bytes_read: status.counts.bytes_read,
+        records_written: status.counts.records_written,
+        bytes_written: status.counts.bytes_written,
+        tasks: stages.clone().map(|stage| stage.1).sum(),
+        retries: status.retries,
+        shuffle_bytes: status.shuffle_bytes,
+        memory_peak_bytes: windrow_worker::local::memory_peak_bytes(),
+        elapsed: Duration::from_millis(status.elapsed_ms),
+        stages: stages.collect(),
+    }
+}
+
+/// A runtime that waits; nothing is computed on it.
+pub(crate) fn runtime() -> Result<Runtime, RunError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("windrow-waiting")
+        .enable_all()
+        .build()
+        .map_err(RunError::Threads)
+}

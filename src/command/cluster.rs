@@ -1,0 +1,249 @@
+//! `cluster up|status|down`: a cluster of local processes that outlives the command.
+
+use super::Failed;
+use crate::cluster;
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use windrow_protocol::client::Client;
+
+/// How long the processes of a cluster may take to start, or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `windrow cluster`.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterFlags {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Starts a coordinator and workers on this machine
+    Up {
+        /// How many workers
+        #[arg(long, default_value_t = 2)]
+        workers: u16,
+        /// Threads of each worker
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+        threads: u16,
+        /// Where the coordinator listens; port 0 takes any
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        /// A worker that was not heard for so long is lost
+        #[arg(long, value_name = "MS", default_value_t = 10_000)]
+        lease_ms: u64,
+        /// The folder for shuffle files
+        #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+        scratch: PathBuf,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Shows the workers and jobs of a cluster
+    Status {
+        #[command(flatten)]
+        state: State,
+    },
+    /// Ends a cluster that `up` started
+    Down {
+        #[command(flatten)]
+        state: State,
+    },
+}
+
+#[derive(Args, Debug)]
+struct State {
+    /// The folder that remembers the cluster [default: ~/.windrow/cluster]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// What `up` remembers of a cluster.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    address: String,
+    coordinator: u32,
+    workers: Vec<u32>,
+}
+
+impl State {
+    fn folder(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| {
+            let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
+            home.join(".windrow").join("cluster")
+        })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder().join("cluster.json")
+    }
+
+    fn read(&self) -> Result<Remembered, Failed> {
+        let file = self.file();
+        let because = |why: String| {
+            Failed::Because(format!("cluster: {}: {why}; `cluster up` starts one", file.display()))
+        };
+        let json = fs::read_to_string(&file).map_err(|error| because(error.to_string()))?;
+        serde_json::from_str(&json).map_err(|error| because(error.to_string()))
+    }
+}
+
+impl ClusterFlags {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        match self.action {
+            Action::Up { workers, threads, listen, lease_ms, scratch, state } => {
+                let up = Up { threads, listen, lease_ms, scratch };
+                up.run(workers, &state)
+            }
+            Action::Status { state } => status(&state.read()?.address),
+            Action::Down { state } => down(&state),
+        }
+    }
+}
+
+struct Up {
+    threads: u16,
+    listen: SocketAddr,
+    lease_ms: u64,
+    scratch: PathBuf,
+}
+
+fn because(error: impl std::fmt::Display) -> Failed {
+    Failed::Because(format!("cluster: {error}"))
+}
+
+/// A process of this program that outlives this one. What it writes goes to `log`.
+fn detached(log: &Path) -> Result<Command, Failed> {
+    let named = |error| because(format!("{}: {error}", log.display()));
+    let log = fs::File::create(log).map_err(named)?;
+    let mut command = Command::new(std::env::current_exe().map_err(because)?);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+    Ok(command)
+}
+
+impl Up {
+    fn run(&self, workers: u16, state: &State) -> Result<(), Failed> {
+        let folder = state.folder();
+        if let Ok(there) = state.read()
+            && is_alive(there.coordinator)
+        {
+            return Err(because(format!(
+                "one is running already on {} ({}); `cluster down` ends it",
+                there.address,
+                folder.display()
+            )));
+        }
+        fs::create_dir_all(&folder)
+            .map_err(|error| because(format!("{}: {error}", folder.display())))?;
+        let mut coordinator = detached(&folder.join("coordinator.log"))?;
+        coordinator
+            .args(["coordinator", "--listen", &self.listen.to_string()])
+            .args(["--lease-ms", &self.lease_ms.to_string()])
+            .stdout(Stdio::piped());
+        let mut coordinator = coordinator.spawn().map_err(because)?;
+        let address = match coordinator.stdout.take().map(first_line) {
+            Some(Ok(line)) => line.trim_start_matches("coordinator on ").to_string(),
+            _ => String::new(),
+        };
+        if address.is_empty() {
+            let log = fs::read_to_string(folder.join("coordinator.log")).unwrap_or_default();
+            return Err(because(format!("the coordinator did not start: {}", log.trim())));
+        }
+        let mut remembered =
+            Remembered { address: address.clone(), coordinator: coordinator.id(), workers: vec![] };
+        for number in 0..workers {
+            let mut worker = detached(&folder.join(format!("worker-{number}.log")))?;
+            worker
+                .args(["worker", "--coordinator", &address])
+                .args(["--threads", &self.threads.to_string()])
+                .arg("--scratch")
+                .arg(&self.scratch);
+            remembered.workers.push(worker.spawn().map_err(because)?.id());
+        }
+        let json = serde_json::to_string_pretty(&remembered).map_err(because)?;
+        fs::write(state.file(), json).map_err(because)?;
+        wait_for_workers(&address, usize::from(workers))?;
+        println!("{address}");
+        Ok(())
+    }
+}
+
+/// The first line that a process writes, without its end.
+fn first_line(mut from: impl Read) -> std::io::Result<String> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while from.read(&mut byte)? == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+fn wait_for_workers(address: &str, workers: usize) -> Result<(), Failed> {
+    let runtime = cluster::runtime()?;
+    runtime.block_on(async {
+        let client = Client::connect(address).await.map_err(because)?;
+        let started = Instant::now();
+        loop {
+            let ready = client.workers().await.map_err(because)?.len();
+            if ready >= workers {
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(because(format!("{ready} of {workers} workers came; see the logs")));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+}
+
+fn status(address: &str) -> Result<(), Failed> {
+    cluster::runtime()?.block_on(async {
+        let client = Client::connect(address).await.map_err(because)?;
+        println!("coordinator {address}");
+        for worker in client.workers().await.map_err(because)? {
+            println!(
+                "worker {} {}, {} of {} slots in use, {}",
+                worker.worker, worker.state, worker.running, worker.slots, worker.binary.name
+            );
+        }
+        for job in client.jobs().await.map_err(because)? {
+            println!("{}", super::jobs::line(&job));
+        }
+        Ok(())
+    })
+}
+
+fn down(state: &State) -> Result<(), Failed> {
+    let remembered = state.read()?;
+    let ended = cluster::runtime()?.block_on(async {
+        let client = Client::connect(&remembered.address).await.map_err(because)?;
+        client.shut_down().await.map_err(because)
+    });
+    let all = || remembered.workers.iter().chain([&remembered.coordinator]);
+    let started = Instant::now();
+    while ended.is_ok() && all().any(|&pid| is_alive(pid)) && started.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for &pid in all() {
+        if is_alive(pid) {
+            // SAFETY: a signal to a process; it may have ended meanwhile, which is no harm.
+            unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+        }
+    }
+    fs::remove_file(state.file()).map_err(because)
+}
+
+/// Whether a process of this program has this number.
+fn is_alive(pid: u32) -> bool {
+    let own = std::env::current_exe().ok();
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok();
+    // The state `Z` is of processes that have ended, and whose parent has not looked.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    path.is_some() && path == own && !zombie
+}

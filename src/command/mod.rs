@@ -1,0 +1,130 @@
+//! The command line.
+
+mod cluster;
+mod coordinator;
+mod generate;
+mod jobs;
+mod progress;
+mod run;
+mod worker;
+
+use crate::registry::JobEntry;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs the command line of a program with these jobs: `run`, and all other commands of Windrow.
+///
+/// What is global to a process is installed here, and nowhere in the library: the TLS provider and the logs, which
+/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`).
+///
+/// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
+pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
+    // Only fails if one is installed already, which will do as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG").unwrap_or_default();
+    // As above.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    if std::env::args_os().nth(1).is_some_and(|word| word == worker::EXECUTOR) {
+        return worker::executor(jobs);
+    }
+    let matches = command(&jobs).get_matches();
+    let result = match matches.subcommand() {
+        Some(("run", matches)) => run::run(&jobs, matches),
+        Some(("generate", matches)) => flags(matches).and_then(generate::Generate::run),
+        Some(("coordinator", matches)) => {
+            flags(matches).and_then(coordinator::CoordinatorFlags::run)
+        }
+        Some(("worker", matches)) => flags(matches).and_then(worker::Worker::run),
+        Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
+        Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
+        _ => unreachable!("clap asks for one of the commands"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Usage(error)) => error.exit(),
+        Err(Failed::Cancelled) => {
+            tell("windrow: cancelled\n");
+            ExitCode::from(130)
+        }
+        Err(Failed::Because(why)) => {
+            tell(&format!("windrow: {why}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn flags<F: FromArgMatches>(matches: &ArgMatches) -> Result<F, Failed> {
+    F::from_arg_matches(matches).map_err(Failed::from)
+}
+
+/// Writes a result to standard output. That a pipe is closed is no error: its reader has seen enough.
+pub(crate) fn print(text: &str) -> Result<(), Failed> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failed::Because(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes what a person is told to standard error; where that cannot be written, nobody is there to be told.
+pub(crate) fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Why a command failed.
+pub(crate) enum Failed {
+    /// Wrong flags.
+    Usage(clap::Error),
+    /// By Ctrl-C.
+    Cancelled,
+    /// What a person is told.
+    Because(String),
+}
+
+impl From<clap::Error> for Failed {
+    fn from(error: clap::Error) -> Failed {
+        Failed::Usage(error)
+    }
+}
+
+impl From<crate::RunError> for Failed {
+    fn from(error: crate::RunError) -> Failed {
+        match error {
+            crate::RunError::Failed(failure)
+                if failure.class == windrow_protocol::failure::FailureClass::Cancelled =>
+            {
+                Failed::Cancelled
+            }
+            other => Failed::Because(other.to_string()),
+        }
+    }
+}
+
+fn command(jobs: &[JobEntry]) -> Command {
+    let name = std::env::args_os()
+        .next()
+        .and_then(|path| Some(std::path::Path::new(&path).file_name()?.to_str()?.to_string()))
+        .unwrap_or_else(|| "windrow".to_string());
+    let about = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let generate = about("generate", "Makes input to try things on");
+    let coordinator = about("coordinator", "Runs a coordinator: what decides which worker does what");
+    let worker = about("worker", "Runs a worker: does tasks of this program's jobs");
+    let cluster = about("cluster", "Starts, shows and ends a cluster of processes on this machine");
+    let on_cluster = about("jobs", "Lists, shows, follows and cancels jobs on a cluster");
+    Command::new("windrow")
+        .bin_name(name)
+        .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(run::command(jobs))
+        .subcommand(coordinator::CoordinatorFlags::augment_args(coordinator))
+        .subcommand(worker::Worker::augment_args(worker))
+        .subcommand(cluster::ClusterFlags::augment_args(cluster))
+        .subcommand(jobs::JobsFlags::augment_args(on_cluster))
+        .subcommand(generate::Generate::augment_args(generate))
+}

@@ -1,0 +1,312 @@
+//! `run`: a job, in this process.
+
+use super::{Failed, progress};
+use crate::cluster::{self, Cluster, Prepared};
+use crate::launcher::{Launched, LocalWorkers};
+use crate::local::Local;
+use crate::registry::JobEntry;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use windrow_datasets::commit::WriteMode;
+use windrow_jobs::plan::Splits;
+use windrow_jobs::{Outcome, Summary};
+use windrow_protocol::client::Client;
+use windrow_protocol::ids::JobId;
+
+// Flags of every job. No doc comment: its text would take the place of what a job's own help page says of the job.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every job")]
+pub(crate) struct RunFlags {
+    /// Threads that compute, in this process or in each worker
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Over so many local worker processes, instead of in this one
+    #[arg(long, conflicts_with = "cluster", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) workers: Option<u16>,
+    /// On the cluster with this coordinator
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) cluster: Option<String>,
+    /// Memory of each local worker
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = bytes)]
+    pub(crate) memory: u64,
+    /// The folder for shuffle files of local workers
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    pub(crate) scratch: PathBuf,
+    /// A local worker that was not heard for so long is lost
+    #[arg(long, value_name = "MS", hide = true)]
+    pub(crate) lease_ms: Option<u64>,
+    /// What to do about output that is there already
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: Mode,
+    /// Short for --mode overwrite
+    #[arg(long, conflicts_with = "mode")]
+    pub(crate) overwrite: bool,
+    /// Print the plan, and do not run it
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Print the result as JSON on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress and no summary
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// What to do about output that is there already.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Mode {
+    /// Refuse
+    #[default]
+    Error,
+    /// Take its place
+    Overwrite,
+    /// Add to it
+    Append,
+}
+
+impl RunFlags {
+    pub(crate) fn write_mode(&self) -> WriteMode {
+        match (self.overwrite, self.mode) {
+            (true, _) | (_, Mode::Overwrite) => WriteMode::Overwrite,
+            (_, Mode::Append) => WriteMode::Append,
+            (_, Mode::Error) => WriteMode::Error,
+        }
+    }
+}
+
+/// The `run` command with a command for each job.
+pub(super) fn command(jobs: &[JobEntry]) -> Command {
+    let command = Command::new("run")
+        .about("Runs a job")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand_value_name("JOB")
+        .subcommand_help_heading("Jobs");
+    jobs.iter().fold(command, |command, job| {
+        command.subcommand(RunFlags::augment_args((job.flags)(Command::new(job.name))))
+    })
+}
+
+/// Runs the job that was asked for.
+pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed> {
+    let Some((name, matches)) = matches.subcommand() else { unreachable!("clap asks for a job") };
+    let Some(entry) = jobs.iter().find(|job| job.name == name) else {
+        unreachable!("clap knows the jobs")
+    };
+    let job = (entry.of_flags)(matches)?;
+    let flags = RunFlags::from_arg_matches(matches)?;
+    let plan = job.plan().map_err(crate::RunError::from)?;
+    if !flags.explain && (flags.workers.is_some() || flags.cluster.is_some()) {
+        let arguments = job.arguments()?;
+        return on_cluster(&flags, Prepared { name: name.to_string(), arguments, plan });
+    }
+    let mut local = Local::new().mode(flags.write_mode());
+    if let Some(threads) = flags.threads {
+        local = local.threads(threads.into());
+    }
+    let local = local.prepare(plan);
+    if flags.explain {
+        let listed = local.list().map_err(crate::RunError::from)?;
+        let of = |splits: &Vec<windrow_datasets::source::Split>| Splits {
+            splits: splits.len() as u64,
+            lanes: splits.iter().map(|split| u64::from(split.lanes)).sum(),
+            bytes: splits.iter().map(|split| split.bytes).sum(),
+        };
+        let splits = listed.iter().map(|(stage, splits)| (*stage, of(splits))).collect();
+        return super::print(&local.plan().explain(splits).to_string());
+    }
+    let cancelled = local.cancelled();
+    on_interrupt(move || cancelled.store(true, Ordering::Relaxed));
+    let shown = (!flags.quiet).then(|| progress::show_local(&local));
+    let outcome = local.run();
+    drop(shown);
+    report(&flags, name, &outcome.map_err(crate::RunError::from)?)
+}
+
+/// Threads that compute, if it is not said how many.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Runs a job over local workers, or on a cluster.
+fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
+    let runtime = Arc::new(cluster::runtime()?);
+    let launched = match flags.workers {
+        Some(workers) => {
+            let workers = usize::from(workers);
+            let each = (threads() / workers).max(1);
+            let options = LocalWorkers {
+                workers,
+                threads: flags.threads.map_or(each, usize::from),
+                memory: flags.memory,
+                scratch: flags.scratch.clone(),
+                lease_ms: flags.lease_ms,
+            };
+            Some(Launched::start(runtime.clone(), &options)?)
+        }
+        None => None,
+    };
+    let address = match (&launched, &flags.cluster) {
+        (Some(launched), _) => launched.address(),
+        (None, Some(address)) => address.clone(),
+        (None, None) => unreachable!("one of the two was asked for"),
+    };
+    let cluster = Cluster::connect_on(runtime.clone(), &address)?.mode(flags.write_mode());
+    let running: Arc<Mutex<Option<JobId>>> = Arc::default();
+    let (of_interrupt, interrupt_on) = (running.clone(), runtime.clone());
+    on_interrupt(move || {
+        let job = *of_interrupt.lock().unwrap_or_else(PoisonError::into_inner);
+        interrupt_on.block_on(async {
+            // A job that is not known yet, or a coordinator that is gone, ends with this process.
+            if let (Some(job), Ok(client)) = (job, Client::connect(&address).await) {
+                let _ = client.cancel(job).await;
+            }
+        });
+    });
+    let mut shown = (!flags.quiet).then(progress::Remote::new);
+    let outcome = cluster.run_prepared(&job, |id, status| {
+        *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+        if let Some(shown) = &mut shown {
+            shown.show(status);
+        }
+    });
+    drop(shown);
+    drop(launched);
+    report(flags, &job.name, &outcome?)
+}
+
+/// Calls `first` at the first Ctrl-C; the second one ends the process at once.
+fn on_interrupt(first: impl Fn() + Send + 'static) {
+    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    extern "C" fn handle(_: libc::c_int) {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            // SAFETY: `_exit` may be called in a signal handler.
+            unsafe { libc::_exit(130) };
+        }
+    }
+    let handler: extern "C" fn(libc::c_int) = handle;
+    // SAFETY: the handler does only what a signal handler may.
+    unsafe { libc::signal(libc::SIGINT, handler as libc::sighandler_t) };
+    std::thread::spawn(move || {
+        while !INTERRUPTED.load(Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        first();
+    });
+}
+
+/// Tells the result.
+pub(super) fn report(flags: &RunFlags, job: &str, outcome: &Outcome) -> Result<(), Failed> {
+    if !flags.quiet {
+        super::tell(&summary(job, outcome));
+    }
+    if flags.json {
+        super::print(&format!("{}\n", json(job, outcome)))?;
+    }
+    Ok(())
+}
+
+fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
+    let Summary { records_read, bytes_read, records_written, bytes_written, .. } = outcome.summary;
+    let summary = &outcome.summary;
+    let outputs: Vec<serde_json::Value> = outcome
+        .outputs
+        .iter()
+        .map(|(location, manifest)| {
+            serde_json::json!({
+                "location": location.to_string(),
+                "files": manifest.files.len(),
+                "rows": manifest.rows,
+                "bytes": manifest.bytes,
+            })
+        })
+        .collect();
+    let stages: Vec<serde_json::Value> = summary
+        .stages
+        .iter()
+        .map(|(name, tasks, elapsed)| {
+            serde_json::json!({ "name": name, "tasks": tasks, "ms": elapsed.as_millis() as u64 })
+        })
+        .collect();
+    serde_json::json!({
+        "job": job,
+        "records_read": records_read,
+        "bytes_read": bytes_read,
+        "records_written": records_written,
+        "bytes_written": bytes_written,
+        "tasks": summary.tasks,
+        "retries": summary.retries,
+        "shuffle_bytes": summary.shuffle_bytes,
+        "memory_peak_bytes": summary.memory_peak_bytes,
+        "elapsed_ms": summary.elapsed.as_millis() as u64,
+        "counters": outcome.counters,
+        "outputs": outputs,
+        "stages": stages,
+    })
+}
+
+/// What a person is told at the end.
+fn summary(job: &str, outcome: &Outcome) -> String {
+    use std::fmt::Write;
+    let summary = &outcome.summary;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    let both = |records: u64, bytes: u64| format!("{records} records, {}", human(bytes));
+    line("read", both(summary.records_read, summary.bytes_read));
+    line("wrote", both(summary.records_written, summary.bytes_written));
+    line("tasks", format!("{}, {} retries", summary.tasks, summary.retries));
+    line("shuffle", human(summary.shuffle_bytes));
+    line("peak memory", human(summary.memory_peak_bytes));
+    for (number, (name, tasks, elapsed)) in summary.stages.iter().enumerate() {
+        line(
+            &format!("stage {number}"),
+            format!("{:.2} s, {tasks} tasks: {name}", elapsed.as_secs_f64()),
+        );
+    }
+    for (name, count) in &outcome.counters {
+        line("counter", format!("{name} {count}"));
+    }
+    for (location, manifest) in &outcome.outputs {
+        line("output", format!("{location}, {} files", manifest.files.len()));
+    }
+    format!("{job} succeeded in {:.2} s\n{text}", summary.elapsed.as_secs_f64())
+}
+
+/// A size for people.
+pub(crate) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
+    let mut size = bytes as f64;
+    let mut unit = "bytes";
+    for next in UNITS {
+        if size < 1000.0 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, next);
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
+}
+
+/// A number of bytes with or without a unit.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let (digits, times) = UNITS
+        .iter()
+        .find_map(|(unit, times)| Some((text.strip_suffix(unit)?, *times)))
+        .unwrap_or((text, 1));
+    let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(times));
+    number.ok_or_else(|| format!("`{text}` is no size; write it as in 4GiB, 500MB or 1000"))
+}

@@ -1,0 +1,128 @@
+//! `worker`: the supervisor's process; `__executor`: the process of an executor, which a supervisor starts.
+
+use super::Failed;
+use crate::registry::JobEntry;
+use crate::{binary, cluster};
+use clap::Args;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use windrow_datasets::storage::Storage;
+use windrow_jobs::plan::Plan;
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_worker::executor::task::Tasks;
+use windrow_worker::executor_process::{self, ExecutorConfig, PlanSource};
+use windrow_worker::supervisor::{
+    ExecutorCommand, Supervisor, SupervisorConfig, SupervisorLimits, supervisor_link,
+};
+
+/// The name of the hidden command that supervisors start executors by.
+pub(super) const EXECUTOR: &str = "__executor";
+
+/// `windrow worker`.
+#[derive(Args, Debug)]
+pub(crate) struct Worker {
+    /// The coordinator
+    #[arg(long, value_name = "HOST:PORT")]
+    coordinator: String,
+    /// Where other workers fetch blocks
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Tasks at once, each on a thread [default: as many as the machine has]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Memory for tasks
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::run::bytes)]
+    memory: u64,
+    /// The folder for shuffle files
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    scratch: PathBuf,
+    /// End when the process that started this one does
+    #[arg(long, hide = true)]
+    die_with_parent: bool,
+}
+
+/// The plans of a program's jobs.
+struct Plans(Vec<JobEntry>);
+
+impl PlanSource for Plans {
+    fn plan(&self, name: &str, arguments: &str) -> Result<Plan, Failure> {
+        let wrong = |message: String| Failure::new(FailureClass::WrongBinary, message);
+        let Some(entry) = self.0.iter().find(|job| job.name == name) else {
+            let own = &binary::own().name;
+            return Err(wrong(format!("{own} has no job `{name}`: run the same program everywhere")));
+        };
+        let job = (entry.of_json)(arguments)
+            .map_err(|error| wrong(format!("the arguments of job `{name}` do not fit: {error}")))?;
+        job.plan().map_err(|error| Failure::new(FailureClass::UserCode, error.to_string()))
+    }
+}
+
+/// The life of an executor process.
+pub(super) fn executor(jobs: Vec<JobEntry>) -> ExitCode {
+    let config = ExecutorConfig {
+        binary: binary::own().clone(),
+        fetch: windrow_worker::data_plane::ClientLimits::default(),
+    };
+    executor_process::main(Arc::new(Plans(jobs)), Arc::new(Tasks::new(Storage::new())), config)
+}
+
+/// The name that workers of one host have in common.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("{}-{}", name.trim(), boot.trim())
+}
+
+impl Worker {
+    /// Works until the coordinator or a signal says stop.
+    pub(super) fn run(self) -> Result<(), Failed> {
+        let because = |error: &dyn std::fmt::Display| Failed::Because(format!("worker: {error}"));
+        let threads = self.threads.map_or_else(super::run::threads, usize::from) as u32;
+        let program = std::env::current_exe().map_err(|error| because(&error))?;
+        let executor = ExecutorCommand {
+            program,
+            arguments: vec![OsString::from(EXECUTOR)],
+            environment: Vec::new(),
+        };
+        let config = SupervisorConfig {
+            host: host(),
+            data_listen: self.listen,
+            data_host: self.listen.ip().to_string(),
+            slots: threads,
+            threads,
+            memory: self.memory,
+            scratch: self.scratch,
+            binary: binary::own().clone(),
+            executor,
+            die_with_parent: self.die_with_parent,
+            give_up_after: None,
+            limits: SupervisorLimits::default(),
+        };
+        let runtime = cluster::runtime()?;
+        runtime.block_on(async {
+            let link = supervisor_link(self.coordinator);
+            let supervisor =
+                Supervisor::start(config, link).await.map_err(|error| because(&error))?;
+            let handle = supervisor.handle();
+            let mut drain = signal(SignalKind::terminate()).map_err(|error| because(&error))?;
+            let mut stop = signal(SignalKind::interrupt()).map_err(|error| because(&error))?;
+            let signals = async {
+                tokio::select! {
+                    _ = drain.recv() => handle.drain(),
+                    _ = stop.recv() => handle.stop(),
+                }
+                stop.recv().await;
+                handle.stop();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                ended = supervisor.run() => ended.map_err(|error| because(&error)),
+                () = signals => Ok(()),
+            }
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! The pages for readers: their Rust is compiled and run as doc tests of this crate.
+
+macro_rules! pages {
+    ($($name:ident $file:literal)+) => {
+        $(
+            #[doc = include_str!(concat!("../", $file))]
+            mod $name {}
+        )+
+    };
+}
+
+pages! {
+    readme "README.md"
+    first_job "docs/first-job.md"
+    operators "docs/operators.md"
+    records "docs/records.md"
+    reading_and_writing "docs/reading-and-writing.md"
+    failures "docs/failures.md"
+}

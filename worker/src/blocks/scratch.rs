@@ -1,0 +1,91 @@
+//! The folder in which a worker keeps what is gone when it ends.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "windrow-";
+const LOCK: &str = "lock";
+
+/// The folder `windrow-PID-TOKEN` in a scratch folder; removed when this is dropped.
+///
+/// The process holds a lock on a file in it, so that a worker that starts finds the folders of processes that were
+/// killed, and removes them.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl Scratch {
+    /// Removes what dead processes left in `root`, and makes a folder there. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If it cannot be made: the error names the folder.
+    pub fn create(root: &Path, token: u128) -> io::Result<Scratch> {
+        let named = |path: &Path, error: io::Error| {
+            let text = format!("cannot use {} as scratch: {error}", path.display());
+            io::Error::new(error.kind(), text)
+        };
+        fs::create_dir_all(root).map_err(|error| named(root, error))?;
+        // Between making a folder and locking it nobody else may look.
+        let gate = root.join(".windrow-scratch-lock");
+        let gate_file = File::create(&gate).map_err(|error| named(&gate, error))?;
+        let gated = gate_file.lock().is_ok();
+        if gated {
+            sweep(root);
+        }
+        let path = root.join(format!("{PREFIX}{}-{token:032x}", std::process::id()));
+        fs::create_dir(&path).map_err(|error| named(&path, error))?;
+        let lock = File::create(path.join(LOCK)).map_err(|error| named(&path, error))?;
+        // Where there are no locks, nobody sweeps either.
+        let _ = lock.try_lock();
+        Ok(Scratch { path, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // If this fails, the next worker that starts sweeps it.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes the folders of processes that are dead: those that nobody has locked.
+fn sweep(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(is_scratch_name);
+        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let dead = match File::open(entry.path().join(LOCK)) {
+            Ok(lock) => match lock.try_lock() {
+                Ok(()) => true,
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+            },
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if dead {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether it is `windrow-PID-TOKEN`.
+fn is_scratch_name(name: &str) -> bool {
+    let Some((pid, token)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else {
+        return false;
+    };
+    !pid.is_empty()
+        && pid.bytes().all(|b| b.is_ascii_digit())
+        && token.len() == 32
+        && token.bytes().all(|b| b.is_ascii_hexdigit())
+}

@@ -1,0 +1,133 @@
+//! Tests of block files, the registry and scratch folders.
+
+use super::*;
+use proptest::prelude::*;
+use std::fs;
+use windrow_protocol::ids::{JobId, Round, StageId, TaskId};
+
+fn attempt(job: u64, partition: u32) -> AttemptId {
+    let task = TaskId {
+        job: JobId(job),
+        stage: StageId(0),
+        round: Round(0),
+        kind: TaskKind::Compute,
+        partition,
+    };
+    AttemptId { task, number: 0 }
+}
+
+fn write(path: &Path, blocks: &[Vec<u8>]) -> (u64, u32) {
+    let _ = fs::remove_file(path);
+    let mut writer = BlockFileWriter::create(path, blocks.len() as u32).unwrap();
+    for (bucket, block) in blocks.iter().enumerate() {
+        let (a, b) = block.split_at(block.len() / 2);
+        if !block.is_empty() {
+            writer.add(bucket as u32, a).unwrap();
+            writer.add(bucket as u32, b).unwrap();
+        }
+    }
+    assert!(!path.exists(), "a file has its name before it is whole");
+    writer.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn blocks_come_back_and_no_flipped_bit_goes_unseen(
+        blocks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..9),
+        flip in any::<proptest::sample::Index>(),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.blocks");
+        let (bytes, content) = write(&path, &blocks);
+        prop_assert_eq!(bytes, blocks.iter().map(|b| b.len() as u64).sum::<u64>());
+        let all = 0..blocks.len() as u32;
+        let file = BlockFile::open(&path).unwrap();
+        prop_assert_eq!(file.content(), content);
+        let read = file.read(all.clone()).unwrap();
+        prop_assert!(read.iter().map(|b| b.as_slice()).eq(blocks.iter().map(|b| &b[..])));
+        prop_assert!(file.read(0..all.end + 1).is_err());
+
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[flip.index(good.len())] ^= 0x10;
+        for damaged in [&bad[..], &good[..cut.index(good.len())]] {
+            fs::write(&path, damaged).unwrap();
+            let error = BlockFile::open(&path).and_then(|file| file.read(all.clone())).unwrap_err();
+            prop_assert!(error.to_string().contains("a.blocks"), "{}", error);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finished_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = BlockFileWriter::create(&folder.path().join("x"), 4).unwrap();
+    writer.add(2, b"abc").unwrap();
+    assert!(writer.add(1, b"abc").is_err(), "buckets ascend");
+    assert!(writer.add(4, b"abc").is_err(), "there is no fifth");
+    drop(writer);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_content_checksum_tells_buckets_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let (_, a) = write(&path, &[b"ab".to_vec(), b"".to_vec()]);
+    let (_, b) = write(&path, &[b"".to_vec(), b"ab".to_vec()]);
+    let (_, again) = write(&path, &[b"ab".to_vec(), b"".to_vec()]);
+    assert_ne!(a, b);
+    assert_eq!(a, again);
+}
+
+#[test]
+fn a_job_that_is_over_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocks = Blocks::new(folder.path().to_path_buf());
+    for job in [1, 2] {
+        fs::create_dir(blocks.folder(JobId(job))).unwrap();
+        let path = file_path(&blocks.folder(JobId(job)), attempt(job, 3), ShuffleId(0));
+        write(&path, &[b"rows".to_vec()]);
+        blocks.add(attempt(job, 3), ShuffleId(0), path);
+        assert!(blocks.open(attempt(job, 3), ShuffleId(0)).unwrap().is_some());
+    }
+    blocks.drop_job(JobId(1));
+    assert!(blocks.open(attempt(1, 3), ShuffleId(0)).unwrap().is_none());
+    assert!(!blocks.folder(JobId(1)).exists());
+    assert!(blocks.open(attempt(2, 3), ShuffleId(0)).unwrap().is_some());
+    assert!(blocks.open(attempt(2, 3), ShuffleId(1)).unwrap().is_none());
+}
+
+#[test]
+fn few_files_stay_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = OpenFiles::new(2);
+    let mut weak = Vec::new();
+    for name in ["a", "b", "c"] {
+        let path = folder.path().join(name);
+        write(&path, &[b"rows".to_vec()]);
+        weak.push(std::sync::Arc::downgrade(&files.open(&path).unwrap()));
+    }
+    let open: Vec<bool> = weak.iter().map(|file| file.upgrade().is_some()).collect();
+    assert_eq!(open, [false, true, true]);
+}
+
+#[test]
+fn scratch_of_the_dead_is_swept_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let living = Scratch::create(root.path(), 1).unwrap();
+    let dead = root.path().join(format!("windrow-1-{:032x}", 7));
+    let other = root.path().join("windrow-notes");
+    for folder in [&dead, &other] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("lock"), "").unwrap();
+    }
+    let second = Scratch::create(root.path(), 2).unwrap();
+    assert!(living.path().exists() && second.path().exists() && other.exists());
+    assert!(!dead.exists());
+    let path = second.path().to_path_buf();
+    drop(second);
+    assert!(!path.exists());
+}

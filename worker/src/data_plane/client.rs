@@ -1,0 +1,415 @@
+//! The side of the data plane that needs blocks.
+
+use super::wire::{receive, send, within};
+use crate::blocks::OpenFiles;
+use arrow::buffer::{Buffer, MutableBuffer};
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use windrow_protocol::data::{
+    ANSWER_BYTES_MAX, BlockAnswer, BlockHead, BlockRequest, DATA_VERSION, PREFACE_BYTES,
+    REQUEST_ATTEMPTS_MAX, REQUEST_BYTES_MAX, preface, preface_version,
+};
+use windrow_protocol::executor::BlockWorker;
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{AttemptId, JobId, ShuffleId};
+
+/// The most attempts that one failure names: more are found out by the next reader.
+const LOST_MAX: usize = 1000;
+
+/// Memory for a block is taken in steps of this, in bytes, as its bytes come.
+const BLOCK_STEP: usize = 16 << 20;
+
+/// How long a client waits, and how often it tries.
+#[derive(Clone, Debug)]
+pub struct ClientLimits {
+    /// For a connection, and the preface on it.
+    pub connect: Duration,
+    /// For the next bytes of an answer.
+    pub stall: Duration,
+    /// The waits before each further try; a try that brought something begins them anew.
+    pub retries: Vec<Duration>,
+    /// A connection that was not used for so long is not used again.
+    pub idle: Duration,
+    /// The most idle connections that are kept, for each worker.
+    pub kept: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> ClientLimits {
+        ClientLimits {
+            connect: Duration::from_secs(3),
+            stall: Duration::from_secs(15),
+            retries: [50, 200, 800, 2000].map(Duration::from_millis).to_vec(),
+            idle: Duration::from_secs(30),
+            kept: 4,
+        }
+    }
+}
+
+/// Blocks that are wanted from one worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetch<'a> {
+    /// The worker.
+    pub source: &'a BlockWorker,
+    /// The job.
+    pub job: JobId,
+    /// The shuffle.
+    pub shuffle: ShuffleId,
+    /// The attempts that made them.
+    pub attempts: &'a [AttemptId],
+    /// The first and one past the last bucket.
+    pub buckets: (u32, u32),
+    /// The reader's host.
+    pub host: &'a str,
+}
+
+impl Fetch<'_> {
+    fn buckets(&self) -> Range<u32> {
+        self.buckets.0..self.buckets.1
+    }
+
+    fn failure(&self, attempts: &[AttemptId], cause: impl std::fmt::Display) -> Failure {
+        let BlockWorker { worker, host, address } = self.source;
+        let first = attempts.first().map(AttemptId::to_string).unwrap_or_default();
+        let text = format!(
+            "blocks of {} map attempts ({first} first) cannot be had from worker {worker} at {address} on {host}: {cause}",
+            attempts.len()
+        );
+        let mut failure = Failure::new(FailureClass::LostBlock, text);
+        failure.lost = attempts.iter().take(LOST_MAX).map(|&attempt| (attempt, *worker)).collect();
+        failure
+    }
+}
+
+type Connection = BufReader<TcpStream>;
+
+/// Fetches blocks; keeps connections to use them again. Shared by all attempts of an executor.
+pub struct BlockClient {
+    limits: ClientLimits,
+    idle: Mutex<HashMap<String, Vec<(Connection, Instant)>>>,
+    files: Arc<OpenFiles>,
+}
+
+/// Why one try did not bring all.
+enum Stopped {
+    /// Another try may.
+    Try(io::Error),
+    /// No other try can.
+    Lost(Failure),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Stopped {
+        Stopped::Try(error)
+    }
+}
+
+enum Answered {
+    Blocks,
+    Files(Vec<PathBuf>),
+}
+
+impl BlockClient {
+    /// A client without connections.
+    pub fn new(limits: ClientLimits) -> BlockClient {
+        let files = Arc::new(OpenFiles::new(128));
+        BlockClient { limits, idle: Mutex::default(), files }
+    }
+
+    /// The blocks of some buckets, by bucket, in the order of the attempts; their checksums are verified.
+    ///
+    /// Cancel safe: nothing of a fetch that was dropped is used later.
+    ///
+    /// # Errors
+    /// [`FailureClass::LostBlock`], if the worker cannot be reached, does not have the blocks, or they are damaged.
+    pub async fn fetch(&self, fetch: Fetch<'_>) -> Result<Vec<Vec<Buffer>>, Failure> {
+        let mut blocks: Vec<Vec<Buffer>> = fetch.buckets().map(|_| Vec::new()).collect();
+        for attempts in fetch.attempts.chunks(REQUEST_ATTEMPTS_MAX) {
+            let part = self.fetch_some(Fetch { attempts, ..fetch }).await?;
+            let mut part = part.into_iter();
+            for bucket in &mut blocks {
+                bucket.extend(part.by_ref().take(attempts.len()));
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// The blocks of one request, in its order.
+    async fn fetch_some(&self, fetch: Fetch<'_>) -> Result<Vec<Buffer>, Failure> {
+        if fetch.buckets().is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut coming = Coming::new(&fetch);
+        let mut host = fetch.host;
+        let mut tries = 0;
+        loop {
+            let before = coming.position();
+            match self.attempt(&fetch, host, &mut coming).await {
+                Ok(Answered::Blocks) => return Ok(coming.blocks),
+                Ok(Answered::Files(files)) => match self.read_files(&fetch, files).await {
+                    Ok(blocks) => return Ok(blocks),
+                    Err(error) => {
+                        tracing::debug!(%error, "blocks on this host are streamed");
+                        host = "";
+                    }
+                },
+                Err(Stopped::Lost(failure)) => return Err(failure),
+                Err(Stopped::Try(error)) => {
+                    if coming.position() != before {
+                        tries = 0;
+                    }
+                    let Some(&wait) = self.limits.retries.get(tries) else {
+                        return Err(fetch.failure(fetch.attempts, error));
+                    };
+                    tries += 1;
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Reads the blocks out of files of this host.
+    async fn read_files(
+        &self,
+        fetch: &Fetch<'_>,
+        paths: Vec<PathBuf>,
+    ) -> Result<Vec<Buffer>, String> {
+        if paths.len() != fetch.attempts.len() {
+            return Err(format!("{} files for {} attempts", paths.len(), fetch.attempts.len()));
+        }
+        let (files, buckets) = (self.files.clone(), fetch.buckets());
+        let read = tokio::task::spawn_blocking(move || read_in_place(&files, &paths, buckets));
+        read.await.map_err(|error| error.to_string())?.map_err(|(_, error)| error)
+    }
+
+    /// One try, over a kept connection or a new one.
+    async fn attempt(
+        &self,
+        fetch: &Fetch<'_>,
+        host: &str,
+        coming: &mut Coming,
+    ) -> Result<Answered, Stopped> {
+        let address = &fetch.source.address;
+        // A kept connection may have been closed by the other side: that is no try of its own.
+        let kept = self.take(address);
+        if let Some(mut connection) = kept {
+            match self.ask(&mut connection, fetch, host, coming).await {
+                Ok(answer) => return self.answered(connection, fetch, coming, answer).await,
+                Err(error) => tracing::debug!(%error, address, "a kept connection was closed"),
+            }
+        }
+        let mut connection = self.connect(address).await?;
+        let answer = self.ask(&mut connection, fetch, host, coming).await?;
+        self.answered(connection, fetch, coming, answer).await
+    }
+
+    fn take(&self, address: &str) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.get_mut(address)?;
+        kept.retain(|(_, since)| since.elapsed() < self.limits.idle);
+        kept.pop().map(|(connection, _)| connection)
+    }
+
+    fn keep(&self, address: &str, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.entry(address.to_string()).or_default();
+        if kept.len() < self.limits.kept {
+            kept.push((connection, Instant::now()));
+        }
+    }
+
+    async fn connect(&self, address: &str) -> io::Result<Connection> {
+        within(self.limits.connect, "connecting", async {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            stream.write_all(&preface()).await?;
+            let mut theirs = [0; PREFACE_BYTES];
+            stream.read_exact(&mut theirs).await?;
+            match preface_version(&theirs) {
+                Some(DATA_VERSION) => Ok(BufReader::with_capacity(256 << 10, stream)),
+                Some(version) => Err(io::Error::other(format!(
+                    "it speaks version {version} of the data plane, and this process version {DATA_VERSION}: run the same release of Windrow everywhere"
+                ))),
+                None => Err(io::Error::other("it is no worker's data plane")),
+            }
+        })
+        .await
+    }
+
+    async fn ask(
+        &self,
+        connection: &mut Connection,
+        fetch: &Fetch<'_>,
+        host: &str,
+        coming: &Coming,
+    ) -> io::Result<BlockAnswer> {
+        let (blocks_seen, bytes_seen) = coming.position();
+        let request = BlockRequest {
+            job: fetch.job,
+            shuffle: fetch.shuffle,
+            attempts: fetch.attempts.to_vec(),
+            first_bucket: fetch.buckets.0,
+            end_bucket: fetch.buckets.1,
+            blocks_seen,
+            bytes_seen,
+            host: host.to_string(),
+        };
+        within(self.limits.stall, "an answer", async {
+            send(connection, &request, REQUEST_BYTES_MAX).await?;
+            receive(connection, ANSWER_BYTES_MAX).await
+        })
+        .await
+    }
+
+    async fn answered(
+        &self,
+        mut connection: Connection,
+        fetch: &Fetch<'_>,
+        coming: &mut Coming,
+        answer: BlockAnswer,
+    ) -> Result<Answered, Stopped> {
+        let answered = match answer {
+            BlockAnswer::Stream => {
+                while !coming.complete() {
+                    self.receive_block(&mut connection, fetch, coming).await?;
+                }
+                Answered::Blocks
+            }
+            BlockAnswer::Files(files) => {
+                Answered::Files(files.into_iter().map(PathBuf::from).collect())
+            }
+            BlockAnswer::Missing(attempts) => {
+                let failure = fetch.failure(&attempts, "the worker does not have them");
+                return Err(Stopped::Lost(failure));
+            }
+            BlockAnswer::Refused(reason) => {
+                return Err(Stopped::Lost(fetch.failure(fetch.attempts, reason)));
+            }
+        };
+        self.keep(&fetch.source.address, connection);
+        Ok(answered)
+    }
+
+    /// Receives the next block, or the rest of it.
+    async fn receive_block(
+        &self,
+        connection: &mut Connection,
+        fetch: &Fetch<'_>,
+        coming: &mut Coming,
+    ) -> Result<(), Stopped> {
+        let attempt = coming.attempt(fetch);
+        let lost = |cause: &str| Stopped::Lost(fetch.failure(&[attempt], cause));
+        let mut head = [0; BlockHead::BYTES];
+        within(self.limits.stall, "a block", connection.read_exact(&mut head)).await?;
+        let head = BlockHead::decode(head);
+        if head == BlockHead::UNREADABLE {
+            return Err(lost("the worker cannot read it"));
+        }
+        if coming.block.as_ref().is_some_and(|block| block.head != head) {
+            return Err(lost("it has become another block"));
+        }
+        let block = coming.block.get_or_insert_with(|| Block::new(head));
+        while block.len < head.len {
+            let space = block.space();
+            let read = within(self.limits.stall, "a block", connection.read(space)).await?;
+            if read == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            block.came(read);
+        }
+        let Some(block) = coming.block.take() else { return Ok(()) };
+        if block.crc.finalize() == head.crc {
+            coming.blocks.push(block.bytes.into());
+            return Ok(());
+        }
+        // Once more, in case it was the network.
+        if coming.damaged.replace(coming.blocks.len()) == Some(coming.blocks.len()) {
+            return Err(lost("its checksum is wrong"));
+        }
+        Err(Stopped::Try(io::Error::new(io::ErrorKind::InvalidData, "a block is damaged")))
+    }
+}
+
+/// Reads blocks out of files, in the order of a request; blocks on the disk. An error is of the file of that number.
+pub(crate) fn read_in_place(
+    files: &OpenFiles,
+    paths: &[PathBuf],
+    buckets: Range<u32>,
+) -> Result<Vec<Buffer>, (usize, String)> {
+    let mut blocks: Vec<Option<Buffer>> = vec![None; paths.len() * buckets.len()];
+    for (at, path) in paths.iter().enumerate() {
+        let read = files.open(path).and_then(|file| file.read(buckets.clone()));
+        let read = read.map_err(|error| (at, error.to_string()))?;
+        for (bucket, block) in read.into_iter().enumerate() {
+            blocks[bucket * paths.len() + at] = Some(block);
+        }
+    }
+    Ok(blocks.into_iter().flatten().collect())
+}
+
+/// What has come of a request.
+struct Coming {
+    blocks: Vec<Buffer>,
+    wanted: usize,
+    /// The block that has come in part.
+    block: Option<Block>,
+    /// The last block that had a wrong checksum.
+    damaged: Option<usize>,
+}
+
+struct Block {
+    head: BlockHead,
+    /// Bytes that have come.
+    len: u64,
+    bytes: MutableBuffer,
+    crc: crc32fast::Hasher,
+}
+
+impl Block {
+    fn new(head: BlockHead) -> Block {
+        Block { head, len: 0, bytes: MutableBuffer::new(0), crc: crc32fast::Hasher::new() }
+    }
+
+    /// Where the next bytes go; not empty unless all have come.
+    fn space(&mut self) -> &mut [u8] {
+        let len = self.len as usize;
+        if len == self.bytes.len() {
+            let step = BLOCK_STEP.max(len) as u64;
+            let more = (self.head.len - self.len).min(step) as usize;
+            self.bytes.resize(len + more, 0);
+        }
+        &mut self.bytes.as_slice_mut()[len..]
+    }
+
+    fn came(&mut self, bytes: usize) {
+        let from = self.len as usize;
+        self.crc.update(&self.bytes.as_slice()[from..from + bytes]);
+        self.len += bytes as u64;
+    }
+}
+
+impl Coming {
+    fn new(fetch: &Fetch<'_>) -> Coming {
+        let wanted = fetch.attempts.len() * fetch.buckets().len();
+        Coming { blocks: Vec::new(), wanted, block: None, damaged: None }
+    }
+
+    fn complete(&self) -> bool {
+        self.blocks.len() == self.wanted
+    }
+
+    /// Blocks that have come, and bytes of the one after them.
+    fn position(&self) -> (u64, u64) {
+        (self.blocks.len() as u64, self.block.as_ref().map_or(0, |block| block.len))
+    }
+
+    fn attempt(&self, fetch: &Fetch<'_>) -> AttemptId {
+        fetch.attempts[self.blocks.len() % fetch.attempts.len()]
+    }
+}

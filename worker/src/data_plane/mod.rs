@@ -1,0 +1,16 @@
+//! The data plane: shuffle blocks go straight from the worker that has them to the executor that needs them, over TCP.
+//!
+//! [`DataServer`] answers requests with the blocks of a supervisor; [`BlockClient`] fetches them. A reader on the host of
+//! the worker gets the names of the files and reads them in place. What is said is in
+//! [`windrow_protocol::data`].
+
+mod client;
+mod server;
+mod wire;
+
+pub(crate) use client::read_in_place;
+pub use client::{BlockClient, ClientLimits, Fetch};
+pub use server::{DataServer, ServerLimits};
+
+#[cfg(test)]
+mod tests;

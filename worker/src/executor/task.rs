@@ -1,0 +1,350 @@
+//! One attempt of a task: what an executor process runs of it.
+
+use super::failure::{of_push, of_storage};
+use super::lane::{LaneInput, run_lane};
+use super::units::{Unit, units};
+use crate::executor_process::{BlockOut, Engine, Env, TaskRun};
+use crate::shape::part_name;
+use arrow::buffer::Buffer;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use windrow_datasets::commit::{self, JobInfo};
+use windrow_datasets::push::AnyPush;
+use windrow_datasets::source::Split;
+use windrow_datasets::storage::Storage;
+use windrow_jobs::LaneFrames;
+use windrow_jobs::exec::Whole;
+use windrow_jobs::exec::sink::SinkPart;
+use windrow_jobs::plan::{Output, Plan, Root};
+use windrow_jobs::shuffle::{Progress, Store, StoreContext};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
+use windrow_protocol::shape::Cut;
+use windrow_protocol::task::{
+    COLLECT_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
+};
+
+/// Where a job with these options writes: one output for each sink of its plan.
+pub fn outputs_of(plan: &Plan, mode: commit::WriteMode, short_id: &str) -> Vec<commit::Output> {
+    let output = |number: u32| {
+        let sink = plan.sink(number);
+        let (location, extension) = (sink.location.clone(), sink.code.extension());
+        commit::Output { mode, ..commit::Output::new(location, short_id, extension) }
+    };
+    (0..plan.sinks() as u32).map(output).collect()
+}
+
+/// Runs tasks with the operators of plans.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    storage: Storage,
+}
+
+impl Tasks {
+    /// Tasks that read and write through this storage.
+    pub fn new(storage: Storage) -> Tasks {
+        Tasks { storage }
+    }
+}
+
+impl Engine for Tasks {
+    fn start(
+        &self,
+        plan: &Arc<Plan>,
+        order: &TaskOrder,
+        env: &Env,
+    ) -> Result<Arc<dyn TaskRun>, Failure> {
+        Ok(Arc::new(ComputeTask::new(plan, &self.storage, order, env)?))
+    }
+
+    fn split(&self, plan: &Arc<Plan>, order: &TaskOrder, _: &Env) -> Result<Vec<Split>, Failure> {
+        split(plan, order.attempt.task.stage.0 as usize, &self.storage)
+    }
+
+    fn commit(
+        &self,
+        plan: &Arc<Plan>,
+        order: &TaskOrder,
+        env: &Env,
+    ) -> Result<Vec<(SinkId, String)>, Failure> {
+        let Work::Commit { outputs: staged } = &order.work else {
+            return Err(Failure::new(FailureClass::Internal, "an order without outputs to commit"));
+        };
+        let info = JobInfo { name: plan.name().to_string(), ..JobInfo::default() };
+        let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
+        let mut manifests = Vec::new();
+        for (number, output) in (0..).zip(&outputs) {
+            let parts = staged.iter().find(|(sink, _)| sink.0 == number);
+            let parts = parts.map_or(&[][..], |(_, parts)| parts);
+            let manifest = commit::commit(&self.storage, output, &info, parts)
+                .map_err(|error| of_storage(&error))?;
+            let json = serde_json::to_string(&manifest)
+                .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
+            manifests.push((SinkId(number), json));
+        }
+        Ok(manifests)
+    }
+}
+
+/// The splits of a stage's source.
+///
+/// # Errors
+/// If it cannot be listed.
+pub fn split(plan: &Plan, stage: usize, storage: &Storage) -> Result<Vec<Split>, Failure> {
+    let Some(source) = plan.source(stage) else {
+        return Err(Failure::new(
+            FailureClass::Internal,
+            "a stage without a source is to be split",
+        ));
+    };
+    let mut splits = Vec::new();
+    source
+        .split(storage, &mut |split| {
+            splits.push(split);
+            Ok(())
+        })
+        .map_err(super::failure::of_source)?;
+    Ok(splits)
+}
+
+/// An attempt of a compute task.
+struct ComputeTask {
+    plan: Arc<Plan>,
+    storage: Storage,
+    attempt: AttemptId,
+    input: TaskInput,
+    units: Vec<Unit>,
+    whole: Whole,
+    /// For each output what its lanes write into.
+    targets: Vec<Target>,
+    counts: Mutex<TaskCounts>,
+    records: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+/// What the lanes of a task write into for one output.
+enum Target {
+    Shuffle(ShuffleId, Cut, Arc<dyn Store>),
+    Sink(SinkId, Arc<dyn SinkPart>),
+    Collect(CollectId, Vec<LaneFrames>),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ComputeTask {
+    fn new(
+        plan: &Arc<Plan>,
+        storage: &Storage,
+        order: &TaskOrder,
+        env: &Env,
+    ) -> Result<ComputeTask, Failure> {
+        let internal = |message: &str| Failure::new(FailureClass::Internal, message);
+        let Work::Compute { input, cuts, whole_inputs } = &order.work else {
+            return Err(internal("an order without input"));
+        };
+        let task = order.attempt.task;
+        let number = task.stage.0 as usize;
+        let Some(stage) = plan.stages().get(number) else {
+            return Err(internal("an order for a stage that the plan has not"));
+        };
+        let frames = whole_inputs.iter().map(|(collect, frames)| (collect.0, frames.clone()));
+        let whole = Whole::new(frames).map_err(|error| of_push(&error))?;
+        let units = units(input, stage.sample);
+        let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
+        let target = |output: &Output| match *output {
+            Output::Shuffle(shuffle) => {
+                let cut = cuts.iter().find(|(id, _)| id.0 == shuffle).map(|(_, cut)| *cut);
+                let cut = cut.ok_or_else(|| internal("an order without the cut of a shuffle"))?;
+                let context = StoreContext {
+                    buckets: cut.buckets,
+                    progress: Arc::new(Progress::of(units.len() as u64)),
+                    whole: whole.clone(),
+                };
+                let store = plan.shuffle(shuffle).code.store(&context);
+                Ok(Target::Shuffle(ShuffleId(shuffle), cut, store))
+            }
+            Output::Sink(sink) => {
+                let (storage, output) = (storage.clone(), outputs[sink as usize].clone());
+                let name = part_name(plan, sink, number, task.partition);
+                let attempt = u64::from(order.attempt.number);
+                let open = move || commit::create_part(&storage, &output, &name, attempt);
+                let part = plan.sink(sink).code.clone().open_part(Box::new(open));
+                Ok(Target::Sink(SinkId(sink), part))
+            }
+            Output::Collect(collect) => {
+                let frames = units.iter().map(|_| LaneFrames::default()).collect();
+                Ok(Target::Collect(CollectId(collect), frames))
+            }
+        };
+        let targets = stage.outputs.iter().map(target).collect::<Result<Vec<_>, Failure>>()?;
+        Ok(ComputeTask {
+            plan: plan.clone(),
+            storage: storage.clone(),
+            attempt: order.attempt,
+            input: input.clone(),
+            units,
+            whole,
+            targets,
+            counts: Mutex::default(),
+            records: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+        })
+    }
+
+    fn stage(&self) -> usize {
+        self.attempt.task.stage.0 as usize
+    }
+
+    fn receivers(&self, lane: u32) -> Vec<AnyPush> {
+        let many = self.targets.len() as u64;
+        let receiver = |(at, target): (u64, &Target)| match target {
+            Target::Shuffle(_, _, store) => store.clone().lane(u64::from(lane) * many + at),
+            Target::Sink(_, part) => part.clone().lane(lane),
+            Target::Collect(collect, frames) => {
+                self.plan.collect(collect.0).code.lane(frames[lane as usize].clone())
+            }
+        };
+        (0..).zip(&self.targets).map(receiver).collect()
+    }
+
+    /// The rows of one bucket of each shuffle that the stage reads.
+    fn decode(&self, bucket: u32, blocks: Vec<Vec<Buffer>>) -> Result<LaneInput<'_>, Failure> {
+        let (Root::Shuffles(shuffles), TaskInput::Buckets { cut, .. }) =
+            (&self.plan.stages()[self.stage()].root, &self.input)
+        else {
+            return Err(Failure::new(FailureClass::Internal, "blocks for a stage with a source"));
+        };
+        let context = StoreContext {
+            buckets: cut.buckets,
+            progress: Arc::default(),
+            whole: self.whole.clone(),
+        };
+        let mut buckets = Vec::new();
+        for (shuffle, blocks) in shuffles.iter().zip(blocks) {
+            lock(&self.counts).bytes_read += blocks.iter().map(|b| b.len() as u64).sum::<u64>();
+            let decoded = self.plan.shuffle(*shuffle).code.decode(bucket, blocks, &context);
+            buckets.push(decoded.map_err(|error| of_push(&error))?);
+        }
+        Ok(LaneInput::Buckets(buckets))
+    }
+
+    /// Writes the buckets of a shuffle.
+    fn write(
+        &self,
+        shuffle: ShuffleId,
+        cut: Cut,
+        store: &Arc<dyn Store>,
+        blocks: &mut dyn BlockOut,
+    ) -> Result<ShuffleOutput, Failure> {
+        let scratch = |error: std::io::Error| {
+            let message = format!("shuffle {}: its blocks cannot be written: {error}", shuffle.0);
+            Failure::new(FailureClass::Storage, message)
+        };
+        store.seal().map_err(|error| of_push(&error))?;
+        blocks.begin(shuffle, cut.buckets);
+        let (mut rows, mut frames) = (0, Vec::new());
+        for bucket in 0..cut.buckets {
+            frames.clear();
+            rows += store.encode(bucket, &mut frames).map_err(|error| of_push(&error))?;
+            if !frames.is_empty() {
+                blocks.bucket(bucket, &frames).map_err(scratch)?;
+            }
+        }
+        let (bytes, content) = blocks.end().map_err(scratch)?;
+        Ok(ShuffleOutput { shuffle, stage: StageId(self.stage() as u32), rows, bytes, content })
+    }
+}
+
+impl TaskRun for ComputeTask {
+    fn lanes(&self) -> u32 {
+        self.units.len() as u32
+    }
+
+    fn bucket(&self, lane: u32) -> Option<u32> {
+        match self.units.get(lane as usize) {
+            Some(Unit::Bucket(bucket)) => Some(*bucket),
+            _ => None,
+        }
+    }
+
+    fn run_lane(&self, lane: u32, blocks: Option<Vec<Vec<Buffer>>>) -> Result<(), Failure> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Failure::new(FailureClass::Cancelled, "the attempt was cancelled"));
+        }
+        let input = match (self.units[lane as usize], &self.input, blocks) {
+            (Unit::Split { split, lane }, TaskInput::Splits(splits), _) => {
+                LaneInput::Split(&splits[split as usize], lane)
+            }
+            (Unit::Bucket(bucket), _, Some(blocks)) => self.decode(bucket, blocks)?,
+            _ => return Err(Failure::new(FailureClass::Internal, "a lane without its input")),
+        };
+        let (stage, outputs) = (self.stage(), self.receivers(lane));
+        let counted = run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs)?;
+        self.records.fetch_add(counted.records, Ordering::Relaxed);
+        lock(&self.counts).add(&TaskCounts {
+            records_read: counted.records,
+            counters: counted.counters,
+            ..TaskCounts::default()
+        });
+        Ok(())
+    }
+
+    fn finish(self: Arc<Self>, blocks: &mut dyn BlockOut) -> Result<TaskOutput, Failure> {
+        let mut made = TaskOutput { counts: lock(&self.counts).clone(), ..TaskOutput::default() };
+        let stage = &self.plan.stages()[self.stage()];
+        match &self.input {
+            // What was read of shuffles or for a sample is no input of the job.
+            _ if stage.sample => (made.counts.records_read, made.counts.bytes_read) = (0, 0),
+            TaskInput::Buckets { .. } => {
+                (made.counts.records_read, made.counts.bytes_read) = (0, 0);
+            }
+            TaskInput::Splits(splits) => {
+                made.counts.bytes_read = splits.iter().map(|split| split.bytes).sum();
+            }
+        }
+        for target in &self.targets {
+            match target {
+                Target::Shuffle(shuffle, cut, store) => {
+                    made.shuffles.push(self.write(*shuffle, *cut, store, blocks)?);
+                }
+                Target::Sink(sink, part) => {
+                    let staged =
+                        part.finish(self.units.len() as u32).map_err(|error| of_push(&error))?;
+                    made.counts.records_written += staged.rows;
+                    made.counts.bytes_written += staged.bytes;
+                    made.staged.push((*sink, staged));
+                }
+                Target::Collect(collect, frames) => {
+                    let frames = collected(&stage.name, frames)?;
+                    made.collected.push((*collect, frames));
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+}
+
+/// The frames of a task's lanes, one after the other.
+///
+/// # Errors
+/// If they are more than travel with control messages.
+pub(crate) fn collected(stage: &str, frames: &[LaneFrames]) -> Result<Vec<u8>, Failure> {
+    let frames: Vec<u8> = frames.iter().flat_map(LaneFrames::take).collect();
+    if frames.len() > COLLECT_BYTES_MAX {
+        let message = format!(
+            "{stage}: more than {COLLECT_BYTES_MAX} bytes are collected of one task; collected and broadcast datasets are to be small: write a large one to a sink, or join with it"
+        );
+        return Err(Failure::new(FailureClass::UserCode, message));
+    }
+    Ok(frames)
+}

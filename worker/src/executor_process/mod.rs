@@ -1,0 +1,285 @@
+//! The executor process: one for each job of a worker.
+//!
+//! This is its shell, the side that waits: it takes orders from its supervisor over a socket, fetches blocks, has lanes
+//! run on a rayon pool, and tells how attempts ended. Plans come from a [`PlanSource`], and the lanes are those of an
+//! [`Engine`].
+
+mod attempt;
+mod compute;
+mod output;
+mod places;
+mod run;
+mod window;
+
+pub use run::{BlockOut, Engine, Env, PlanSource, TaskRun};
+
+use crate::blocks::OpenFiles;
+use crate::data_plane::{BlockClient, ClientLimits};
+use crate::frames::{self, Reader, Writer};
+use crate::process;
+use attempt::Stop;
+use compute::compute;
+use places::Fetcher;
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use windrow_jobs::plan::{Plan, Root};
+use windrow_protocol::control::BinaryId;
+use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{AttemptId, ShuffleId};
+use windrow_protocol::task::TaskOrder;
+
+/// The least room for blocks that were fetched ahead, for each attempt, in bytes.
+const WINDOW_MIN: u64 = 8 << 20;
+
+/// How an executor behaves, apart from what its supervisor tells it.
+#[derive(Clone, Debug)]
+pub struct ExecutorConfig {
+    /// The code of this process.
+    pub binary: BinaryId,
+    /// How blocks are fetched.
+    pub fetch: ClientLimits,
+}
+
+/// What a plan is, as a number: equal in all processes that have the same plan.
+pub fn fingerprint(plan: &Plan) -> u64 {
+    rapidhash::v3::rapidhash_v3(plan.outline().as_bytes())
+}
+
+/// The whole life of an executor process: takes the socket that the process inherited, and serves its supervisor until
+/// that says stop or is gone. Attempts that run then end with the process.
+///
+/// Installs a panic hook, in front of the one there is.
+pub fn main(
+    plans: Arc<dyn PlanSource>,
+    engine: Arc<dyn Engine>,
+    config: ExecutorConfig,
+) -> ExitCode {
+    compute::note_places_of_panics();
+    let served = process::inherited_socket().and_then(|socket| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("windrow-waiting")
+            .enable_all()
+            .build()?;
+        let served = runtime
+            .block_on(async { serve(UnixStream::from_std(socket)?, plans, engine, config).await });
+        // Threads that still compute end with the process.
+        runtime.shutdown_background();
+        served
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the executor ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves a supervisor until it says stop or is gone; attempts that still run are told to stop, and not waited for.
+///
+/// # Errors
+/// If the socket fails, or what comes over it makes no sense.
+pub async fn serve(
+    socket: UnixStream,
+    plans: Arc<dyn PlanSource>,
+    engine: Arc<dyn Engine>,
+    config: ExecutorConfig,
+) -> io::Result<()> {
+    let (mut reader, mut writer) = frames::split(socket);
+    let start = match reader.next().await? {
+        Some(ToExecutor::Start(start)) => *start,
+        Some(other) => return Err(io::Error::other(format!("{other:?} before the start"))),
+        None => return Ok(()),
+    };
+    let (out, notes) = mpsc::channel(256);
+    let executor = match Executor::new(start, plans, engine, config, out).await {
+        Ok(executor) => Arc::new(executor),
+        Err(failure) => {
+            writer.feed(&FromExecutor::Refused(failure)).await?;
+            return writer.flush().await;
+        }
+    };
+    let fingerprint = executor.start().spec.fingerprint;
+    let ready = FromExecutor::Ready { fingerprint, inputs: executor.inputs.clone() };
+    writer.feed(&ready).await?;
+    writer.flush().await?;
+    let telling = tokio::spawn(tell(writer, notes));
+    let served = executor.clone().take_orders(&mut reader).await;
+    executor.stop_all();
+    telling.abort();
+    served
+}
+
+/// What is to be told.
+struct Note(FromExecutor);
+
+/// Sends what attempts tell; several at once, if they are there.
+async fn tell(mut writer: Writer, mut notes: mpsc::Receiver<Note>) -> io::Result<()> {
+    while let Some(Note(message)) = notes.recv().await {
+        writer.feed(&message).await?;
+        while let Ok(Note(message)) = notes.try_recv() {
+            writer.feed(&message).await?;
+        }
+        writer.flush().await?;
+    }
+    Ok(())
+}
+
+/// An executor that has its plan.
+struct Executor {
+    engine: Arc<dyn Engine>,
+    plan: Arc<Plan>,
+    env: Arc<Env>,
+    pool: rayon::ThreadPool,
+    fetcher: Arc<Fetcher>,
+    /// The folder for block files.
+    blocks: PathBuf,
+    /// Bytes of blocks that an attempt may have fetched ahead.
+    window: u64,
+    /// For each stage the shuffles that it reads.
+    inputs: Vec<Vec<ShuffleId>>,
+    attempts: Mutex<HashMap<AttemptId, Arc<Stop>>>,
+    out: mpsc::Sender<Note>,
+}
+
+impl Executor {
+    /// Plans the job, and compares it with what it should be.
+    async fn new(
+        start: ExecutorStart,
+        plans: Arc<dyn PlanSource>,
+        engine: Arc<dyn Engine>,
+        config: ExecutorConfig,
+        out: mpsc::Sender<Note>,
+    ) -> Result<Executor, Failure> {
+        let ExecutorStart { spec, .. } = &start;
+        if spec.binary.build != config.binary.build {
+            let text = format!(
+                "job `{}` is of {} with build id {}, and the worker runs {} with build id {}: start workers with the binary that submits the job",
+                spec.name,
+                spec.binary.name,
+                spec.binary.build,
+                config.binary.name,
+                config.binary.build
+            );
+            return Err(Failure::new(FailureClass::WrongBinary, text));
+        }
+        let threads = start.threads.max(1) as usize;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|number| format!("windrow-compute-{number}"))
+            .build()
+            .map_err(|error| {
+                let text = format!("cannot start {threads} compute threads: {error}");
+                Failure::new(FailureClass::LostWorker, text)
+            })?;
+        let (name, arguments) = (spec.name.clone(), spec.arguments.clone());
+        let plan = compute(&pool, move || plans.plan(&name, &arguments)).await?;
+        let here = fingerprint(&plan);
+        if here != spec.fingerprint {
+            let text = format!(
+                "the plan of job `{}` with arguments {} is another one on the worker (fingerprint {here:016x}) than where it was submitted ({:016x}), though both run build {}: a plan function must depend on nothing but its arguments, on no file, clock or environment",
+                spec.name, spec.arguments, spec.fingerprint, config.binary.build
+            );
+            return Err(Failure::new(FailureClass::WrongBinary, text));
+        }
+        let scratch = PathBuf::from(&start.scratch);
+        for folder in [&start.scratch, &start.blocks] {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                let text = format!("cannot make the scratch folder {folder}: {error}");
+                Failure::new(FailureClass::Memory, text)
+            })?;
+        }
+        let env = Env {
+            job: start.job,
+            options: spec.options.clone(),
+            threads,
+            memory: start.memory,
+            scratch,
+        };
+        Ok(Executor {
+            engine,
+            inputs: inputs(&plan),
+            plan: Arc::new(plan),
+            env: Arc::new(env),
+            pool,
+            blocks: PathBuf::from(&start.blocks),
+            window: (start.memory / 8 / threads as u64).max(WINDOW_MIN),
+            fetcher: Arc::new(Fetcher {
+                client: BlockClient::new(config.fetch),
+                files: Arc::new(OpenFiles::new(128)),
+                start,
+            }),
+            attempts: Mutex::default(),
+            out,
+        })
+    }
+
+    fn start(&self) -> &ExecutorStart {
+        &self.fetcher.start
+    }
+
+    /// Takes orders until the supervisor says stop or is gone.
+    async fn take_orders(self: Arc<Self>, reader: &mut Reader) -> io::Result<()> {
+        let mut places: HashMap<ShuffleId, Arc<BlockPlaces>> = HashMap::new();
+        while let Some(message) = reader.next().await? {
+            match message {
+                ToExecutor::Start(_) => return Err(io::Error::other("a second start")),
+                ToExecutor::Blocks(of_shuffle) => {
+                    places.insert(of_shuffle.shuffle, Arc::new(of_shuffle));
+                }
+                ToExecutor::Run(order) => self.clone().run(*order, &places),
+                ToExecutor::Cancel(attempt) => {
+                    if let Some(stop) = self.lock().get(&attempt) {
+                        stop.stop();
+                    }
+                }
+                ToExecutor::Stop => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn run(self: Arc<Self>, order: TaskOrder, places: &HashMap<ShuffleId, Arc<BlockPlaces>>) {
+        let stage = order.attempt.task.stage;
+        let reads = self.inputs.get(stage.0 as usize).map_or(&[][..], Vec::as_slice);
+        let inputs = reads.iter().map(|shuffle| {
+            places.get(shuffle).cloned().ok_or_else(|| {
+                let text = format!("nobody said where the blocks of shuffle {} are", shuffle.0);
+                Failure::new(FailureClass::Internal, text)
+            })
+        });
+        let inputs = inputs.collect();
+        let stop = Arc::new(Stop::default());
+        self.lock().insert(order.attempt, stop.clone());
+        tokio::spawn(attempt::run(self, order, inputs, stop));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Arc<Stop>>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, attempt: AttemptId) {
+        self.lock().remove(&attempt);
+    }
+
+    fn stop_all(&self) {
+        let all: Vec<Arc<Stop>> = self.lock().values().cloned().collect();
+        all.iter().for_each(|stop| stop.stop());
+    }
+}
+
+/// For each stage the shuffles that it reads.
+fn inputs(plan: &Plan) -> Vec<Vec<ShuffleId>> {
+    let of_root = |root: &Root| match root {
+        Root::Source { .. } => Vec::new(),
+        Root::Shuffles(shuffles) => shuffles.iter().copied().map(ShuffleId).collect(),
+    };
+    plan.stages().iter().map(|stage| of_root(&stage.root)).collect()
+}

@@ -1,0 +1,115 @@
+//! What the shell of an executor process needs of those who plan jobs and run lanes.
+
+use arrow::buffer::Buffer;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use windrow_datasets::source::Split;
+use windrow_jobs::plan::Plan;
+use windrow_protocol::control::JobOptions;
+use windrow_protocol::failure::Failure;
+use windrow_protocol::ids::{JobId, ShuffleId, SinkId};
+use windrow_protocol::task::{TaskOrder, TaskOutput};
+
+/// Makes the plans of the jobs that a binary has.
+pub trait PlanSource: Send + Sync + 'static {
+    /// The plan of the job of this name, with arguments in JSON. Called on a compute thread.
+    ///
+    /// # Errors
+    /// If there is no such job, or it cannot be planned.
+    fn plan(&self, name: &str, arguments: &str) -> Result<Plan, Failure>;
+}
+
+/// What an executor has for its attempts.
+#[derive(Clone, Debug)]
+pub struct Env {
+    /// The job.
+    pub job: JobId,
+    /// The options of the run.
+    pub options: JobOptions,
+    /// The number of compute threads, which all attempts share.
+    pub threads: usize,
+    /// Memory for all attempts together, in bytes.
+    pub memory: u64,
+    /// A folder for spills and the like. It goes with the worker.
+    pub scratch: PathBuf,
+}
+
+/// Runs the tasks of jobs. All methods are called on compute threads; a panic in them is a failure of the attempt.
+pub trait Engine: Send + Sync + 'static {
+    /// Begins an attempt of a compute task.
+    ///
+    /// # Errors
+    /// If it cannot begin: the attempt fails.
+    fn start(
+        &self,
+        plan: &Arc<Plan>,
+        order: &TaskOrder,
+        env: &Env,
+    ) -> Result<Arc<dyn TaskRun>, Failure>;
+
+    /// Lists the source of the order's stage and cuts it.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn split(&self, plan: &Arc<Plan>, order: &TaskOrder, env: &Env) -> Result<Vec<Split>, Failure>;
+
+    /// Makes the job's outputs visible; returns the manifests, as JSON.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn commit(
+        &self,
+        plan: &Arc<Plan>,
+        order: &TaskOrder,
+        env: &Env,
+    ) -> Result<Vec<(SinkId, String)>, Failure>;
+}
+
+/// An attempt of a compute task that runs. Its lanes are run one after the other, in ascending order.
+pub trait TaskRun: Send + Sync {
+    /// The number of lanes of the task.
+    fn lanes(&self) -> u32;
+
+    /// The bucket whose blocks a lane needs; `None` for a lane of a source.
+    fn bucket(&self, lane: u32) -> Option<u32>;
+
+    /// Runs a lane, on the thread that it is called on. `blocks` are, for each shuffle that the stage reads, this
+    /// bucket's blocks of all map outputs in order, empty ones too; their checksums were verified.
+    ///
+    /// # Errors
+    /// The attempt fails; no other method is called then.
+    fn run_lane(&self, lane: u32, blocks: Option<Vec<Vec<Buffer>>>) -> Result<(), Failure>;
+
+    /// All lanes have run: writes what goes into shuffles, and says what was made.
+    ///
+    /// # Errors
+    /// The attempt fails.
+    fn finish(self: Arc<Self>, blocks: &mut dyn BlockOut) -> Result<TaskOutput, Failure>;
+
+    /// Lets a lane that runs end soon, with any error. Called from any thread, at any time; must not block.
+    fn cancel(&self);
+
+    /// Records that the root has read so far, for progress.
+    fn records(&self) -> u64 {
+        0
+    }
+}
+
+/// Takes the blocks that an attempt writes: one shuffle after the other, the buckets of each in ascending order.
+pub trait BlockOut {
+    /// Begins the blocks of a shuffle.
+    fn begin(&mut self, shuffle: ShuffleId, buckets: u32);
+
+    /// Adds frames to the block of a bucket. Buckets without rows may be left out; one may come several times in a row.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    fn bucket(&mut self, bucket: u32, frames: &[u8]) -> io::Result<()>;
+
+    /// Ends the blocks of the shuffle. Returns their bytes, and a checksum that depends on the bytes in each bucket.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    fn end(&mut self) -> io::Result<(u64, u32)>;
+}

@@ -1,0 +1,355 @@
+//! A job in this process: its stages one after the other, then the commit.
+
+use super::stage::{StageProgress, StageRun};
+use crate::executor::failure::{of_push, of_storage};
+use crate::executor::task::{outputs_of, split};
+use crate::shape::shape_of;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use windrow_datasets::commit::{self, JobInfo, Staged, WriteMode};
+use windrow_datasets::source::Split;
+use windrow_datasets::storage::Storage;
+use windrow_jobs::exec::Whole;
+use windrow_jobs::plan::{Output, Plan, Root};
+use windrow_jobs::shuffle::{Progress, Store, StoreContext};
+use windrow_datasets::memory;
+use windrow_jobs::{Outcome, Summary};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::StageId;
+use windrow_protocol::shape::{Cut, JobShape, RootShape, pack, sample_positions};
+use windrow_protocol::task::{TaskCounts, TaskInput};
+
+/// How a job is to run in this process.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// Threads that compute.
+    pub threads: usize,
+    /// What is done about output that is there already.
+    pub mode: WriteMode,
+    /// The job's short id, which names of part files contain.
+    pub short_id: String,
+}
+
+/// A job in this process.
+pub struct LocalJob {
+    plan: Arc<Plan>,
+    shape: JobShape,
+    storage: Storage,
+    options: LocalOptions,
+    outputs: Vec<commit::Output>,
+    cancelled: Arc<AtomicBool>,
+    progress: Vec<Arc<StageProgress>>,
+}
+
+/// What is there between stages.
+#[derive(Default)]
+struct Between {
+    /// By the stage that listed them.
+    splits: BTreeMap<usize, Vec<Split>>,
+    /// By shuffle.
+    stores: Vec<Option<Arc<dyn Store>>>,
+    /// How far the producers of each shuffle have come.
+    store_progress: Vec<Arc<Progress>>,
+    /// Frames, by collected dataset: those of each stage that collects it.
+    collected: BTreeMap<u32, Vec<u8>>,
+    staged: BTreeMap<u32, Vec<Staged>>,
+    counts: TaskCounts,
+}
+
+impl LocalJob {
+    /// A job that is to run this plan.
+    pub fn new(plan: Plan, storage: Storage, options: LocalOptions) -> LocalJob {
+        let shape = shape_of(&plan);
+        let outputs = outputs_of(&plan, options.mode, &options.short_id);
+        let progress = plan.stages().iter().map(|_| Arc::default()).collect();
+        let cancelled = Arc::default();
+        LocalJob { plan: Arc::new(plan), shape, storage, options, outputs, cancelled, progress }
+    }
+
+    /// When this is set, the job ends as cancelled soon.
+    pub fn cancelled(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
+    }
+
+    /// How far each stage has come; may be looked at while the job runs.
+    pub fn progress(&self) -> Vec<Arc<StageProgress>> {
+        self.progress.clone()
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Lists the sources of all stages.
+    ///
+    /// # Errors
+    /// If a source cannot be listed.
+    pub fn list(&self) -> Result<BTreeMap<usize, Vec<Split>>, Failure> {
+        let mut all = BTreeMap::new();
+        for (number, stage) in self.plan.stages().iter().enumerate() {
+            if stage.root == (Root::Source { listed_by: number }) {
+                all.insert(number, split(&self.plan, number, &self.storage)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Runs the job on a pool of its own.
+    ///
+    /// # Errors
+    /// Why it failed: nothing of its output is left then.
+    pub fn run(self) -> Result<Outcome, Failure> {
+        let started = Instant::now();
+        for output in &self.outputs {
+            commit::check(&self.storage, output).map_err(|error| of_storage(&error))?;
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.options.threads.max(1))
+            .thread_name(|number| format!("windrow-{number}"))
+            .build()
+            .map_err(|error| {
+                let message = format!(
+                    "{} threads could not be started ({error}); ask for fewer, or raise the limit (ulimit -u)",
+                    self.options.threads
+                );
+                Failure::new(FailureClass::Internal, message)
+            })?;
+        let result = pool.install(|| self.run_stages());
+        let outcome = result.and_then(|between| pool.install(|| self.finish(between, started)));
+        if outcome.is_err() {
+            for output in &self.outputs {
+                // The first failure is the one to tell.
+                let _ = commit::abort(&self.storage, output, &[]);
+            }
+        }
+        drop(pool);
+        memory::trim();
+        outcome
+    }
+
+    fn run_stages(&self) -> Result<Between, Failure> {
+        let mut between = Between {
+            stores: (0..self.plan.shuffles()).map(|_| None).collect(),
+            store_progress: (0..self.plan.shuffles()).map(|_| Arc::default()).collect(),
+            splits: self.list()?,
+            ..Between::default()
+        };
+        for number in 0..self.plan.stages().len() {
+            let begun = Instant::now();
+            self.run_stage(number, &mut between)?;
+            self.progress[number].end(begun.elapsed());
+            // What nobody will read any more is let go.
+            for shuffle in 0..self.plan.shuffles() as u32 {
+                if !self.is_read_after(number, shuffle) {
+                    between.stores[shuffle as usize] = None;
+                }
+            }
+        }
+        Ok(between)
+    }
+
+    fn is_read_after(&self, stage: usize, shuffle: u32) -> bool {
+        let reads = |later: &windrow_jobs::plan::Stage| match &later.root {
+            Root::Shuffles(shuffles) => shuffles.contains(&shuffle),
+            Root::Source { .. } => false,
+        };
+        let producers = self.plan.shuffle(shuffle).producers;
+        self.plan.stages()[stage + 1..].iter().any(reads)
+            || producers.iter().any(|&producer| producer > stage)
+    }
+
+    /// How a shuffle is cut.
+    fn cut(&self, shuffle: u32, between: &Between) -> Cut {
+        let bytes = self.logical_bytes(shuffle, between);
+        Cut::of(self.shape.shuffles[shuffle as usize].cut, bytes)
+    }
+
+    /// The logical bytes of all sources below a shuffle.
+    fn logical_bytes(&self, shuffle: u32, between: &Between) -> u64 {
+        let below = |stage: &StageId| match &self.shape.stages[stage.0 as usize].root {
+            RootShape::Source { listed_by } => between
+                .splits
+                .get(&(listed_by.0 as usize))
+                .map_or(0, |splits| splits.iter().map(|split| split.bytes).sum()),
+            RootShape::Shuffles(shuffles) => {
+                shuffles.iter().map(|s| self.logical_bytes(s.0, between)).sum()
+            }
+        };
+        self.shape.shuffles[shuffle as usize].producers.iter().map(below).sum()
+    }
+
+    /// What each task of a stage reads.
+    fn inputs(&self, number: usize, between: &Between) -> Vec<TaskInput> {
+        let stage = &self.plan.stages()[number];
+        match &stage.root {
+            Root::Source { listed_by } => {
+                let splits = between.splits.get(listed_by).map_or(&[][..], |splits| splits);
+                if stage.sample {
+                    let at = sample_positions(splits.len());
+                    return vec![TaskInput::Splits(at.map(|at| splits[at].clone()).collect())];
+                }
+                let tasks = pack(splits.iter().map(|split| split.bytes));
+                tasks.into_iter().map(|t| TaskInput::Splits(splits[t].to_vec())).collect()
+            }
+            Root::Shuffles(shuffles) => {
+                let cut = shuffles.first().map_or(Cut { buckets: 1, partitions: 1 }, |&shuffle| {
+                    self.cut(shuffle, between)
+                });
+                if stage.sample {
+                    let firsts = sample_positions(cut.partitions as usize)
+                        .map(|partition| cut.buckets_of(partition as u32).start);
+                    return vec![TaskInput::Buckets { cut, buckets: firsts.collect() }];
+                }
+                let buckets = |p| TaskInput::Buckets { cut, buckets: cut.buckets_of(p).collect() };
+                (0..cut.partitions).map(buckets).collect()
+            }
+        }
+    }
+
+    fn run_stage(&self, number: usize, between: &mut Between) -> Result<(), Failure> {
+        let stage = &self.plan.stages()[number];
+        let inputs = self.inputs(number, between);
+        let whole = self.whole(&stage.whole_inputs, between)?;
+        let mut stores = Vec::new();
+        for output in &stage.outputs {
+            stores.push(match *output {
+                Output::Shuffle(shuffle) => Some(self.store(shuffle, between)?),
+                _ => None,
+            });
+        }
+        let sources = match &stage.root {
+            Root::Source { .. } => Vec::new(),
+            Root::Shuffles(shuffles) => {
+                shuffles.iter().filter_map(|&s| between.stores[s as usize].clone()).collect()
+            }
+        };
+        let run = StageRun {
+            plan: &self.plan,
+            stage: number,
+            storage: &self.storage,
+            outputs: &self.outputs,
+            whole: &whole,
+            sources: &sources,
+            stores: &stores,
+            cancelled: &self.cancelled,
+            progress: &self.progress[number],
+            threads: self.options.threads.max(1),
+        };
+        let progress: Vec<Arc<Progress>> = stage
+            .outputs
+            .iter()
+            .filter_map(|output| match *output {
+                Output::Shuffle(s) => Some(between.store_progress[s as usize].clone()),
+                _ => None,
+            })
+            .collect();
+        let mut made = run.run(inputs, &progress)?;
+        for output in &stage.outputs {
+            if let Output::Shuffle(shuffle) = *output
+                && self.plan.shuffle(shuffle).producers.iter().all(|&producer| producer <= number)
+                && let Some(store) = &between.stores[shuffle as usize]
+            {
+                store.seal().map_err(|error| of_push(&error))?;
+            }
+        }
+        for (collect, frames) in made.collected {
+            between.collected.entry(collect).or_default().extend(frames);
+        }
+        for (sink, staged) in made.staged {
+            between.staged.entry(sink).or_default().extend(staged);
+        }
+        if matches!(stage.root, Root::Shuffles(_)) || stage.sample {
+            (made.counts.records_read, made.counts.bytes_read) = (0, 0);
+        }
+        between.counts.add(&made.counts);
+        Ok(())
+    }
+
+    /// The store of a shuffle, which is made when the first of its producers starts.
+    fn store(&self, shuffle: u32, between: &mut Between) -> Result<Arc<dyn Store>, Failure> {
+        if let Some(store) = &between.stores[shuffle as usize] {
+            return Ok(store.clone());
+        }
+        let view = self.plan.shuffle(shuffle);
+        let sample: Vec<u32> = view.sample.into_iter().collect();
+        let context = StoreContext {
+            buckets: self.cut(shuffle, between).buckets,
+            progress: between.store_progress[shuffle as usize].clone(),
+            whole: self.whole(&sample, between)?,
+        };
+        let store = view.code.store(&context);
+        between.stores[shuffle as usize] = Some(store.clone());
+        Ok(store)
+    }
+
+    fn whole(&self, collects: &[u32], between: &Between) -> Result<Whole, Failure> {
+        let frames = collects
+            .iter()
+            .map(|collect| (*collect, between.collected.get(collect).cloned().unwrap_or_default()));
+        Whole::new(frames).map_err(|error| of_push(&error))
+    }
+
+    /// Commits the outputs, and puts the result together.
+    fn finish(&self, mut between: Between, started: Instant) -> Result<Outcome, Failure> {
+        // What shuffles kept goes before the commit waits for the disk.
+        between.stores.clear();
+        let names = self.plan.counters();
+        let counted = &between.counts.counters;
+        let count = |(at, name): (usize, &String)| {
+            (name.clone(), counted.get(at).copied().unwrap_or_default())
+        };
+        let counters: BTreeMap<String, u64> = names.iter().enumerate().map(count).collect();
+        let info = JobInfo { name: self.plan.name().to_string(), counters: counters.clone() };
+        let mut outputs = Vec::new();
+        for (number, output) in self.outputs.iter().enumerate() {
+            let staged = between.staged.remove(&(number as u32)).unwrap_or_default();
+            let manifest = commit::commit(&self.storage, output, &info, &staged)
+                .map_err(|error| of_storage(&error))?;
+            outputs.push((output.location.clone(), manifest));
+        }
+        let named = |number: u32| {
+            let name = self.plan.collect(number).name;
+            let frames = between.collected.remove(&number).unwrap_or_default();
+            (!name.is_empty()).then(|| (name.to_string(), frames))
+        };
+        let collected = (0..self.plan.collects() as u32).filter_map(named).collect();
+        let mut outcome = Outcome::with_collected(collected);
+        outcome.counters = counters;
+        outcome.outputs = outputs;
+        outcome.summary = self.summary(&between.counts, started.elapsed());
+        Ok(outcome)
+    }
+
+    fn summary(&self, counts: &TaskCounts, elapsed: Duration) -> Summary {
+        let stages: Vec<(String, u64, Duration)> = self
+            .plan
+            .stages()
+            .iter()
+            .zip(&self.progress)
+            .map(|(stage, progress)| (stage.name.clone(), progress.tasks(), progress.elapsed()))
+            .collect();
+        Summary {
+            records_read: counts.records_read,
+            bytes_read: counts.bytes_read,
+            records_written: counts.records_written,
+            bytes_written: counts.bytes_written,
+            tasks: stages.iter().map(|stage| stage.1).sum(),
+            retries: 0,
+            shuffle_bytes: 0,
+            memory_peak_bytes: memory_peak_bytes(),
+            elapsed,
+            stages,
+        }
+    }
+}
+
+/// The most memory that this process has had, in bytes; 0 where the system does not say.
+pub fn memory_peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}

@@ -1,0 +1,264 @@
+//! One stage in this process: its lanes, in order, on the threads of the pool.
+
+use crate::executor::failure::of_push;
+use crate::executor::lane::{LaneCounts, LaneInput, run_lane};
+use crate::executor::task::collected;
+use crate::executor::units::{Unit, units};
+use crate::shape::part_name;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use windrow_datasets::commit::{self, Staged};
+use windrow_datasets::push::AnyPush;
+use windrow_datasets::storage::Storage;
+use windrow_jobs::LaneFrames;
+use windrow_jobs::exec::Whole;
+use windrow_jobs::exec::sink::SinkPart;
+use windrow_jobs::plan::{Output, Plan};
+use windrow_jobs::shuffle::{Progress, Store};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::task::{TaskCounts, TaskInput};
+
+/// How far a stage has come.
+#[derive(Debug, Default)]
+pub struct StageProgress {
+    lanes: AtomicU64,
+    done: AtomicU64,
+    tasks: AtomicU64,
+    elapsed_us: AtomicU64,
+}
+
+impl StageProgress {
+    /// Lanes in all; 0 before the stage starts.
+    pub fn lanes(&self) -> u64 {
+        self.lanes.load(Ordering::Relaxed)
+    }
+
+    /// Lanes that are done.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Tasks in all; 0 before the stage starts.
+    pub fn tasks(&self) -> u64 {
+        self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// How long it took; zero before it ends.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.elapsed_us.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn end(&self, elapsed: Duration) {
+        self.elapsed_us.store(elapsed.as_micros() as u64, Ordering::Relaxed);
+    }
+}
+
+/// What a stage runs with.
+pub(super) struct StageRun<'j> {
+    pub(super) plan: &'j Plan,
+    pub(super) stage: usize,
+    pub(super) storage: &'j Storage,
+    pub(super) outputs: &'j [commit::Output],
+    pub(super) whole: &'j Whole,
+    /// The stores that the root reads.
+    pub(super) sources: &'j [Arc<dyn Store>],
+    /// For each output its store, if it is a shuffle.
+    pub(super) stores: &'j [Option<Arc<dyn Store>>],
+    pub(super) cancelled: &'j AtomicBool,
+    pub(super) progress: &'j StageProgress,
+    pub(super) threads: usize,
+}
+
+/// What a stage has made.
+#[derive(Default)]
+pub(super) struct StageMade {
+    pub(super) collected: Vec<(u32, Vec<u8>)>,
+    pub(super) staged: Vec<(u32, Vec<Staged>)>,
+    pub(super) counts: TaskCounts,
+}
+
+/// A task of the stage.
+struct Task {
+    input: TaskInput,
+    units: Vec<Unit>,
+    left: AtomicU32,
+    /// For each output its part file, if it is a sink.
+    parts: Vec<Option<Arc<dyn SinkPart>>>,
+    /// For each output where its lanes put their frames, if it is collected.
+    frames: Vec<Vec<LaneFrames>>,
+    staged: Mutex<Vec<(u32, Staged)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl StageRun<'_> {
+    /// Runs the tasks that read `inputs`.
+    pub(super) fn run(
+        &self,
+        inputs: Vec<TaskInput>,
+        begun: &[Arc<Progress>],
+    ) -> Result<StageMade, Failure> {
+        let tasks: Vec<Task> =
+            inputs.into_iter().enumerate().map(|(at, input)| self.task(at as u32, input)).collect();
+        let lanes: Vec<(u32, u32)> = (0..)
+            .zip(&tasks)
+            .flat_map(|(task, of)| (0..of.units.len() as u32).map(move |lane| (task, lane)))
+            .collect();
+        self.progress.lanes.store(lanes.len() as u64, Ordering::Relaxed);
+        self.progress.tasks.store(tasks.len() as u64, Ordering::Relaxed);
+        for progress in begun {
+            progress.lanes.fetch_add(lanes.len() as u64, Ordering::Relaxed);
+        }
+        // A part without lanes is a file without records.
+        for task in tasks.iter().filter(|task| task.units.is_empty()) {
+            self.finish_task(task)?;
+        }
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<(usize, Failure)>> = Mutex::new(None);
+        let stop = AtomicBool::new(false);
+        let counts: Mutex<TaskCounts> = Mutex::default();
+        rayon::scope(|scope| {
+            for _ in 0..self.threads.min(lanes.len()) {
+                scope.spawn(|_| {
+                    let mut own = TaskCounts::default();
+                    while !stop.load(Ordering::Relaxed) {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(&(task, lane)) = lanes.get(at) else { break };
+                        for progress in begun {
+                            progress.begun.fetch_add(1, Ordering::Relaxed);
+                        }
+                        match self.run_one(&tasks[task as usize], lane, at as u64) {
+                            Ok(counted) => {
+                                own.add(&TaskCounts {
+                                    records_read: counted.records,
+                                    counters: counted.counters,
+                                    ..TaskCounts::default()
+                                });
+                                self.progress.done.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(failure) => {
+                                stop.store(true, Ordering::Relaxed);
+                                let mut failed = lock(&failed);
+                                // The first lane that failed is named, as far as several did.
+                                if failed.as_ref().is_none_or(|(first, _)| at < *first) {
+                                    *failed = Some((at, failure));
+                                }
+                            }
+                        }
+                    }
+                    lock(&counts).add(&own);
+                });
+            }
+        });
+        if let Some((_, failure)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(failure);
+        }
+        self.made(tasks, counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn task(&self, partition: u32, input: TaskInput) -> Task {
+        let stage = &self.plan.stages()[self.stage];
+        let units = units(&input, stage.sample);
+        let part = |output: &Output| match *output {
+            Output::Sink(sink) => {
+                let (storage, output) = (self.storage.clone(), self.outputs[sink as usize].clone());
+                let name = part_name(self.plan, sink, self.stage, partition);
+                let open = Box::new(move || commit::create_part(&storage, &output, &name, 0));
+                Some(self.plan.sink(sink).code.clone().open_part(open))
+            }
+            _ => None,
+        };
+        let frames = |output: &Output| match *output {
+            Output::Collect(_) => units.iter().map(|_| LaneFrames::default()).collect(),
+            _ => Vec::new(),
+        };
+        Task {
+            left: AtomicU32::new(units.len() as u32),
+            parts: stage.outputs.iter().map(part).collect(),
+            frames: stage.outputs.iter().map(frames).collect(),
+            staged: Mutex::default(),
+            input,
+            units,
+        }
+    }
+
+    /// Runs a lane of a task; `rank` is its number in the stage.
+    fn run_one(&self, task: &Task, lane: u32, rank: u64) -> Result<LaneCounts, Failure> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Failure::new(FailureClass::Cancelled, "the job was cancelled"));
+        }
+        let input = match (task.units[lane as usize], &task.input) {
+            (Unit::Split { split, lane }, TaskInput::Splits(splits)) => {
+                LaneInput::Split(&splits[split as usize], lane)
+            }
+            (Unit::Bucket(bucket), _) => {
+                LaneInput::Buckets(self.sources.iter().map(|s| s.clone().bucket(bucket)).collect())
+            }
+            _ => return Err(Failure::new(FailureClass::Internal, "a lane of another task")),
+        };
+        let outputs = self.receivers(task, lane, rank);
+        let counts = run_lane(self.plan, self.stage, self.storage, input, self.whole, outputs)?;
+        if task.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.finish_task(task)?;
+        }
+        Ok(counts)
+    }
+
+    fn receivers(&self, task: &Task, lane: u32, rank: u64) -> Vec<AnyPush> {
+        let stage = &self.plan.stages()[self.stage];
+        let many = stage.outputs.len() as u64;
+        let receiver = |(at, output): (usize, &Output)| match *output {
+            Output::Shuffle(shuffle) => {
+                let producers = self.plan.shuffle(shuffle).producers;
+                let number = producers.iter().position(|&p| p == self.stage).unwrap_or(0) as u64;
+                let rank = number << 48 | (rank * many + at as u64);
+                self.stores[at].as_ref().map(|store| store.clone().lane(rank))
+            }
+            Output::Sink(_) => task.parts[at].as_ref().map(|part| part.clone().lane(lane)),
+            Output::Collect(collect) => {
+                let frames = task.frames[at][lane as usize].clone();
+                Some(self.plan.collect(collect).code.lane(frames))
+            }
+        };
+        stage.outputs.iter().enumerate().filter_map(receiver).collect()
+    }
+
+    /// Ends the part files of a task whose lanes are all done.
+    fn finish_task(&self, task: &Task) -> Result<(), Failure> {
+        let stage = &self.plan.stages()[self.stage];
+        for (output, part) in stage.outputs.iter().zip(&task.parts) {
+            if let (Output::Sink(sink), Some(part)) = (*output, part) {
+                let staged =
+                    part.finish(task.units.len() as u32).map_err(|error| of_push(&error))?;
+                lock(&task.staged).push((sink, staged));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts together what the tasks have made, in their order.
+    fn made(&self, tasks: Vec<Task>, counts: TaskCounts) -> Result<StageMade, Failure> {
+        let mut made = StageMade { counts, ..StageMade::default() };
+        for task in tasks {
+            if let TaskInput::Splits(splits) = &task.input {
+                made.counts.bytes_read += splits.iter().map(|split| split.bytes).sum::<u64>();
+            }
+            for (sink, staged) in lock(&task.staged).drain(..) {
+                made.counts.records_written += staged.rows;
+                made.counts.bytes_written += staged.bytes;
+                made.staged.push((sink, vec![staged]));
+            }
+            for (output, frames) in self.plan.stages()[self.stage].outputs.iter().zip(&task.frames)
+            {
+                let Output::Collect(collect) = *output else { continue };
+                let stage = &self.plan.stages()[self.stage].name;
+                let frames = collected(stage, frames)?;
+                made.collected.push((collect, frames));
+            }
+        }
+        Ok(made)
+    }
+}

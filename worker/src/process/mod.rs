@@ -1,0 +1,48 @@
+//! Starting executor processes: they inherit one end of a socket, and die with the process that started them.
+//!
+//! The kernel kills a child by [`libc::PR_SET_PDEATHSIG`] when the *thread* that started it ends, so children are
+//! started from one thread that lives as long as the process.
+
+mod inherit;
+
+pub(crate) use inherit::pass_socket;
+pub use inherit::{die_with_parent, inherited_socket};
+
+use std::io;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use tokio::process::{Child, Command};
+
+type Start = Box<dyn FnOnce() + Send>;
+
+/// Starts a process from the thread that outlives all others; see the module. Waits for the start without holding a
+/// thread, and must be awaited in a tokio runtime with I/O.
+///
+/// # Errors
+/// What the system says.
+pub async fn spawn_from_lasting_thread(mut command: Command) -> io::Result<Child> {
+    static THREAD: OnceLock<io::Result<Sender<Start>>> = OnceLock::new();
+    let thread = THREAD.get_or_init(|| {
+        // Not bounded by itself: each sender waits for its answer.
+        let (sender, receiver) = channel::<Start>();
+        std::thread::Builder::new().name("windrow-starter".into()).spawn(move || {
+            receiver.into_iter().for_each(|start| start());
+        })?;
+        Ok(sender)
+    });
+    let sender =
+        thread.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let start = move || {
+        let _entered = runtime.enter();
+        // If nobody waits any more, the child is dropped, and killed if it was asked to be.
+        let _ = answer.send(command.spawn());
+    };
+    let gone = || io::Error::other("the thread that starts processes has ended");
+    sender.send(Box::new(start)).map_err(|_| gone())?;
+    answered.await.map_err(|_| gone())?
+}
+
+#[cfg(test)]
+mod tests;

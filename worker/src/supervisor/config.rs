@@ -1,0 +1,106 @@
+//! How a supervisor is set up, and how it can end.
+
+use super::control::ControlError;
+use crate::data_plane::ServerLimits;
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use windrow_protocol::control::BinaryId;
+
+/// How a supervisor is set up.
+#[derive(Clone, Debug)]
+pub struct SupervisorConfig {
+    /// The host, by a name that all workers on it have in common, and others not.
+    pub host: String,
+    /// Where the data plane listens; port 0 takes any.
+    pub data_listen: SocketAddr,
+    /// The name or IP address at which other workers reach the data plane.
+    pub data_host: String,
+    /// How many attempts run at once.
+    pub slots: u32,
+    /// Compute threads of an executor.
+    pub threads: u32,
+    /// Memory of an executor, in bytes.
+    pub memory: u64,
+    /// The folder in which the worker makes its scratch folder.
+    pub scratch: PathBuf,
+    /// The code of this process, which is that of its executors.
+    pub binary: BinaryId,
+    /// How an executor is started.
+    pub executor: ExecutorCommand,
+    /// Whether the worker ends when the process that started it does.
+    pub die_with_parent: bool,
+    /// The worker ends when the coordinator could not be reached for so long; `None`: it goes on trying.
+    pub give_up_after: Option<Duration>,
+    /// Waits and limits.
+    pub limits: SupervisorLimits,
+}
+
+/// The command line of an executor; it must come to [`crate::executor_process::main`].
+#[derive(Clone, Debug)]
+pub struct ExecutorCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Environment variables beside those of this process.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// Waits and limits of a supervisor.
+#[derive(Clone, Debug)]
+pub struct SupervisorLimits {
+    /// The longest that a poll waits for news. A poll is the heartbeat too: a sixth of the lease is taken if that is
+    /// shorter.
+    pub poll_wait: Duration,
+    /// How long the coordinator may take for an answer, beyond what it was asked to wait.
+    pub answer: Duration,
+    /// How long an attempt that was cancelled, or an executor that was told to end, may go on before it is killed.
+    pub grace: Duration,
+    /// How long an executor may take to start and plan its job.
+    pub start: Duration,
+    /// How long the blocks of a shuffle may stay incomplete before an attempt that reads them is given back.
+    pub incomplete: Duration,
+    /// How long a list of blocks is taken for the newest without asking.
+    pub fresh: Duration,
+    /// What the data plane allows its peers.
+    pub data: ServerLimits,
+}
+
+impl Default for SupervisorLimits {
+    fn default() -> SupervisorLimits {
+        SupervisorLimits {
+            poll_wait: Duration::from_millis(500),
+            answer: Duration::from_secs(5),
+            grace: Duration::from_secs(1),
+            start: Duration::from_secs(60),
+            incomplete: Duration::from_secs(300),
+            fresh: Duration::from_millis(100),
+            data: ServerLimits::default(),
+        }
+    }
+}
+
+/// Why a supervisor could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The scratch folder cannot be used.
+    #[error("{0}; choose another folder with --scratch")]
+    Scratch(io::Error),
+    /// The data plane cannot listen.
+    #[error("the data plane cannot listen on {address}: {source}")]
+    Listen {
+        /// Where it should.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The coordinator refused the worker, or could not be reached for too long.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The process that started the worker has ended.
+    #[error("the process that started this worker has ended")]
+    ParentGone,
+}

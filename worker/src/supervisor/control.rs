@@ -1,0 +1,48 @@
+//! What a supervisor asks of its coordinator.
+
+use windrow_protocol::control::{
+    BlockPage, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
+};
+use windrow_protocol::ids::{JobId, ShuffleId, WorkerId};
+
+/// Why a call brought no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The coordinator answered, with a refusal: the same call again would not help.
+    #[error("the coordinator refused: {0}")]
+    Refused(#[from] Refusal),
+    /// There was no answer; another call may succeed.
+    #[error("the coordinator cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+/// The coordinator, as a supervisor sees it. Each call is idempotent; the supervisor gives each a deadline, and makes it
+/// again after a failure, so an implementation need not try twice.
+///
+/// All calls must be cancel safe: a poll is dropped when there is something to tell.
+pub trait Control: Send + Sync + 'static {
+    /// Registers a worker.
+    fn register(
+        &self,
+        hello: WorkerHello,
+    ) -> impl Future<Output = Result<Registered, ControlError>> + Send;
+
+    /// The long poll; answered within [`Poll::wait_ms`].
+    fn poll(
+        &self,
+        worker: WorkerId,
+        poll: Poll,
+    ) -> impl Future<Output = Result<PollAnswer, ControlError>> + Send;
+
+    /// What an executor of a job has to know.
+    fn job_spec(&self, job: JobId) -> impl Future<Output = Result<JobSpec, ControlError>> + Send;
+
+    /// Where blocks are, from the output of this number on; beyond the last output the page is empty, but has the
+    /// version.
+    fn blocks(
+        &self,
+        job: JobId,
+        shuffle: ShuffleId,
+        from: u32,
+    ) -> impl Future<Output = Result<BlockPage, ControlError>> + Send;
+}

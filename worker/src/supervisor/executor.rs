@@ -1,0 +1,493 @@
+//! One executor process, as its supervisor keeps it: started, given its orders, listened to, killed.
+//!
+//! How its attempts end when it dies:
+//!
+//! | what happened | the attempt | class |
+//! |---|---|---|
+//! | an attempt was cancelled and went on beyond the grace: the executor is killed | that one | `Cancelled` |
+//! | | the others in it | `Collateral`: run again, uncharged |
+//! | the executor died by itself | all in it, since nobody knows whose fault it was | `LostExecutor` |
+//! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
+//! | it refused the job | all | what it said |
+
+use super::config::SupervisorConfig;
+use super::control::{Control, ControlError};
+use super::locations::{Located, Locations};
+use super::state::{ExecutorName, State, ToDo, cancelled};
+use crate::blocks::Blocks;
+use crate::frames::{self, Reader, Writer};
+use crate::process;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use windrow_protocol::control::JobSpec;
+use windrow_protocol::executor::{ExecutorStart, FromExecutor, ToExecutor};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{AttemptId, ShuffleId, StageId, WorkerId};
+use windrow_protocol::task::{TaskInput, TaskOrder, Work};
+
+/// What the tasks that keep executors have in common.
+pub(super) struct Keeping<C> {
+    pub(super) config: SupervisorConfig,
+    pub(super) control: Arc<C>,
+    pub(super) locations: Locations<C>,
+    pub(super) state: State,
+    pub(super) blocks: Arc<Blocks>,
+    pub(super) scratch: PathBuf,
+}
+
+/// Keeps an executor until it is dead. Whether its job still goes on, as far as is known.
+pub(super) async fn keep<C: Control>(
+    keeping: Arc<Keeping<C>>,
+    name: ExecutorName,
+    worker: WorkerId,
+    wake: Arc<Notify>,
+) -> bool {
+    let (job, number) = name;
+    let scratch = keeping.scratch.join("executors").join(format!("{job}-{number}"));
+    let started = start(&keeping, name, worker, &wake, &scratch).await;
+    let goes_on = match started {
+        Ok(Some(running)) => running.run(&keeping, name, &wake).await,
+        Ok(None) => false,
+        Err(failure) => {
+            tracing::warn!(%job, %failure, "there is no executor");
+            keeping.state.executor_gone(name, |_, cancelled_at| match cancelled_at {
+                Some(_) => cancelled(),
+                None => failure.clone(),
+            })
+        }
+    };
+    // What cannot be removed now goes with the worker's scratch folder.
+    let _ = tokio::fs::remove_dir_all(scratch).await;
+    goes_on
+}
+
+/// Starts an executor, up to its being ready; `None` if it is not needed any more.
+async fn start<C: Control>(
+    keeping: &Arc<Keeping<C>>,
+    name: ExecutorName,
+    worker: WorkerId,
+    wake: &Notify,
+    scratch: &Path,
+) -> Result<Option<Running>, Failure> {
+    let starting = async {
+        let spec = spec(keeping, name).await?;
+        let mut running = Running::spawn(&keeping.config, name).await.map_err(|error| {
+            let program = keeping.config.executor.program.display();
+            let text = format!("cannot start an executor ({program}): {error}");
+            Failure::new(FailureClass::LostWorker, text)
+        })?;
+        let start = ExecutorStart {
+            job: name.0,
+            spec,
+            worker,
+            host: keeping.config.host.clone(),
+            threads: keeping.config.threads,
+            memory: keeping.config.memory,
+            scratch: scratch.to_string_lossy().into_owned(),
+            blocks: keeping.blocks.folder(name.0).to_string_lossy().into_owned(),
+        };
+        running.introduce(start).await?;
+        Ok(running)
+    };
+    let dropped = async {
+        // Woken for each order; what counts is whether it is to end.
+        while keeping.state.is_wanted(name) {
+            wake.notified().await;
+        }
+    };
+    let limit = keeping.config.limits.start;
+    tokio::select! {
+        started = tokio::time::timeout(limit, starting) => match started {
+            Ok(running) => {
+                // Orders came while it started.
+                wake.notify_one();
+                running.map(Some)
+            }
+            Err(_) => {
+                let text = format!("the executor was not ready within {} s", limit.as_secs());
+                Err(Failure::new(FailureClass::LostExecutor, text))
+            }
+        },
+        () = dropped => Ok(None),
+    }
+}
+
+/// Asks what the job is, until the coordinator says it.
+async fn spec<C: Control>(
+    keeping: &Keeping<C>,
+    (job, _): ExecutorName,
+) -> Result<JobSpec, Failure> {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let asked = super::within(keeping.config.limits.answer, keeping.control.job_spec(job));
+        match asked.await {
+            Ok(spec) => return Ok(spec),
+            Err(ControlError::Refused(refusal)) => {
+                return Err(Failure::new(FailureClass::Collateral, refusal.to_string()));
+            }
+            Err(error) => tracing::debug!(%job, %error, "asking again what the job is"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// Orders of one stage that wait to know where blocks are.
+#[derive(Default)]
+struct Waiting {
+    /// Those for which it is asked now.
+    asked: Vec<TaskOrder>,
+    /// Those that came since.
+    next: Vec<TaskOrder>,
+}
+
+type Answer = (StageId, Result<Vec<Located>, Failure>);
+
+/// An executor process that runs.
+struct Running {
+    child: Child,
+    reader: Reader,
+    /// To the task that writes to the socket: an executor that does not read holds up nothing else.
+    out: mpsc::Sender<ToExecutor>,
+    /// What does not fit into that; bounded by the orders that there are.
+    backlog: VecDeque<ToExecutor>,
+    inputs: Vec<Vec<ShuffleId>>,
+    waiting: HashMap<StageId, Waiting>,
+    asking: JoinSet<Answer>,
+    /// The versions of the lists of blocks that the executor has.
+    told: HashMap<ShuffleId, u64>,
+}
+
+/// Why an executor is no longer kept.
+enum Over {
+    /// It is not needed.
+    Unwanted,
+    /// It said so, or its socket is closed: the cause, if it is not the process's end.
+    Died(Option<String>),
+    /// A cancelled attempt has not stopped.
+    Killed,
+}
+
+impl Running {
+    async fn spawn(config: &SupervisorConfig, (job, _): ExecutorName) -> io::Result<Running> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(&config.executor.program);
+        command.args(&config.executor.arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(config.executor.environment.iter().map(|(name, value)| (name, value)));
+        process::die_with_parent(&mut command);
+        process::pass_socket(&mut command, theirs);
+        let child = process::spawn_from_lasting_thread(command).await?;
+        tracing::debug!(%job, pid = child.id(), "an executor has started");
+        let (reader, writer) = frames::split(UnixStream::from_std(ours)?);
+        let (out, messages) = mpsc::channel(256);
+        // Ends when the executor is dead, or `out` is dropped.
+        tokio::spawn(write(writer, messages));
+        Ok(Running {
+            child,
+            reader,
+            out,
+            backlog: VecDeque::new(),
+            inputs: Vec::new(),
+            waiting: HashMap::new(),
+            asking: JoinSet::new(),
+            told: HashMap::new(),
+        })
+    }
+
+    /// Tells the executor what it is for, and hears whether it can do it.
+    async fn introduce(&mut self, start: ExecutorStart) -> Result<(), Failure> {
+        // If it is dead, reading says so.
+        let _ = self.out.send(ToExecutor::Start(Box::new(start))).await;
+        match self.reader.next().await {
+            Ok(Some(FromExecutor::Ready { inputs, .. })) => {
+                self.inputs = inputs;
+                Ok(())
+            }
+            Ok(Some(FromExecutor::Refused(failure))) => Err(failure),
+            Ok(Some(other)) => {
+                let text = format!("the executor said {other:?} before it was ready");
+                Err(Failure::new(FailureClass::Internal, text))
+            }
+            Ok(None) => {
+                let text = format!("the executor died while it started: {}", self.bury().await);
+                Err(Failure::new(FailureClass::LostExecutor, text))
+            }
+            Err(error) => {
+                let text = format!("the executor cannot be understood: {error}");
+                Err(Failure::new(FailureClass::LostExecutor, text))
+            }
+        }
+    }
+
+    /// Kills what may still live, and says how it ended.
+    async fn bury(&mut self) -> String {
+        // It closes its socket just before it is dead: its own end says more than ours.
+        let limit = Duration::from_millis(200);
+        if tokio::time::timeout(limit, self.child.wait()).await.is_err() {
+            let _ = self.child.start_kill();
+        }
+        match self.child.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Kills it at once.
+    async fn kill(&mut self) {
+        let _ = self.child.start_kill();
+        let _ = self.child.wait().await;
+    }
+
+    /// Keeps it until it is dead; whether its job still goes on.
+    async fn run<C: Control>(
+        mut self,
+        keeping: &Arc<Keeping<C>>,
+        name: ExecutorName,
+        wake: &Notify,
+    ) -> bool {
+        let (state, grace) = (&keeping.state, keeping.config.limits.grace);
+        let pid = self.child.id().unwrap_or(0);
+        match self.serve(keeping, name, wake).await {
+            Over::Unwanted => {
+                let _ = self.out.try_send(ToExecutor::Stop);
+                if tokio::time::timeout(grace, self.child.wait()).await.is_err() {
+                    self.kill().await;
+                }
+                false
+            }
+            Over::Killed => {
+                self.kill().await;
+                tracing::warn!(job = %name.0, pid, "an executor was killed: an attempt did not stop");
+                let now = Instant::now();
+                state.executor_gone(name, |_, deadline| match deadline {
+                    Some(deadline) if deadline <= now => Failure::new(
+                        FailureClass::Cancelled,
+                        format!("the attempt was told to stop and did not within {} ms: its executor was killed", grace.as_millis()),
+                    ),
+                    Some(_) => cancelled(),
+                    None => Failure::new(
+                        FailureClass::Collateral,
+                        "the executor was killed because another attempt in it did not stop",
+                    ),
+                })
+            }
+            Over::Died(cause) => {
+                if cause.is_some() {
+                    let _ = self.child.start_kill();
+                }
+                let status = self.bury().await;
+                let text = match cause {
+                    Some(cause) => format!("the executor (process {pid}) was killed: {cause}"),
+                    None => format!(
+                        "the executor (process {pid}) died: {status}; its last words are in the worker's log; if it was killed, look for the kernel's out-of-memory killer"
+                    ),
+                };
+                tracing::warn!(job = %name.0, "{text}");
+                state.executor_gone(name, |_, deadline| match deadline {
+                    Some(_) => cancelled(),
+                    None => Failure::new(FailureClass::LostExecutor, text.clone()),
+                })
+            }
+        }
+    }
+
+    /// Hands over orders and hears what comes of them, until that is over.
+    async fn serve<C: Control>(
+        &mut self,
+        keeping: &Arc<Keeping<C>>,
+        name: ExecutorName,
+        wake: &Notify,
+    ) -> Over {
+        let state = &keeping.state;
+        loop {
+            let Some(to_do) = state.take(name) else { return Over::Unwanted };
+            for to_do in to_do {
+                self.take(keeping, name, to_do);
+            }
+            let deadline = state.deadline(name);
+            let overdue = tokio::time::sleep_until(
+                deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600)).into(),
+            );
+            let answer = tokio::select! {
+                () = wake.notified() => None,
+                message = self.reader.next() => match message {
+                    Ok(Some(message)) => {
+                        if let Some(over) = hear(keeping, name, message) {
+                            return over;
+                        }
+                        None
+                    }
+                    Ok(None) => return Over::Died(None),
+                    // A socket that is reset is the end of the process as well.
+                    Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+                        return Over::Died(None);
+                    }
+                    Err(error) => return Over::Died(Some(error.to_string())),
+                },
+                room = self.out.reserve(), if !self.backlog.is_empty() => match room {
+                    Ok(room) => {
+                        if let Some(message) = self.backlog.pop_front() {
+                            room.send(message);
+                        }
+                        None
+                    }
+                    Err(_) => {
+                        // The writer has failed; reading will say why.
+                        self.backlog.clear();
+                        None
+                    }
+                },
+                Some(answer) = self.asking.join_next() => answer.ok(),
+                () = overdue, if deadline.is_some() => {
+                    if state.deadline(name).is_some_and(|deadline| deadline <= Instant::now()) {
+                        return Over::Killed;
+                    }
+                    None
+                }
+            };
+            if let Some((stage, located)) = answer {
+                self.located(keeping, name, stage, located);
+            }
+        }
+    }
+
+    fn say(&mut self, message: ToExecutor) {
+        if !self.backlog.is_empty() {
+            self.backlog.push_back(message);
+        } else if let Err(mpsc::error::TrySendError::Full(message)) = self.out.try_send(message) {
+            self.backlog.push_back(message);
+        }
+    }
+
+    fn take<C: Control>(&mut self, keeping: &Arc<Keeping<C>>, name: ExecutorName, to_do: ToDo) {
+        match to_do {
+            ToDo::Run(order) => {
+                let stage = order.attempt.task.stage;
+                let reads =
+                    matches!(order.work, Work::Compute { input: TaskInput::Buckets { .. }, .. });
+                if !reads {
+                    return self.say(ToExecutor::Run(order));
+                }
+                self.waiting.entry(stage).or_default().next.push(*order);
+                self.ask(keeping, name, stage);
+            }
+            ToDo::Cancel(attempt) => {
+                let found = self.waiting.get_mut(&attempt.task.stage).is_some_and(|waiting| {
+                    let before = waiting.asked.len() + waiting.next.len();
+                    waiting.asked.retain(|order| order.attempt != attempt);
+                    waiting.next.retain(|order| order.attempt != attempt);
+                    waiting.asked.len() + waiting.next.len() < before
+                });
+                if found {
+                    keeping.state.ended(name, attempt, Err(cancelled()));
+                } else {
+                    self.say(ToExecutor::Cancel(attempt));
+                }
+            }
+        }
+    }
+
+    /// Asks where the blocks are for the orders of a stage, unless that is being asked already: one question at a time
+    /// does for all orders that wait.
+    fn ask<C: Control>(
+        &mut self,
+        keeping: &Arc<Keeping<C>>,
+        (job, _): ExecutorName,
+        stage: StageId,
+    ) {
+        let Some(waiting) = self.waiting.get_mut(&stage) else { return };
+        if !waiting.asked.is_empty() || waiting.next.is_empty() {
+            return;
+        }
+        waiting.asked = std::mem::take(&mut waiting.next);
+        let shuffles = self.inputs.get(stage.0 as usize).cloned().unwrap_or_default();
+        let keeping = keeping.clone();
+        self.asking.spawn(async move {
+            let mut located = Vec::new();
+            for shuffle in shuffles {
+                match keeping.locations.of(job, shuffle).await {
+                    Ok(found) => located.push(found),
+                    Err(failure) => return (stage, Err(failure)),
+                }
+            }
+            (stage, Ok(located))
+        });
+    }
+
+    /// It is known where the blocks are that orders of a stage wait for.
+    fn located<C: Control>(
+        &mut self,
+        keeping: &Arc<Keeping<C>>,
+        name: ExecutorName,
+        stage: StageId,
+        located: Result<Vec<Located>, Failure>,
+    ) {
+        let waiting = self.waiting.get_mut(&stage);
+        let orders = waiting.map(|waiting| std::mem::take(&mut waiting.asked)).unwrap_or_default();
+        match located {
+            Ok(located) => {
+                for (version, places) in located {
+                    if self.told.insert(places.shuffle, version) != Some(version) {
+                        self.say(ToExecutor::Blocks((*places).clone()));
+                    }
+                }
+                for order in orders {
+                    self.say(ToExecutor::Run(Box::new(order)));
+                }
+            }
+            Err(failure) => {
+                for order in orders {
+                    keeping.state.ended(name, order.attempt, Err(failure.clone()));
+                }
+            }
+        }
+        self.ask(keeping, name, stage);
+    }
+}
+
+/// An executor said something.
+fn hear<C: Control>(
+    keeping: &Keeping<C>,
+    name: ExecutorName,
+    message: FromExecutor,
+) -> Option<Over> {
+    let foreign = |attempt: AttemptId| attempt.task.job != name.0;
+    match message {
+        FromExecutor::Progress(attempt, progress) if !foreign(attempt) => {
+            keeping.state.progress(attempt, progress);
+        }
+        FromExecutor::Ended { end, files } if !foreign(end.attempt) => {
+            if end.result.is_ok() {
+                for file in files {
+                    keeping.blocks.add(end.attempt, file.shuffle, PathBuf::from(file.path));
+                }
+            }
+            keeping.state.ended(name, end.attempt, end.result);
+        }
+        other => {
+            return Some(Over::Died(Some(format!("it said {other:?} at a wrong time"))));
+        }
+    }
+    None
+}
+
+/// Writes to an executor until it is dead or there is nothing more to say.
+async fn write(mut writer: Writer, mut messages: mpsc::Receiver<ToExecutor>) -> io::Result<()> {
+    while let Some(message) = messages.recv().await {
+        writer.feed(&message).await?;
+        while let Ok(message) = messages.try_recv() {
+            writer.feed(&message).await?;
+        }
+        writer.flush().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The coordinator at the other end of a [`Link`].
+
+use super::control::{Control, ControlError};
+use std::time::Duration;
+use windrow_protocol::control::{
+    BlockPage, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
+};
+use windrow_protocol::ids::{JobId, ShuffleId, WorkerId};
+use windrow_protocol::link::{Link, LinkConfig, LinkError};
+use windrow_protocol::transport::ConnectError;
+
+/// What a call may take beyond the time that it asks the coordinator to wait.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A link for a supervisor, which tries again by itself: a call is given up after its first failure.
+pub fn supervisor_link(address: impl Into<String>) -> Link {
+    Link::new(address, LinkConfig { patience: Duration::ZERO, ..LinkConfig::default() })
+}
+
+impl From<LinkError> for ControlError {
+    fn from(error: LinkError) -> ControlError {
+        match error {
+            LinkError::Connect(ConnectError::Version { theirs, ours, .. }) => {
+                ControlError::Refused(Refusal::Version { coordinator: theirs, caller: ours })
+            }
+            error => ControlError::Unreachable(error.to_string()),
+        }
+    }
+}
+
+impl Control for Link {
+    async fn register(&self, hello: WorkerHello) -> Result<Registered, ControlError> {
+        let call = self.call(ANSWER, |client, context| {
+            let hello = hello.clone();
+            async move { client.register(context, hello).await }
+        });
+        Ok(call.await??)
+    }
+
+    async fn poll(&self, worker: WorkerId, poll: Poll) -> Result<PollAnswer, ControlError> {
+        let answer = ANSWER + Duration::from_millis(u64::from(poll.wait_ms));
+        let call = self.call(answer, |client, context| {
+            let poll = poll.clone();
+            async move { client.poll(context, worker, poll).await }
+        });
+        Ok(call.await?)
+    }
+
+    async fn job_spec(&self, job: JobId) -> Result<JobSpec, ControlError> {
+        let call =
+            self.call(ANSWER, |client, context| async move { client.job_spec(context, job).await });
+        Ok(call.await??)
+    }
+
+    async fn blocks(
+        &self,
+        job: JobId,
+        shuffle: ShuffleId,
+        from: u32,
+    ) -> Result<BlockPage, ControlError> {
+        let call = self.call(ANSWER, |client, context| async move {
+            client.blocks(context, job, shuffle, from).await
+        });
+        Ok(call.await??)
+    }
+}

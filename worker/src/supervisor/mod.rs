@@ -1,0 +1,312 @@
+//! The supervisor: holds the worker's lease, its blocks and the data plane, and starts an executor for each job. It runs
+//! no code of a job.
+//!
+//! One poll at a time is with the coordinator. A poll that has ends of attempts to tell asks for an answer at once, and
+//! ends that come meanwhile go with the next one. A poll without waits for news, and is dropped in favour of another as
+//! soon as there is something to tell. Since whatever an answer was to bring is told again until it came, nothing is
+//! lost by that.
+
+mod config;
+mod control;
+mod executor;
+mod link;
+mod locations;
+mod state;
+
+pub use config::{ExecutorCommand, SupervisorConfig, SupervisorError, SupervisorLimits};
+pub use control::{Control, ControlError};
+pub use link::supervisor_link;
+
+use crate::blocks::{Blocks, Scratch};
+use crate::data_plane::DataServer;
+use executor::Keeping;
+use locations::Locations;
+use state::{Assigned, State};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use windrow_protocol::control::{PROTOCOL_VERSION, Poll, PollAnswer, Registered, WorkerHello};
+use windrow_protocol::ids::{JobId, WorkerId};
+
+/// How often the parent is looked for.
+const PARENT_EVERY: Duration = Duration::from_millis(200);
+
+/// Lets a supervisor end. All clones are for the same one.
+#[derive(Clone, Debug, Default)]
+pub struct SupervisorHandle {
+    drain: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl SupervisorHandle {
+    /// The worker takes no more work, and ends when the coordinator needs its blocks no more.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// The worker ends now; its attempts and blocks are lost.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// A worker's supervisor.
+pub struct Supervisor<C> {
+    keeping: Arc<Keeping<C>>,
+    data: DataServer,
+    handle: SupervisorHandle,
+    executors: JoinSet<()>,
+    /// Removed when all else is over.
+    scratch: Scratch,
+}
+
+/// Waits for an answer of the coordinator.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, ControlError>>,
+) -> Result<T, ControlError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let text = format!("no answer within {} ms", limit.as_millis());
+            Err(ControlError::Unreachable(text))
+        }
+    }
+}
+
+impl<C: Control> Supervisor<C> {
+    /// Makes the scratch folder, which sweeps those of dead workers, and opens the data plane.
+    ///
+    /// # Errors
+    /// If one of the two fails.
+    pub async fn start(
+        config: SupervisorConfig,
+        control: C,
+    ) -> Result<Supervisor<C>, SupervisorError> {
+        let root = config.scratch.clone();
+        let made = tokio::task::spawn_blocking(move || Scratch::create(&root, random_token()));
+        let made = made.await.map_err(std::io::Error::other);
+        let scratch = made.and_then(|made| made).map_err(SupervisorError::Scratch)?;
+        let listen = |source| SupervisorError::Listen { address: config.data_listen, source };
+        let listener = TcpListener::bind(config.data_listen).await.map_err(listen)?;
+        let blocks = Arc::new(Blocks::new(scratch.path().join("blocks")));
+        let limits = config.limits.data.clone();
+        let data = DataServer::start(listener, blocks.clone(), config.host.clone(), limits)
+            .map_err(listen)?;
+        let control = Arc::new(control);
+        let keeping = Keeping {
+            locations: Locations::new(control.clone(), &config.limits),
+            config,
+            control,
+            state: State::default(),
+            blocks,
+            scratch: PathBuf::from(scratch.path()),
+        };
+        Ok(Supervisor {
+            keeping: Arc::new(keeping),
+            data,
+            handle: SupervisorHandle::default(),
+            executors: JoinSet::new(),
+            scratch,
+        })
+    }
+
+    /// Lets it end; for signal handlers and the like.
+    pub fn handle(&self) -> SupervisorHandle {
+        self.handle.clone()
+    }
+
+    /// The folder of its block files, of a job.
+    pub fn blocks_folder(&self, job: JobId) -> PathBuf {
+        self.keeping.blocks.folder(job)
+    }
+
+    /// Works, until it has drained, is told to stop, or cannot go on. All executors are dead then, and the scratch
+    /// folder is removed.
+    ///
+    /// # Errors
+    /// [`SupervisorError`]: refused by the coordinator, without it for too long, or the parent is gone.
+    pub async fn run(mut self) -> Result<(), SupervisorError> {
+        let stop = self.handle.stop.clone();
+        let parent = self.keeping.config.die_with_parent;
+        let ended = tokio::select! {
+            ended = self.work() => ended,
+            () = stop.cancelled() => Ok(()),
+            () = parent_gone(), if parent => Err(SupervisorError::ParentGone),
+        };
+        self.drop_everything().await;
+        let scratch = self.scratch;
+        drop(self.data);
+        let _ = tokio::task::spawn_blocking(move || drop(scratch)).await;
+        ended
+    }
+
+    async fn work(&mut self) -> Result<(), SupervisorError> {
+        loop {
+            let (registered, token) = self.register().await?;
+            tracing::info!(worker = %registered.worker, token, "registered");
+            if self.poll(&registered).await? {
+                return Ok(());
+            }
+            tracing::warn!(worker = %registered.worker, "the coordinator does not know this worker: it registers again");
+            self.drop_everything().await;
+        }
+    }
+
+    /// Registers as a new worker, however long it takes.
+    async fn register(&self) -> Result<(Registered, u128), SupervisorError> {
+        let config = &self.keeping.config;
+        let token = random_token();
+        let hello = WorkerHello {
+            version: PROTOCOL_VERSION,
+            token,
+            host: config.host.clone(),
+            data_address: format!("{}:{}", config.data_host, self.data.address().port()),
+            slots: config.slots,
+            binary: config.binary.clone(),
+        };
+        let mut absent = Absent::new(config.give_up_after);
+        loop {
+            let call = self.keeping.control.register(hello.clone());
+            match within(config.limits.answer, call).await {
+                Ok(registered) => return Ok((registered, token)),
+                Err(error) => absent.again(error).await?,
+            }
+        }
+    }
+
+    /// Polls until the worker has drained (true) or is not known any more (false).
+    async fn poll(&mut self, registered: &Registered) -> Result<bool, SupervisorError> {
+        let keeping = self.keeping.clone();
+        let Keeping { config, control, state, .. } = &*keeping;
+        let lease = Duration::from_millis(registered.lease_ms);
+        let idle = config.limits.poll_wait.min(lease / 6);
+        let drain = self.handle.drain.clone();
+        let mut absent = Absent::new(config.give_up_after);
+        let mut seen = 0;
+        let mut drain_told = false;
+        loop {
+            while self.executors.try_join_next().is_some() {}
+            let draining = drain.is_cancelled();
+            let poll = state.poll(seen, draining);
+            let telling = !poll.ended.is_empty() || draining != drain_told;
+            let wait = if telling { Duration::ZERO } else { idle };
+            let poll = Poll { wait_ms: wait.as_millis() as u32, ..poll };
+            let told = poll.ended.len();
+            let call = within(wait + config.limits.answer, control.poll(registered.worker, poll));
+            let answered = tokio::select! {
+                answered = call => answered,
+                () = state.news.notified(), if !telling => continue,
+                () = drain.cancelled(), if !draining && !telling => continue,
+            };
+            match answered {
+                Ok(answer) => {
+                    absent = Absent::new(config.give_up_after);
+                    drain_told = draining;
+                    seen = answer.number;
+                    if answer.drained {
+                        return Ok(true);
+                    }
+                    if answer.unknown {
+                        return Ok(false);
+                    }
+                    state.told(told.min(answer.ended_seen as usize));
+                    self.obey(registered.worker, answer).await;
+                }
+                Err(error) => absent.again(error).await?,
+            }
+        }
+    }
+
+    /// Does what the coordinator says.
+    async fn obey(&mut self, worker: WorkerId, answer: PollAnswer) {
+        let keeping = &self.keeping;
+        for attempt in answer.cancelled {
+            keeping.state.cancel(attempt, keeping.config.limits.grace);
+        }
+        for job in answer.jobs_over {
+            let kept = keeping.state.job_over(job);
+            keeping.locations.forget(job);
+            if !kept {
+                let blocks = keeping.blocks.clone();
+                // Files in use stay readable; nobody waits for the removal.
+                tokio::task::spawn_blocking(move || blocks.drop_job(job));
+            }
+        }
+        for order in answer.assigned {
+            if let Assigned::Start(name, wake) = keeping.state.assign(order) {
+                let keeping = keeping.clone();
+                self.executors.spawn(async move {
+                    if !executor::keep(keeping.clone(), name, worker, wake).await {
+                        let blocks = keeping.blocks.clone();
+                        // The executor writes no more.
+                        let drop_job = move || blocks.drop_job(name.0);
+                        let _ = tokio::task::spawn_blocking(drop_job).await;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Ends all executors and forgets all blocks.
+    async fn drop_everything(&mut self) {
+        self.keeping.state.clear();
+        while self.executors.join_next().await.is_some() {}
+        let blocks = self.keeping.blocks.clone();
+        let _ = tokio::task::spawn_blocking(move || blocks.drop_all()).await;
+    }
+}
+
+/// How long the coordinator has been absent.
+struct Absent {
+    since: Instant,
+    tries: u32,
+    pause: Duration,
+    limit: Option<Duration>,
+}
+
+impl Absent {
+    fn new(limit: Option<Duration>) -> Absent {
+        Absent { since: Instant::now(), tries: 0, pause: Duration::from_millis(50), limit }
+    }
+
+    /// Waits before another try.
+    ///
+    /// # Errors
+    /// The error, if another try makes no sense.
+    async fn again(&mut self, error: ControlError) -> Result<(), ControlError> {
+        let over = self.limit.is_some_and(|limit| self.since.elapsed() >= limit);
+        if over || matches!(error, ControlError::Refused(_)) {
+            return Err(error);
+        }
+        if self.tries == 0 {
+            tracing::warn!(%error, "trying again");
+        }
+        self.tries += 1;
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(Duration::from_secs(2));
+        Ok(())
+    }
+}
+
+/// Waits until the process that started this one has ended.
+async fn parent_gone() {
+    let parent = std::os::unix::process::parent_id();
+    while std::os::unix::process::parent_id() == parent {
+        tokio::time::sleep(PARENT_EVERY).await;
+    }
+}
+
+/// A number that no other process draws.
+fn random_token() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library's hash maps are seeded at random.
+    let draw = || RandomState::new().hash_one((std::process::id(), Instant::now()));
+    u128::from(draw()) << 64 | u128::from(draw())
+}
+
+#[cfg(test)]
+mod tests;

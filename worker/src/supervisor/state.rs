@@ -1,0 +1,267 @@
+//! What a supervisor knows of its attempts: which it holds, in which executor, and which ends the coordinator has not
+//! been told yet.
+//!
+//! Its size is bounded by the attempts that the coordinator hands out: each is in it once, with one order and at most
+//! one cancellation.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use windrow_protocol::control::{AttemptEnd, Poll, Progress};
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{AttemptId, JobId};
+use windrow_protocol::task::{TaskOrder, TaskOutput};
+
+/// Ends that were told are remembered, in case their attempts are assigned once more: so many.
+const RECENT: usize = 4096;
+
+/// A poll tells no more ends than have about so many bytes, but at least one.
+const POLL_BYTES: usize = 8 << 20;
+
+/// What an executor is to do.
+#[derive(Debug, PartialEq)]
+pub(super) enum ToDo {
+    Run(Box<TaskOrder>),
+    Cancel(AttemptId),
+}
+
+/// An executor's name: its job, and a number that no other has.
+pub(super) type ExecutorName = (JobId, u64);
+
+/// What an assignment needs of the caller.
+#[derive(Debug)]
+pub(super) enum Assigned {
+    /// Nothing.
+    Queued,
+    /// That this executor is started. It is woken by the notification when there is something to do.
+    Start(ExecutorName, Arc<Notify>),
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct State {
+    inner: Mutex<Inner>,
+    /// Notified when there is something to tell.
+    pub(super) news: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    executors: HashMap<JobId, Executor>,
+    last_executor: u64,
+    ended: VecDeque<AttemptEnd>,
+    progress: HashMap<AttemptId, Progress>,
+    told: VecDeque<AttemptId>,
+    told_set: HashSet<AttemptId>,
+}
+
+struct Executor {
+    number: u64,
+    to_do: VecDeque<ToDo>,
+    /// The attempts that it holds.
+    attempts: HashSet<AttemptId>,
+    /// When those of them that were cancelled must have ended.
+    cancelled: HashMap<AttemptId, Instant>,
+    wake: Arc<Notify>,
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The coordinator assigned an attempt; it may do so several times.
+    pub(super) fn assign(&self, order: TaskOrder) -> Assigned {
+        let mut inner = self.lock();
+        let attempt = order.attempt;
+        if inner.told_set.contains(&attempt) || inner.ended.iter().any(|e| e.attempt == attempt) {
+            return Assigned::Queued;
+        }
+        let number = inner.last_executor + 1;
+        let (executor, new) = match inner.executors.entry(attempt.task.job) {
+            Entry::Occupied(there) => (there.into_mut(), false),
+            Entry::Vacant(place) => (place.insert(Executor::new(number)), true),
+        };
+        if executor.attempts.insert(attempt) {
+            executor.to_do.push_back(ToDo::Run(Box::new(order)));
+            executor.wake.notify_one();
+        }
+        let wake = executor.wake.clone();
+        if !new {
+            return Assigned::Queued;
+        }
+        inner.last_executor = number;
+        Assigned::Start((attempt.task.job, number), wake)
+    }
+
+    /// The coordinator wants an attempt to stop, within `grace`.
+    pub(super) fn cancel(&self, attempt: AttemptId, grace: Duration) {
+        let mut inner = self.lock();
+        let Some(executor) = inner.executors.get_mut(&attempt.task.job) else { return };
+        if !executor.attempts.contains(&attempt) || executor.cancelled.contains_key(&attempt) {
+            return;
+        }
+        let waits = |todo: &ToDo| matches!(todo, ToDo::Run(order) if order.attempt == attempt);
+        if let Some(at) = executor.to_do.iter().position(waits) {
+            executor.to_do.remove(at);
+            executor.attempts.remove(&attempt);
+            inner.ended.push_back(AttemptEnd { attempt, result: Err(cancelled()) });
+            drop(inner);
+            self.news.notify_one();
+            return;
+        }
+        executor.cancelled.insert(attempt, Instant::now() + grace);
+        executor.to_do.push_back(ToDo::Cancel(attempt));
+        executor.wake.notify_one();
+    }
+
+    /// What an executor is to do now; `None` if it is to end.
+    pub(super) fn take(&self, (job, number): ExecutorName) -> Option<VecDeque<ToDo>> {
+        let mut inner = self.lock();
+        let executor = inner.executors.get_mut(&job).filter(|there| there.number == number)?;
+        Some(std::mem::take(&mut executor.to_do))
+    }
+
+    /// The next time at which a cancelled attempt of an executor must have ended.
+    pub(super) fn deadline(&self, (job, number): ExecutorName) -> Option<Instant> {
+        let inner = self.lock();
+        let executor = inner.executors.get(&job).filter(|there| there.number == number)?;
+        executor.cancelled.values().min().copied()
+    }
+
+    /// An attempt of an executor has come so far.
+    pub(super) fn progress(&self, attempt: AttemptId, progress: Progress) {
+        let mut inner = self.lock();
+        let held = inner.executors.get(&attempt.task.job);
+        if held.is_some_and(|executor| executor.attempts.contains(&attempt)) {
+            inner.progress.insert(attempt, progress);
+        }
+    }
+
+    /// An attempt of an executor has ended.
+    pub(super) fn ended(
+        &self,
+        (job, number): ExecutorName,
+        attempt: AttemptId,
+        result: Result<TaskOutput, Failure>,
+    ) {
+        let mut inner = self.lock();
+        let executor = inner.executors.get_mut(&job).filter(|there| there.number == number);
+        let held = executor.is_some_and(|executor| {
+            executor.cancelled.remove(&attempt);
+            executor.attempts.remove(&attempt)
+        });
+        if held {
+            inner.progress.remove(&attempt);
+            inner.ended.push_back(AttemptEnd { attempt, result });
+            drop(inner);
+            self.news.notify_one();
+        }
+    }
+
+    /// An executor is no more: all its attempts have ended. `why` says of each how, given its deadline if it was
+    /// cancelled. False if the executor was not wanted any more.
+    pub(super) fn executor_gone(
+        &self,
+        (job, number): ExecutorName,
+        why: impl Fn(AttemptId, Option<Instant>) -> Failure,
+    ) -> bool {
+        let mut inner = self.lock();
+        let Entry::Occupied(entry) = inner.executors.entry(job) else { return false };
+        if entry.get().number != number {
+            return false;
+        }
+        let executor = entry.remove();
+        for attempt in executor.attempts {
+            let deadline = executor.cancelled.get(&attempt).copied();
+            inner.progress.remove(&attempt);
+            inner.ended.push_back(AttemptEnd { attempt, result: Err(why(attempt, deadline)) });
+        }
+        drop(inner);
+        self.news.notify_one();
+        true
+    }
+
+    /// Whether an executor is not to end.
+    pub(super) fn is_wanted(&self, (job, number): ExecutorName) -> bool {
+        self.lock().executors.get(&job).is_some_and(|executor| executor.number == number)
+    }
+
+    /// A job is over: its attempts are forgotten, and its executor is to end. Whether there is one.
+    pub(super) fn job_over(&self, job: JobId) -> bool {
+        let mut inner = self.lock();
+        inner.ended.retain(|end| end.attempt.task.job != job);
+        inner.progress.retain(|attempt, _| attempt.task.job != job);
+        let executor = inner.executors.remove(&job);
+        executor.map(|executor| executor.wake.notify_one()).is_some()
+    }
+
+    /// Forgets everything; all executors are to end.
+    pub(super) fn clear(&self) {
+        let mut inner = self.lock();
+        let last_executor = inner.last_executor;
+        let before = std::mem::replace(&mut *inner, Inner { last_executor, ..Inner::default() });
+        before.executors.values().for_each(|executor| executor.wake.notify_one());
+    }
+
+    /// What is to be told now.
+    pub(super) fn poll(&self, seen: u64, draining: bool) -> Poll {
+        let mut inner = self.lock();
+        let mut bytes = 0;
+        let fits = |end: &&AttemptEnd| {
+            let first = bytes == 0;
+            bytes += size(end);
+            first || bytes <= POLL_BYTES
+        };
+        let ended = inner.ended.iter().take_while(fits).cloned().collect();
+        let progress = inner.progress.drain().collect();
+        Poll { seen, wait_ms: 0, ended, progress, draining }
+    }
+
+    /// The first ends of the last poll have come, so many.
+    pub(super) fn told(&self, ends: usize) {
+        let mut inner = self.lock();
+        let count = ends.min(inner.ended.len());
+        let told: Vec<AttemptId> = inner.ended.drain(..count).map(|end| end.attempt).collect();
+        for attempt in told {
+            inner.told.push_back(attempt);
+            inner.told_set.insert(attempt);
+        }
+        while inner.told.len() > RECENT {
+            if let Some(old) = inner.told.pop_front() {
+                inner.told_set.remove(&old);
+            }
+        }
+    }
+}
+
+impl Executor {
+    fn new(number: u64) -> Executor {
+        Executor {
+            number,
+            to_do: VecDeque::new(),
+            attempts: HashSet::new(),
+            cancelled: HashMap::new(),
+            wake: Arc::new(Notify::new()),
+        }
+    }
+}
+
+/// How a cancelled attempt ends.
+pub(super) fn cancelled() -> Failure {
+    Failure::new(FailureClass::Cancelled, "the attempt was told to stop")
+}
+
+/// About how many bytes an end has when it is sent.
+fn size(end: &AttemptEnd) -> usize {
+    let of_output = |output: &TaskOutput| {
+        let splits: usize = output.splits.iter().map(|split| split.payload.len() + 64).sum();
+        let collected: usize = output.collected.iter().map(|(_, frames)| frames.len()).sum();
+        let manifests: usize = output.manifests.iter().map(|(_, text)| text.len()).sum();
+        splits + collected + manifests + 64 * output.shuffles.len() + 1024 * output.staged.len()
+    };
+    let of_failure = |failure: &Failure| failure.message.len() + 48 * failure.lost.len();
+    64 + end.result.as_ref().map_or_else(of_failure, of_output)
+}
