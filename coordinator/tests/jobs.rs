@@ -165,9 +165,9 @@ async fn blocks_come_in_pages_and_versions() {
         let seen = worker.seen;
         worker.poll_with(Poll { seen, ended: ends.collect(), ..Poll::default() }).await;
     }
-    let page = async |from| {
-        call(SECOND, |ctx| worker.client.blocks(ctx, job, ShuffleId(0), from)).await.unwrap()
-    };
+    let caller = worker.client.clone();
+    let page =
+        async |from| call(SECOND, |ctx| caller.blocks(ctx, job, ShuffleId(0), from)).await.unwrap();
     let first = page(0).await.unwrap();
     assert!(first.complete && first.more);
     assert_eq!(first.workers, [(worker.id, greeting.host, greeting.data_address)]);
@@ -256,19 +256,21 @@ async fn a_task_that_always_fails_fails_its_job() {
 
 #[tokio::test]
 async fn a_job_that_collects_too_much_fails_with_its_sizes() {
-    let running = start().await;
+    let mut config = config();
+    config.collected_bytes = 10_000;
+    let running = start_with(config).await;
     let client = client(&running).await;
     spawn(running.address, hello("b1", 1), |order| {
         let mut output = output(order, 1);
         for (_, frames) in &mut output.collected {
-            *frames = vec![0; 4 << 20];
+            *frames = vec![0; 1_000];
         }
         Some(Ok(output))
     });
     let job = client.submit(&submission(two_stages(20))).await.unwrap();
     let status = end_of(&client, job).await;
     let JobState::Failed(failure) = status.state else { panic!("{:?}", status.state) };
-    assert!(failure.message.contains(&(64 << 20).to_string()), "{failure}");
+    assert!(failure.message.contains("10000 bytes (11000 by now)"), "{failure}");
     assert!(status.stages[1].done < 20);
 }
 

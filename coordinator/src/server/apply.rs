@@ -2,7 +2,6 @@
 
 use super::bus::What;
 use super::core::Core;
-use super::limits::COLLECTED_MAX;
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
 use crate::scheduler::{Cause, JobEnd, LossReason, Millis, Outcome};
@@ -131,17 +130,18 @@ impl Core {
         now: Millis,
     ) {
         self.stopped(attempt, worker);
+        let most = self.config.collected_bytes;
         let mut too_many = None;
         if let Some((_, output)) = arrived.take_if(|(of, _)| *of == attempt)
             && let Some(job) = self.jobs.get_mut(&attempt.task.job)
         {
             job.committed(attempt, worker, output, now);
-            too_many = (job.collected_bytes > COLLECTED_MAX).then_some(job.collected_bytes);
+            too_many = (job.collected_bytes > most).then_some(job.collected_bytes);
             job.touch();
         }
         if let Some(bytes) = too_many {
             let text = format!(
-                "the job collects more than {COLLECTED_MAX} bytes ({bytes} by now): write such a dataset to a sink instead"
+                "the job collects more than {most} bytes ({bytes} by now): write such a dataset to a sink instead"
             );
             self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text));
         }

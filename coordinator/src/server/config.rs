@@ -17,6 +17,8 @@ pub struct Config {
     pub wrong_binary_ms: u64,
     /// Jobs that have ended and are remembered.
     pub ended_jobs: usize,
+    /// The bytes that all tasks of a job may collect.
+    pub collected_bytes: usize,
 }
 
 impl Default for Config {
@@ -30,6 +32,7 @@ impl Default for Config {
             },
             wrong_binary_ms: 10_000,
             ended_jobs: 100,
+            collected_bytes: 64 << 20,
         }
     }
 }

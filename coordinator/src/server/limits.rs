@@ -9,9 +9,6 @@ pub(crate) const BLOCKS_PAGE: usize = 5_000;
 /// Bytes in a page of a collected dataset.
 pub(crate) const COLLECTED_PAGE: usize = 1 << 20;
 
-/// The bytes that all tasks of a job may collect.
-pub(crate) const COLLECTED_MAX: usize = 64 << 20;
-
 /// The bytes of collected datasets that one stage may read whole: they travel with each of its tasks.
 pub(crate) const WHOLE_INPUTS_MAX: usize = 12 << 20;
 
