@@ -62,10 +62,6 @@ pub use windrow_jobs::{
 };
 pub use windrow_protocol::failure::{Failure, FailureClass};
 
-/// What the code of `#[derive(Record)]` names.
-#[doc(hidden)]
-pub use windrow_datasets as datasets;
-
 /// What a job needs, in one line: `use windrow::prelude::*`.
 pub mod prelude {
     pub use crate::jobs;

@@ -401,6 +401,11 @@ impl Running<'_> {
         assert_eq!(sent, 0, "{}: the signal cannot be sent", self.shown);
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it has a handler for this signal, so that the signal does not just kill it.
     pub fn until_it_catches(&mut self, signal: libc::c_int) {
         let status = format!("/proc/{}/status", self.child.id());

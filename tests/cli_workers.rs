@@ -1,0 +1,128 @@
+//! Jobs over worker processes, by the real binary: the same bytes as in one process, also when processes are killed.
+
+mod harness;
+
+use harness::Room;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// Long enough for a slow machine that has other work.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Records of 100 bytes that make three map tasks.
+const RECORDS: u64 = 1_400_000;
+
+/// The processes whose parent is `parent`, and the words of their command lines.
+fn children(parent: u32) -> Vec<(u32, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let of = fields.split_ascii_whitespace().nth(1).and_then(|field| field.parse::<u32>().ok());
+        if of == Some(parent) {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push((pid, String::from_utf8_lossy(&line).replace('\0', " ")));
+        }
+    }
+    found
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with(['Z', 'X']))
+        && Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn kill(pid: u32) {
+    // SAFETY: a signal to a process that this test has started.
+    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+}
+
+/// The executors of a run's workers.
+fn executors(run: u32) -> Vec<u32> {
+    let workers = children(run);
+    let below = workers.iter().flat_map(|(worker, _)| children(*worker));
+    below.filter(|(_, line)| line.contains("__executor")).map(|(pid, _)| pid).collect()
+}
+
+#[test]
+fn over_workers_the_bytes_are_the_same() {
+    let room = room!();
+    let text = "the quick brown fox jumps over the lazy dog and runs\n".repeat(5000);
+    for file in 0..20 {
+        room.write(&format!("in/{file}.txt"), text.replace("fox", &format!("fox{file}")));
+    }
+    room.windrow("run wordcount --input in --output quiet").ok();
+    for workers in [1, 2, 5] {
+        let output = format!("workers-{workers}");
+        let command = format!("run wordcount --input in --workers {workers} --output {output}");
+        room.windrow(&command).timeout(PATIENCE).ok();
+        room.same_output("quiet", &output);
+    }
+    assert_eq!(room.temporary(), Vec::<std::path::PathBuf>::new(), "scratch files are left");
+}
+
+#[test]
+fn a_killed_worker_changes_nothing() {
+    let room = room!();
+    room.windrow(&format!("generate tera --records {RECORDS} --output in")).timeout(PATIENCE).ok();
+    room.windrow("run terasort --input in --output quiet").timeout(PATIENCE).ok();
+    let command = "run terasort --input in --output faulted --workers 3 --lease-ms 3000";
+    let mut run = room.windrow(command).timeout(PATIENCE).start();
+    let id = run.id();
+    run.until("a worker with an executor", || !executors(id).is_empty());
+    let victim = children(id)[0].0;
+    kill(victim);
+    let done = run.wait();
+    assert_eq!(done.code(), Some(0), "{}", done.stderr());
+    done.says(&["lost"]);
+    room.same_output("quiet", "faulted");
+}
+
+#[test]
+fn workers_die_with_the_process_that_started_them() {
+    let room = room!();
+    room.windrow(&format!("generate tera --records {RECORDS} --output in")).timeout(PATIENCE).ok();
+    let command = "run terasort --input in --output out --workers 2";
+    let mut run = room.windrow(command).timeout(PATIENCE).start();
+    let id = run.id();
+    run.until("two workers with an executor each", || {
+        let workers = children(id);
+        workers.len() == 2 && workers.iter().all(|(worker, _)| !children(*worker).is_empty())
+    });
+    let workers = children(id);
+    let mut all: Vec<u32> = workers.iter().map(|(worker, _)| *worker).collect();
+    all.extend(workers.iter().flat_map(|(worker, _)| children(*worker)).map(|(pid, _)| pid));
+    kill(id);
+    run.wait();
+    for _ in 0..500 {
+        if !all.iter().any(|&pid| is_alive(pid)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("processes are left: {all:?}");
+}
+
+#[test]
+fn a_cluster_runs_jobs_and_ends() {
+    let room = room!();
+    room.write("in/a.txt", "b a b\n");
+    let up = room.windrow("cluster up --workers 2 --state state").timeout(PATIENCE).ok();
+    let address = up.stdout().trim().to_string();
+    let run = format!("run wordcount --input in --output out --cluster {address}");
+    room.windrow(&run).timeout(PATIENCE).ok();
+    let mut rows = room.rows("out");
+    rows.sort();
+    assert_eq!(rows, ["a\t1", "b\t2"]);
+    room.windrow("cluster status --state state").ok();
+    room.windrow(&format!("jobs list --cluster {address}")).ok();
+    room.windrow("cluster up --workers 1 --state state").fails(1).says(&["running already"]);
+    room.windrow("cluster down --state state").timeout(PATIENCE).ok();
+    let down = room.windrow(&format!("jobs list --cluster {address}")).fails(1);
+    down.says(&["no coordinator"]);
+}
