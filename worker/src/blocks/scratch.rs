@@ -29,11 +29,9 @@ impl Scratch {
             io::Error::new(error.kind(), text)
         };
         fs::create_dir_all(root).map_err(|error| named(root, error))?;
-        // Between making a folder and locking it nobody else may look.
-        let gate = root.join(".windrow-scratch-lock");
-        let gate_file = File::create(&gate).map_err(|error| named(&gate, error))?;
-        let gated = gate_file.lock().is_ok();
-        if gated {
+        // Between making a folder and locking it nobody else may look: the root itself is locked for that.
+        let gate = File::open(root).map_err(|error| named(root, error))?;
+        if gate.lock().is_ok() {
             sweep(root);
         }
         let path = root.join(format!("{PREFIX}{}-{token:032x}", std::process::id()));
