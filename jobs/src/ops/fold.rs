@@ -460,10 +460,11 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     ///     .sum_by_key();
     /// ```
     #[track_caller]
-    pub fn sum_by_key(&self) -> Dataset<(K, V::Sum)>
+    pub fn sum_by_key<S: Record>(&self) -> Dataset<(K, S)>
     where
         K: Key,
-        V: Summable,
+        // `S` has a name so that a value without a sum is told so, rather than that the method has other bounds.
+        V: Summable<Sum = S>,
     {
         let (operator, place, fold) = ("sum_by_key", CodePlace::caller(), Sum(PhantomData));
         if V::EXACT {
