@@ -475,6 +475,12 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     }
 
     /// The least of each key's values.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let rows = flow.from_iter([("a".to_string(), 3.5), ("b".to_string(), 1.0), ("a".to_string(), 2.0)]);
+    /// let least = rows.min_by_key();
+    /// ```
     #[track_caller]
     pub fn min_by_key(&self) -> Dataset<(K, V)>
     where
@@ -486,6 +492,12 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     }
 
     /// The greatest of each key's values.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let rows = flow.from_iter([("a".to_string(), 3.5), ("b".to_string(), 1.0), ("a".to_string(), 2.0)]);
+    /// let greatest = rows.max_by_key();
+    /// ```
     #[track_caller]
     pub fn max_by_key(&self) -> Dataset<(K, V)>
     where
