@@ -105,6 +105,7 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
     /// let all = uses.full_join(&names).map(|(key, (n, name))| (key, n.unwrap_or(0), name.is_some()));
     /// ```
     #[track_caller]
+    #[expect(clippy::type_complexity, reason = "it is what a full join gives")]
     pub fn full_join<B: Record>(
         &self,
         right: &Dataset<(K, B)>,
