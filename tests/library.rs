@@ -191,7 +191,7 @@ fn validate(input: Location) -> TerasortValidate {
 
 fn said(job: &TerasortValidate) -> String {
     let failure: Result<Outcome, RunError> = Local::new().threads(2).run(job);
-    failure.err().expect("it fails").to_string()
+    failure.expect_err("it fails").to_string()
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn several_sinks_and_a_dataset_used_twice() {
 #[test]
 fn outputs_need_names_of_their_own() {
     let said = |plan: &dyn Fn(&Flow) -> windrow::Result<()>| {
-        Local::new().run_plan("test", plan).err().expect("it fails").to_string()
+        Local::new().run_plan("test", plan).expect_err("it fails").to_string()
     };
     let twice = said(&|flow| {
         let numbers = flow.from_iter([1u8]);

@@ -26,8 +26,8 @@ fn sort() {
     check_sort(random);
     check_sort(|n| random(n) as i32 % 100);
     check_sort(text);
-    check_sort(|n| (random(n) % 3 == 0, text(n), n as u8));
-    check_sort(|n| (random(n) % 5 > 0).then(|| text(n)));
+    check_sort(|n| (random(n).is_multiple_of(3), text(n), n as u8));
+    check_sort(|n| (!random(n).is_multiple_of(5)).then(|| text(n)));
     check_sort(|n| n);
     check_sort(|n| RECORDS - n);
     check_sort(|_| "all the same and rather long".to_string());

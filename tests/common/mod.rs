@@ -98,7 +98,7 @@ pub(crate) fn rows<T: Record>(dataset: impl Fn(&Flow) -> Dataset<T>) -> Vec<T> {
 /// What a plan says that fails in all modes.
 pub(crate) fn failure(plan: impl Fn(&Flow) -> Result<()>) -> String {
     let said: Vec<String> =
-        MODES.iter().map(|mode| mode.run(&plan).err().expect("it fails").to_string()).collect();
+        MODES.iter().map(|mode| mode.run(&plan).expect_err("it fails").to_string()).collect();
     assert!(said.windows(2).all(|two| two[0] == two[1]), "{said:#?}");
     said[0].clone()
 }

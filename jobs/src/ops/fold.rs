@@ -460,10 +460,11 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     ///     .sum_by_key();
     /// ```
     #[track_caller]
-    pub fn sum_by_key(&self) -> Dataset<(K, V::Sum)>
+    pub fn sum_by_key<S: Record>(&self) -> Dataset<(K, S)>
     where
         K: Key,
-        V: Summable,
+        // `S` has a name so that a value without a sum is told so, rather than that the method has other bounds.
+        V: Summable<Sum = S>,
     {
         let (operator, place, fold) = ("sum_by_key", CodePlace::caller(), Sum(PhantomData));
         if V::EXACT {
@@ -474,6 +475,12 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     }
 
     /// The least of each key's values.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let rows = flow.from_iter([("a".to_string(), 3.5), ("b".to_string(), 1.0), ("a".to_string(), 2.0)]);
+    /// let least = rows.min_by_key();
+    /// ```
     #[track_caller]
     pub fn min_by_key(&self) -> Dataset<(K, V)>
     where
@@ -485,6 +492,12 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     }
 
     /// The greatest of each key's values.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let rows = flow.from_iter([("a".to_string(), 3.5), ("b".to_string(), 1.0), ("a".to_string(), 2.0)]);
+    /// let greatest = rows.max_by_key();
+    /// ```
     #[track_caller]
     pub fn max_by_key(&self) -> Dataset<(K, V)>
     where

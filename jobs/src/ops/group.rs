@@ -57,7 +57,7 @@ impl<'g, V: Record> Values<'g, V> {
     /// ```
     /// # let flow = windrow_jobs::Flow::new();
     /// let lines = flow.read_lines("/tmp/a.txt").key_by(|line| line.len() as u32);
-    /// let first_bytes = lines.group_by_key().map(|length, lines| {
+    /// let sizes = lines.group_by_key().map(|length, mut lines| {
     ///     (length, lines.fold_views(0u64, |sum, line| *sum += line.len() as u64))
     /// });
     /// ```

@@ -53,6 +53,13 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
     }
 
     /// As [`join`](Dataset::join), and each record of this side that has no partner, with `None`.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(1u32, "one".to_string()), (2, "two".to_string())]);
+    /// let uses = flow.from_iter([(2u32, 20u64), (3, 30)]);
+    /// let named = uses.left_join(&names).map(|(_, (n, name))| (name.unwrap_or("other").to_string(), n));
+    /// ```
     #[track_caller]
     pub fn left_join<B: Record>(&self, right: &Dataset<(K, B)>) -> Dataset<(K, (A, Option<B>))>
     where
@@ -68,6 +75,13 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
     }
 
     /// As [`join`](Dataset::join), and each record of the right side that has no partner, with `None`.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(1u32, "one".to_string()), (2, "two".to_string())]);
+    /// let uses = flow.from_iter([(2u32, 20u64), (3, 30)]);
+    /// let all_names = uses.right_join(&names).map(|(_, (n, name))| (name.to_string(), n));
+    /// ```
     #[track_caller]
     pub fn right_join<B: Record>(&self, right: &Dataset<(K, B)>) -> Dataset<(K, (Option<A>, B))>
     where
@@ -83,7 +97,15 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
     }
 
     /// As [`join`](Dataset::join), and each record of either side that has no partner, with `None`.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(1u32, "one".to_string()), (2, "two".to_string())]);
+    /// let uses = flow.from_iter([(2u32, 20u64), (3, 30)]);
+    /// let all = uses.full_join(&names).map(|(key, (n, name))| (key, n.unwrap_or(0), name.is_some()));
+    /// ```
     #[track_caller]
+    #[expect(clippy::type_complexity, reason = "it is what a full join gives")]
     pub fn full_join<B: Record>(
         &self,
         right: &Dataset<(K, B)>,
@@ -107,6 +129,13 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
     }
 
     /// The records whose key the right side has.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(1u32, "one".to_string()), (2, "two".to_string())]);
+    /// let uses = flow.from_iter([(2u32, 20u64), (3, 30)]);
+    /// let known = uses.semi_join(&names);
+    /// ```
     #[track_caller]
     pub fn semi_join<B: Record>(&self, right: &Dataset<(K, B)>) -> Dataset<(K, A)>
     where
@@ -122,6 +151,13 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
     }
 
     /// The records whose key the right side has not.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(1u32, "one".to_string()), (2, "two".to_string())]);
+    /// let uses = flow.from_iter([(2u32, 20u64), (3, 30)]);
+    /// let unknown = uses.anti_join(&names);
+    /// ```
     #[track_caller]
     pub fn anti_join<B: Record>(&self, right: &Dataset<(K, B)>) -> Dataset<(K, A)>
     where

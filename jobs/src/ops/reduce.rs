@@ -239,12 +239,15 @@ impl<K: Key, V: Record, F: Fn(V, V) -> V + Send + Sync + 'static> Reduced<K, V, 
     }
 }
 
+/// Names types, and has none of their values.
+type Types<K, V, A> = PhantomData<fn() -> (K, V, A)>;
+
 /// Folds the values of a key into an accumulator by closures.
 struct FoldInto<K, V, A, I, P, M> {
     init: I,
     push: P,
     merge: M,
-    types: PhantomData<fn() -> (K, V, A)>,
+    types: Types<K, V, A>,
 }
 
 impl<K, V, A, I, P, M> Folding for FoldInto<K, V, A, I, P, M>

@@ -135,7 +135,7 @@ proptest! {
         keep: bool,
     ) {
         let folder = tempfile::tempdir().unwrap();
-        write_files(folder.path(), &contents);
+        let paths = write_files(folder.path(), &contents);
         let each = |of: fn(&[u8]) -> Vec<Bytes>| -> Vec<Bytes> {
             contents.iter().flat_map(|(text, _)| of(text)).collect()
         };
@@ -143,6 +143,12 @@ proptest! {
         prop_assert_eq!(seen, each(expected_lines));
         let seen = read_all(&WordsSource::new(folder.path()).with_sizes(sizes), keep).unwrap();
         prop_assert_eq!(seen, each(expected_words));
+        let source = FileLinesSource::<Bytes>::new(folder.path()).with_sizes(sizes);
+        let with_files = paths.iter().zip(&contents).flat_map(|(path, (text, _))| {
+            let file = path.to_str().unwrap();
+            expected_lines(text).into_iter().map(|line| (file.to_string(), line))
+        });
+        prop_assert_eq!(read_all(&source, keep).unwrap(), with_files.collect::<Vec<_>>());
     }
 
     #[test]

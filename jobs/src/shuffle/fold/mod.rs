@@ -63,6 +63,7 @@ pub(crate) trait Folding: Send + Sync + 'static {
     /// The accumulator for the way to another process.
     fn to_wire(&self, acc: &Self::Acc) -> Self::Wire;
     /// What [`Folding::to_wire`] was given.
+    #[expect(clippy::wrong_self_convention, reason = "the folding is no part of the accumulator")]
     fn from_wire(&self, wire: <Self::Wire as Record>::View<'_>) -> Self::Acc;
     /// The result.
     ///

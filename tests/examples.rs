@@ -1,0 +1,134 @@
+//! The examples, run as a user runs them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use windrow::{Local, Record};
+
+/// Runs an example of this name.
+fn run(name: &str, folder: &Path, arguments: &[&str]) -> String {
+    // Next to this test: cargo builds examples before it runs all tests, but not for this test alone.
+    let test = std::env::current_exe().unwrap();
+    let example = test.parent().unwrap().parent().unwrap().join("examples").join(name);
+    if !example.exists() {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--package", "windrow", "--examples"])
+            .status();
+        assert!(built.unwrap().success() && example.exists(), "{} is not built", example.display());
+    }
+    let ran = Command::new(example).current_dir(folder).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "{name}: {said}");
+    said
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+/// The lines of an output `out`, sorted.
+fn output(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
+    let parts = entries.filter(|path: &PathBuf| path.extension().is_some_and(|e| e == "txt"));
+    let text: String = parts.map(|part| std::fs::read_to_string(part).unwrap()).collect();
+    let mut lines: Vec<String> = text.lines().map(String::from).collect();
+    lines.sort();
+    lines
+}
+
+#[derive(Record, Clone)]
+struct Trip {
+    fare: f64,
+    /// Not asked for by the example.
+    driver: String,
+    payment_type: String,
+    zone_id: u32,
+}
+
+#[test]
+fn fares() {
+    let folder = folder(&[]);
+    let trips = |n: u64| Trip {
+        fare: n as f64 / 4.0,
+        driver: format!("driver {n}"),
+        payment_type: ["card", "cash"][n as usize % 2].to_string(),
+        zone_id: n as u32 % 7,
+    };
+    let path = folder.path().join("trips").to_str().unwrap().to_string();
+    Local::new()
+        .run_plan("trips", |flow| flow.generate(10_000, trips).write_parquet(&path))
+        .unwrap();
+    run("fares", folder.path(), &["run", "fares", "--input", "trips", "--output", "out"]);
+    let path = folder.path().join("out").to_str().unwrap().to_string();
+    let read = Local::new().run_plan("read", |flow| {
+        #[derive(Record)]
+        struct Row {
+            zone_id: u32,
+            fares: f64,
+        }
+        flow.read_parquet::<Row>(&path).map(|row| (row.zone_id, row.fares)).collect("rows")
+    });
+    let found: BTreeMap<u32, f64> =
+        read.unwrap().rows::<(u32, f64)>("rows").unwrap().into_iter().collect();
+    let mut expected = BTreeMap::new();
+    for trip in (0..10_000).map(trips).filter(|trip| trip.payment_type == "card") {
+        // Exact, since fares are quarters.
+        *expected.entry(trip.zone_id).or_insert(0.0) += trip.fare;
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn join() {
+    let folder = folder(&[
+        ("sales.tsv", "7\t1.50\n8\t2.00\n7\t1.75\nnot a sale\n9\t3.00\n"),
+        ("names.tsv", "7\tapple\n9\tpear\n10\tplum\n"),
+    ]);
+    let arguments =
+        ["run", "named-sales", "--sales", "sales.tsv", "--names", "names.tsv", "--output", "out"];
+    run("join", folder.path(), &arguments);
+    assert_eq!(output(folder.path()), ["apple\t1.50", "apple\t1.75", "pear\t3.00"]);
+}
+
+#[test]
+fn sessions() {
+    let clicks = "ann\t5000\nbob\t10\nann\t10\nann\t100\nbob\tsoon\nann\t5100\nann\t5010\n";
+    let folder = folder(&[("clicks.tsv", clicks)]);
+    let arguments =
+        ["run", "sessions", "--input", "clicks.tsv", "--output", "out", "--pause", "90"];
+    run("sessions", folder.path(), &arguments);
+    assert_eq!(output(folder.path()), ["ann\t10\t2", "ann\t5000\t3", "bob\t10\t1"]);
+}
+
+#[test]
+fn broadcast() {
+    let folder = folder(&[
+        ("visits.tsv", "de\t/\nfr\t/a\nde\t/b\nxx\t/\n"),
+        ("countries.tsv", "de\tGermany\nfr\tFrance\n"),
+    ]);
+    let arguments = [
+        "run",
+        "by-country",
+        "--input",
+        "visits.tsv",
+        "--countries",
+        "countries.tsv",
+        "--output",
+        "out",
+    ];
+    run("broadcast", folder.path(), &arguments);
+    assert_eq!(output(folder.path()), ["France\t1", "Germany\t2", "elsewhere\t1"]);
+}
+
+#[test]
+fn wordcount() {
+    let folder = folder(&[("a.txt", "The end, the END; a beginning.\n"), ("b.txt", "the Été été")]);
+    let arguments = ["run", "words", "--input", "a.txt", "b.txt", "--output", "out", "--most", "3"];
+    run("wordcount", folder.path(), &arguments);
+    assert_eq!(output(folder.path()), ["end\t2", "the\t3", "été\t2"]);
+}
