@@ -2,8 +2,8 @@
 //!
 //! A source is cut twice, both times as a function of the input alone. A *split* is what the coordinator packs
 //! into tasks (a range of a large file, a pack of small ones, some row groups); it travels as a [`Split`], whose
-//! payload only the source understands. A *lane* is what one thread reads at a time: 65,536 records, or
-//! [`LANE_BYTES`] of text. Ordered folds and the order of rows rest on lanes, so their size is part of the rule.
+//! payload only the source understands. A *lane* is what one thread reads at a time: 65,536 records, [`LANE_BYTES`] of
+//! text, or up to four times as many rows of a row group. Ordered folds and the order of rows rest on lanes, so their size is part of the rule.
 
 use crate::push::Push;
 use crate::record::Record;

@@ -29,7 +29,7 @@ const BLOCK_ROWS: usize = 8192;
 /// The blocks that are encoded side by side, a column on a thread.
 const BLOCKS_AT_ONCE: usize = 8;
 
-/// The rows in a page at most: a lane that reads the file has whole pages.
+/// The rows in a page at most, so that lanes which read the file have whole pages.
 const PAGE_ROWS: usize = 16_384;
 
 /// The rows in a row group at most; whole blocks.
