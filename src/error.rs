@@ -19,7 +19,9 @@ pub enum RunError {
     #[error("{0}")]
     Launch(String),
     /// Threads could not be started.
-    #[error("no threads could be started to wait for the network ({0}); raise the limit (ulimit -u)")]
+    #[error(
+        "no threads could be started to wait for the network ({0}); raise the limit (ulimit -u)"
+    )]
     Threads(std::io::Error),
     /// Its arguments cannot be sent to other processes.
     #[error("the arguments of job `{job}` cannot be sent: {source}")]

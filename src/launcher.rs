@@ -85,10 +85,7 @@ impl Drop for Launched {
     }
 }
 
-async fn start_worker(
-    coordinator: SocketAddr,
-    options: &LocalWorkers,
-) -> Result<Child, RunError> {
+async fn start_worker(coordinator: SocketAddr, options: &LocalWorkers) -> Result<Child, RunError> {
     let failed = |error: std::io::Error| {
         RunError::Launch(format!("a local worker process could not be started: {error}"))
     };

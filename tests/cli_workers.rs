@@ -2,7 +2,6 @@
 
 mod harness;
 
-use harness::Room;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -136,7 +136,7 @@ fn files() -> Vec<File> {
 fn is_ours(path: &Path) -> bool {
     const EXTENSIONS: [&str; 7] = ["rs", "md", "toml", "sh", "yaml", "yml", "service"];
     path.extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e == *known))
-        || path.parent().is_some_and(|folder| folder.ends_with(".ci"))
+        || path.parent().and_then(Path::file_name).is_some_and(|folder| folder == ".ci")
 }
 
 /// Panics with all that was found.

@@ -1,5 +1,7 @@
 //! Jobs over the real protocol: to the end, over lost workers, doubled calls, failures, limits.
 
+#![allow(clippy::disallowed_methods, reason = "the server is driven in real time here")]
+
 mod common;
 
 use common::*;

@@ -5,6 +5,7 @@
 
 use crate::ids::{CollectId, ShuffleId, SinkId, StageId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The stages of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,31 @@ impl JobShape {
             Some(RootShape::Shuffles(shuffles)) => shuffles,
             _ => &[],
         }
+    }
+
+    /// The stages that list the sources by whose logical bytes a shuffle is cut: all below it, and below those that
+    /// are [cut alike](JobShape::cut_alike), each once.
+    pub fn sources_below(&self, shuffle: ShuffleId) -> BTreeSet<StageId> {
+        let mut sources = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut open = self.cut_alike(shuffle).to_vec();
+        open.push(shuffle);
+        while let Some(shuffle) = open.pop() {
+            let Some(shape) = self.shuffles.get(shuffle.0 as usize) else { continue };
+            if !seen.insert(shuffle) {
+                continue;
+            }
+            for producer in &shape.producers {
+                match self.stages.get(producer.0 as usize).map(|stage| &stage.root) {
+                    Some(RootShape::Source { listed_by }) => {
+                        sources.insert(*listed_by);
+                    }
+                    Some(RootShape::Shuffles(more)) => open.extend(more),
+                    None => {}
+                }
+            }
+        }
+        sources
     }
 }
 

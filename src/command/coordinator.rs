@@ -21,7 +21,8 @@ pub(crate) struct CoordinatorFlags {
 impl CoordinatorFlags {
     /// Serves until a signal or a client says stop.
     pub(super) fn run(self) -> Result<(), Failed> {
-        let because = |error: &dyn std::fmt::Display| Failed::Because(format!("coordinator: {error}"));
+        let because =
+            |error: &dyn std::fmt::Display| Failed::Because(format!("coordinator: {error}"));
         cluster::runtime()?.block_on(async {
             let mut config = Config { binary: binary::own().clone(), ..Config::default() };
             config.scheduler.lease_ms = self.lease_ms;

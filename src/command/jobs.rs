@@ -62,8 +62,7 @@ impl JobsFlags {
                     print!("{}", shown(&status));
                 }
                 Action::Attach { job } => {
-                    let status =
-                        client.wait(job, |_| {}).await.map_err(|error| because(&error))?;
+                    let status = client.wait(job, |_| {}).await.map_err(|error| because(&error))?;
                     print!("{}", shown(&status));
                     match status.state {
                         JobState::Failed(failure) => {
@@ -96,7 +95,12 @@ fn state(status: &JobStatus) -> String {
 pub(super) fn line(status: &JobStatus) -> String {
     let done: u32 = status.stages.iter().map(|stage| stage.done).sum();
     let seconds = status.elapsed_ms as f64 / 1000.0;
-    format!("job {} {} {seconds:.1} s, {done} tasks done, {}", status.job, status.name, state(status))
+    format!(
+        "job {} {} {seconds:.1} s, {done} tasks done, {}",
+        status.job,
+        status.name,
+        state(status)
+    )
 }
 
 fn shown(status: &JobStatus) -> String {

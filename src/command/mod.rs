@@ -111,7 +111,8 @@ fn command(jobs: &[JobEntry]) -> Command {
         .unwrap_or_else(|| "windrow".to_string());
     let about = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let generate = about("generate", "Makes input to try things on");
-    let coordinator = about("coordinator", "Runs a coordinator: what decides which worker does what");
+    let coordinator =
+        about("coordinator", "Runs a coordinator: what decides which worker does what");
     let worker = about("worker", "Runs a worker: does tasks of this program's jobs");
     let cluster = about("cluster", "Starts, shows and ends a cluster of processes on this machine");
     let on_cluster = about("jobs", "Lists, shows, follows and cancels jobs on a cluster");

@@ -134,7 +134,8 @@ impl Remote {
         self.notes = self.notes.max(status.notes.len());
         if let Some((all, bars)) = &mut self.bars {
             for stage in &status.stages[bars.len().min(status.stages.len())..] {
-                let style = ProgressStyle::with_template("{bar:30} {pos:>6}/{len:6} {elapsed:>5} {msg}");
+                let style =
+                    ProgressStyle::with_template("{bar:30} {pos:>6}/{len:6} {elapsed:>5} {msg}");
                 let bar = ProgressBar::new(0).with_message(stage.name.clone());
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
                 bars.push(all.add(bar.with_style(style)));

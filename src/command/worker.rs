@@ -53,7 +53,9 @@ impl PlanSource for Plans {
         let wrong = |message: String| Failure::new(FailureClass::WrongBinary, message);
         let Some(entry) = self.0.iter().find(|job| job.name == name) else {
             let own = &binary::own().name;
-            return Err(wrong(format!("{own} has no job `{name}`: run the same program everywhere")));
+            return Err(wrong(format!(
+                "{own} has no job `{name}`: run the same program everywhere"
+            )));
         };
         let job = (entry.of_json)(arguments)
             .map_err(|error| wrong(format!("the arguments of job `{name}` do not fit: {error}")))?;

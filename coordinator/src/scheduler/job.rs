@@ -234,30 +234,12 @@ impl Job {
         self.links.listings[stage as usize].iter().all(listed)
     }
 
-    /// The logical bytes of all sources below a stage: one that is read along two ways counts twice.
-    fn bytes_below(&self) -> Vec<u64> {
-        let mut below: Vec<u64> = Vec::with_capacity(self.shape.stages.len());
-        for stage in &self.shape.stages {
-            let bytes = match &stage.root {
-                RootShape::Source { listed_by } => self.splits[listed_by.0 as usize].bytes,
-                RootShape::Shuffles(shuffles) => {
-                    shuffles.iter().fold(0, |sum: u64, s| sum.saturating_add(self.sum(&below, *s)))
-                }
-            };
-            below.push(bytes);
-        }
-        below
-    }
-
-    fn sum(&self, below: &[u64], shuffle: ShuffleId) -> u64 {
-        let producers = &self.shape.shuffles[shuffle.0 as usize].producers;
-        producers.iter().fold(0, |sum, p| sum.saturating_add(below[p.0 as usize]))
-    }
-
-    /// How a shuffle is cut, once all sources below it are listed.
+    /// How a shuffle is cut, once all sources that it depends on are listed.
     pub(crate) fn cut(&self, shuffle: ShuffleId) -> Cut {
+        let sources = self.shape.sources_below(shuffle);
+        let bytes = sources.iter().map(|stage| self.splits[stage.0 as usize].bytes);
         let shape = self.shape.shuffles[shuffle.0 as usize].cut;
-        Cut::of(shape, self.sum(&self.bytes_below(), shuffle))
+        Cut::of(shape, bytes.fold(0, u64::saturating_add))
     }
 }
 

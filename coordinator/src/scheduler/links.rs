@@ -77,7 +77,6 @@ impl Links {
 /// depends on it, writes.
 fn listings(shape: &JobShape, stage: usize) -> Vec<u32> {
     let mut found = Vec::new();
-    let mut seen = vec![false; shape.shuffles.len()];
     let mut shuffles: Vec<ShuffleId> = shuffles_of(shape, stage).to_vec();
     if let RootShape::Source { listed_by } = shape.stages[stage].root {
         found.push(listed_by.0);
@@ -89,16 +88,8 @@ fn listings(shape: &JobShape, stage: usize) -> Vec<u32> {
             shuffles.push(*shuffle);
         }
     }
-    while let Some(shuffle) = shuffles.pop() {
-        if std::mem::replace(&mut seen[shuffle.0 as usize], true) {
-            continue;
-        }
-        for producer in &shape.shuffles[shuffle.0 as usize].producers {
-            match &shape.stages[producer.0 as usize].root {
-                RootShape::Source { listed_by } => found.push(listed_by.0),
-                RootShape::Shuffles(more) => shuffles.extend(more),
-            }
-        }
+    for shuffle in shuffles {
+        found.extend(shape.sources_below(shuffle).iter().map(|stage| stage.0));
     }
     found.sort_unstable();
     found.dedup();

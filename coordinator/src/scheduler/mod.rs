@@ -24,8 +24,6 @@ mod time;
 mod worker;
 
 pub use apply::apply;
-#[cfg(test)]
-pub(crate) use config::Mutation;
 pub use config::{BackupConfig, Config};
 pub use event::{Event, HostId, JobRequest, SplitInfo};
 pub use marks::{Mark, Marks};

@@ -2,11 +2,8 @@
 
 use super::job::Job;
 use super::limits::WHOLE_INPUTS_MAX;
-use std::collections::BTreeSet;
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::ids::{
-    AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId, TaskKind,
-};
+use windrow_protocol::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, TaskKind};
 use windrow_protocol::shape::{
     Cut, CutShape, OutputShape, RootShape, StageShape, sample_positions,
 };
@@ -120,24 +117,9 @@ impl Job {
         Some(cut)
     }
 
-    /// The logical bytes of all sources below a shuffle, each counted once; `None` until all are listed.
+    /// The logical bytes of all sources by which a shuffle is cut; `None` until all are listed.
     fn bytes_below(&self, shuffle: ShuffleId) -> Option<u64> {
-        let mut listed: BTreeSet<StageId> = BTreeSet::new();
-        let mut seen: BTreeSet<StageId> = BTreeSet::new();
-        let mut open: Vec<StageId> = self.producers(shuffle).to_vec();
-        while let Some(stage) = open.pop() {
-            if !seen.insert(stage) {
-                continue;
-            }
-            match &self.submission.shape.stages.get(stage.0 as usize)?.root {
-                RootShape::Source { listed_by } => {
-                    listed.insert(*listed_by);
-                }
-                RootShape::Shuffles(read) => {
-                    open.extend(read.iter().flat_map(|&shuffle| self.producers(shuffle)));
-                }
-            }
-        }
+        let listed = self.submission.shape.sources_below(shuffle);
         let mut sum = 0_u64;
         for stage in listed {
             let splits = self.splits_of(stage)?;

@@ -16,10 +16,10 @@ use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
 use windrow_protocol::transport::{call, connect};
 
-pub const SECOND: Duration = Duration::from_secs(1);
-pub const LEASE_MS: u64 = 400;
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const LEASE_MS: u64 = 400;
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config { wrong_binary_ms: 300, ..Config::default() };
     config.scheduler.lease_ms = LEASE_MS;
     config.scheduler.tick_ms = 50;
@@ -27,24 +27,24 @@ pub fn config() -> Config {
     config
 }
 
-pub async fn start() -> Running {
+pub(crate) async fn start() -> Running {
     start_with(config()).await
 }
 
-pub async fn start_with(config: Config) -> Running {
+pub(crate) async fn start_with(config: Config) -> Running {
     Coordinator::start("127.0.0.1:0".parse().unwrap(), config).await.unwrap()
 }
 
-pub async fn client(running: &Running) -> Client {
+pub(crate) async fn client(running: &Running) -> Client {
     let config = LinkConfig { patience: 2 * SECOND, ..LinkConfig::default() };
     Client::connect_with(&running.address.to_string(), config).await.unwrap()
 }
 
-pub fn binary(build: &str) -> BinaryId {
+pub(crate) fn binary(build: &str) -> BinaryId {
     BinaryId { build: build.to_owned(), name: format!("job-{build}") }
 }
 
-pub fn hello(build: &str, slots: u32) -> WorkerHello {
+pub(crate) fn hello(build: &str, slots: u32) -> WorkerHello {
     let token = draw_token();
     WorkerHello {
         version: PROTOCOL_VERSION,
@@ -56,7 +56,7 @@ pub fn hello(build: &str, slots: u32) -> WorkerHello {
     }
 }
 
-pub fn submission(shape: JobShape) -> JobSubmission {
+pub(crate) fn submission(shape: JobShape) -> JobSubmission {
     JobSubmission {
         token: draw_token(),
         name: "test".to_owned(),
@@ -70,7 +70,7 @@ pub fn submission(shape: JobShape) -> JobSubmission {
 }
 
 /// A source into a shuffle of so many partitions, which is collected and written to a sink.
-pub fn two_stages(partitions: u32) -> JobShape {
+pub(crate) fn two_stages(partitions: u32) -> JobShape {
     JobShape {
         stages: vec![
             StageShape {
@@ -98,7 +98,7 @@ pub fn two_stages(partitions: u32) -> JobShape {
 }
 
 /// As many splits as are told, each a task of its own.
-pub fn splits(count: u32) -> Vec<Split> {
+pub(crate) fn splits(count: u32) -> Vec<Split> {
     let split = |at: u32| Split {
         payload: at.to_be_bytes().to_vec(),
         bytes: TASK_BYTES,
@@ -109,7 +109,7 @@ pub fn splits(count: u32) -> Vec<Split> {
 }
 
 /// What an attempt of a two-stage job of `maps` splits brings, if all is well.
-pub fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
+pub(crate) fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
     let partition = order.attempt.task.partition;
     let mut output = TaskOutput::default();
     match &order.work {
@@ -139,51 +139,51 @@ pub fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
     output
 }
 
-pub fn part(partition: u32) -> Staged {
+pub(crate) fn part(partition: u32) -> Staged {
     let name = format!("part-{partition}");
     Staged { place: Place::File { staged: name.clone() }, name, rows: 1, bytes: 1, crc32: 0 }
 }
 
 /// A worker by hand: each call is one of the protocol.
-pub struct Worker {
-    pub client: CoordinatorClient,
-    pub id: WorkerId,
-    pub seen: u64,
+pub(crate) struct Worker {
+    pub(crate) client: CoordinatorClient,
+    pub(crate) id: WorkerId,
+    pub(crate) seen: u64,
 }
 
 impl Worker {
-    pub async fn register(address: SocketAddr, hello: WorkerHello) -> Worker {
+    pub(crate) async fn register(address: SocketAddr, hello: WorkerHello) -> Worker {
         let client = connect(&address.to_string(), SECOND).await.unwrap();
         let registered = call(SECOND, |ctx| client.register(ctx, hello)).await.unwrap().unwrap();
         Worker { client, id: registered.worker, seen: 0 }
     }
 
     /// Polls, and remembers the answer's number.
-    pub async fn poll(&mut self, wait_ms: u32, ended: Vec<AttemptEnd>) -> PollAnswer {
+    pub(crate) async fn poll(&mut self, wait_ms: u32, ended: Vec<AttemptEnd>) -> PollAnswer {
         let poll = Poll { seen: self.seen, wait_ms, ended, ..Poll::default() };
         let answer = self.poll_with(poll).await;
         self.seen = answer.number;
         answer
     }
 
-    pub async fn poll_with(&self, poll: Poll) -> PollAnswer {
+    pub(crate) async fn poll_with(&self, poll: Poll) -> PollAnswer {
         call(10 * SECOND, |ctx| self.client.poll(ctx, self.id, poll)).await.unwrap()
     }
 }
 
 /// What a worker was told in its life.
 #[derive(Debug, Default)]
-pub struct Log {
-    pub orders: Vec<TaskOrder>,
-    pub cancelled: Vec<AttemptId>,
-    pub jobs_over: BTreeSet<JobId>,
-    pub told_end: bool,
+pub(crate) struct Log {
+    pub(crate) orders: Vec<TaskOrder>,
+    pub(crate) cancelled: Vec<AttemptId>,
+    pub(crate) jobs_over: BTreeSet<JobId>,
+    pub(crate) told_end: bool,
 }
 
-pub type Shared = Arc<Mutex<Log>>;
+pub(crate) type Shared = Arc<Mutex<Log>>;
 
 /// A worker that runs all that it is told with `run`, until it is told to end; `None` runs for ever.
-pub fn spawn(
+pub(crate) fn spawn(
     address: SocketAddr,
     hello: WorkerHello,
     run: impl Fn(&TaskOrder) -> Option<Result<TaskOutput, Failure>> + Send + 'static,

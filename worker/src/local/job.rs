@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use windrow_datasets::commit::{self, JobInfo, Staged, WriteMode};
+use windrow_datasets::memory;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::Storage;
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::{Output, Plan, Root};
 use windrow_jobs::shuffle::{Progress, Store, StoreContext};
-use windrow_datasets::memory;
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::ids::{ShuffleId, StageId};
-use windrow_protocol::shape::{Cut, JobShape, RootShape, pack, sample_positions};
+use windrow_protocol::ids::ShuffleId;
+use windrow_protocol::shape::{Cut, JobShape, pack, sample_positions};
 use windrow_protocol::task::{TaskCounts, TaskInput};
 
 /// How a job is to run in this process.
@@ -171,23 +171,10 @@ impl LocalJob {
 
     /// How a shuffle is cut.
     fn cut(&self, shuffle: u32, between: &Between) -> Cut {
-        let together = self.shape.cut_alike(ShuffleId(shuffle)).iter();
-        let bytes = together.map(|shuffle| self.logical_bytes(shuffle.0, between)).sum();
+        let sources = self.shape.sources_below(ShuffleId(shuffle));
+        let splits = sources.iter().filter_map(|stage| between.splits.get(&(stage.0 as usize)));
+        let bytes = splits.flatten().map(|split| split.bytes).fold(0, u64::saturating_add);
         Cut::of(self.shape.shuffles[shuffle as usize].cut, bytes)
-    }
-
-    /// The logical bytes of all sources below a shuffle.
-    fn logical_bytes(&self, shuffle: u32, between: &Between) -> u64 {
-        let below = |stage: &StageId| match &self.shape.stages[stage.0 as usize].root {
-            RootShape::Source { listed_by } => between
-                .splits
-                .get(&(listed_by.0 as usize))
-                .map_or(0, |splits| splits.iter().map(|split| split.bytes).sum()),
-            RootShape::Shuffles(shuffles) => {
-                shuffles.iter().map(|s| self.logical_bytes(s.0, between)).sum()
-            }
-        };
-        self.shape.shuffles[shuffle as usize].producers.iter().map(below).sum()
     }
 
     /// What each task of a stage reads.
