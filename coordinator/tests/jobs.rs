@@ -104,7 +104,7 @@ async fn a_worker_that_falls_silent_is_lost_and_its_tasks_run_elsewhere() {
 
 #[tokio::test]
 async fn doubled_calls_change_nothing() {
-    let running = start().await;
+    let running = start_patient().await;
     let client = client(&running).await;
     let greeting = hello("b1", 8);
     let mut worker = Worker::register(running.address, greeting.clone()).await;
@@ -135,7 +135,7 @@ async fn doubled_calls_change_nothing() {
     tokio::time::sleep(SECOND / 20).await;
     worker.poll(0, vec![]).await;
     let (answer, took) = first.await.unwrap();
-    assert!(answer.assigned.is_empty() && took < SECOND / 10, "{took:?}");
+    assert!(answer.assigned.is_empty() && took < 3 * SECOND, "{took:?}");
     let ends = maps
         .assigned
         .iter()
@@ -150,7 +150,7 @@ async fn doubled_calls_change_nothing() {
 
 #[tokio::test]
 async fn blocks_come_in_pages_and_versions() {
-    let running = start().await;
+    let running = start_patient().await;
     let client = client(&running).await;
     let greeting = hello("b1", 20_000);
     let mut worker = Worker::register(running.address, greeting.clone()).await;
@@ -158,7 +158,9 @@ async fn blocks_come_in_pages_and_versions() {
     let maps = 6_001;
     let mut ended = 0;
     while ended < maps + 1 {
-        let orders = worker.poll(1000, vec![]).await.assigned;
+        let answer = worker.poll(1000, vec![]).await;
+        assert!(!answer.unknown);
+        let orders = answer.assigned;
         let ends = orders
             .iter()
             .map(|order| AttemptEnd { attempt: order.attempt, result: Ok(output(order, maps)) });
@@ -277,16 +279,17 @@ async fn a_job_that_collects_too_much_fails_with_its_sizes() {
 }
 
 #[tokio::test]
-async fn an_empty_job_succeeds() {
+async fn a_job_without_input_succeeds() {
     let running = start().await;
     let client = client(&running).await;
     spawn(running.address, hello("b1", 1), |order| Some(Ok(output(order, 0))));
-    // No stages at all, and a source without splits.
-    for shape in [JobShape::default(), two_stages(1)] {
-        let job = client.submit(&submission(shape)).await.unwrap();
-        let status = end_of(&client, job).await;
-        assert_eq!(status.state, JobState::Succeeded, "{status:?}");
-    }
+    let job = client.submit(&submission(two_stages(1))).await.unwrap();
+    let status = end_of(&client, job).await;
+    assert_eq!(status.state, JobState::Succeeded, "{status:?}");
+    assert_eq!(status.counts.records_read, 0);
+    // A plan that does nothing at all is a mistake, and is called one.
+    let nothing = client.submit(&submission(JobShape::default())).await.unwrap_err();
+    assert!(nothing.to_string().contains("no stage"), "{nothing}");
 }
 
 #[tokio::test]

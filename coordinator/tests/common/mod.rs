@@ -1,5 +1,5 @@
 //! A coordinator with short leases, and workers that speak the real protocol but compute nothing.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -29,6 +29,13 @@ pub(crate) fn config() -> Config {
 
 pub(crate) async fn start() -> Running {
     start_with(config()).await
+}
+
+/// With leases that outlast a slow machine.
+pub(crate) async fn start_patient() -> Running {
+    let mut config = config();
+    config.scheduler.lease_ms = 60_000;
+    start_with(config).await
 }
 
 pub(crate) async fn start_with(config: Config) -> Running {
