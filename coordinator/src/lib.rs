@@ -4,3 +4,4 @@
 //! size, with faults, in virtual time.
 
 pub mod scheduler;
+pub mod simulator;
