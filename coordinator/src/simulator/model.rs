@@ -156,7 +156,7 @@ impl Model {
                 if *why == RevokeReason::OtherWon {
                     let job = self.jobs.get_mut(&attempt.task.job).ok_or("no job")?;
                     let task = job.task(attempt.task).ok_or("no task")?;
-                    ensure(task.committed.is_some(), || format!("nothing won over {attempt}"))?;
+                    ensure(task.running > 0, || format!("nothing wins over {attempt}"))?;
                 }
                 Ok(())
             }
