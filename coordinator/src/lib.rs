@@ -1,9 +1,11 @@
 //! The coordinator: what decides and remembers.
 //!
 //! [`scheduler`] is a pure state machine: events in, outcomes out, time an argument. [`server`] drives it: it serves
-//! workers and clients, and keeps what the scheduler does not have to know.
+//! workers and clients, and keeps what the scheduler does not have to know. [`simulator`] drives the same scheduler over
+//! a simulated cluster in virtual time, with faults, and checks what must always hold.
 
 pub mod scheduler;
 pub mod server;
+pub mod simulator;
 
 pub use server::{Config, Coordinator, Running, StartError};

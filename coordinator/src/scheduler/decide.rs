@@ -124,22 +124,19 @@ impl Decider<'_> {
         if attempt.task.kind == TaskKind::Split && self.state.pages_of(attempt) != pages {
             return self.marks.mark(Mark::OddPage);
         }
-        let why = RevokeReason::OtherWon;
-        if task.status == Status::Committed && !self.planted(Mutation::CommitTwice) {
-            return self.out.push(Outcome::Revoked { attempt, worker, why });
-        }
         if lease.backup {
             self.marks.mark(Mark::BackupWon);
         }
-        self.out.push(Outcome::TaskCommitted { attempt, worker });
-        if self.planted(Mutation::CommitTwice) {
-            return;
-        }
-        for other in task.leases.iter().flatten().filter(|other| other.number != attempt.number) {
+        // The other one goes first: wherever a journal ends, no attempt runs beside a commit.
+        let others = task.leases.iter().flatten().filter(|other| other.number != attempt.number);
+        let twice = self.planted(Mutation::CommitTwice);
+        for other in others.filter(|_| !twice) {
             self.marks.mark(Mark::OtherRevoked);
-            let other_attempt = AttemptId { task: attempt.task, number: other.number };
-            self.out.push(Outcome::Revoked { attempt: other_attempt, worker: other.worker, why });
+            let attempt = AttemptId { task: attempt.task, number: other.number };
+            let (worker, why) = (other.worker, RevokeReason::OtherWon);
+            self.out.push(Outcome::Revoked { attempt, worker, why });
         }
+        self.out.push(Outcome::TaskCommitted { attempt, worker });
     }
 
     fn failed(&mut self, worker: WorkerId, attempt: AttemptId, failure: &Failure) {

@@ -82,7 +82,7 @@ impl Decider<'_> {
         let Some((job, group)) = self.state.find(slow.task) else { return };
         let task = &job.groups[group as usize].tasks[slow.task.partition as usize];
         let Some(lease) = task.lease(slow.number) else { return };
-        if task.running() != 1 || task.status != Status::Running {
+        if task.running() != 1 || task.status != Status::Running || !job.may_start(group) {
             return;
         }
         let other = self.state.free.iter().map(|&(_, id)| id).find(|&id| id != lease.worker);

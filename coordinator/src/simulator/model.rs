@@ -1,0 +1,376 @@
+//! What must hold: a second, simpler account of the outcomes, kept apart from the scheduler's own.
+
+use super::random::join;
+use super::workload::{Plan, of_inputs, of_splits};
+use crate::scheduler::{JobEnd, Outcome, ReopenReason, RevokeReason};
+use std::collections::{BTreeMap, BTreeSet};
+use windrow_protocol::failure::{Blame, FailureClass};
+use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::shape::{OutputShape, RootShape, pack};
+
+/// A worker, as outcomes tell.
+#[derive(Default)]
+struct Host {
+    slots: u32,
+    draining: bool,
+    running: BTreeSet<AttemptId>,
+    outputs: BTreeSet<TaskId>,
+}
+
+/// A stage of a job, as outcomes tell.
+#[derive(Default)]
+struct Stage {
+    tasks: Vec<Task>,
+    open: bool,
+    committed: u32,
+    /// Committed tasks whose output is gone.
+    gone: u32,
+    /// What its tasks should make, joined.
+    digest: u64,
+    values: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Task {
+    committed: Option<(u32, WorkerId)>,
+    /// The number after the last attempt's.
+    next: u32,
+    running: u8,
+}
+
+struct Job {
+    plan: Plan,
+    stages: Vec<Stage>,
+    splits: Vec<Task>,
+    commit: Task,
+    decided: bool,
+    running: u32,
+}
+
+/// The account of all outcomes so far.
+#[derive(Default)]
+pub(crate) struct Model {
+    hosts: BTreeMap<WorkerId, Host>,
+    jobs: BTreeMap<JobId, Job>,
+    plans: BTreeMap<JobId, Plan>,
+    /// Attempts whose blocks were reported lost.
+    lost_blocks: BTreeSet<AttemptId>,
+    attempts_max: u8,
+    pub(crate) ended: BTreeMap<JobId, JobEnd>,
+}
+
+type Checked = Result<(), String>;
+
+fn ensure(holds: bool, why: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+impl Job {
+    fn task(&mut self, task: TaskId) -> Option<&mut Task> {
+        match task.kind {
+            TaskKind::Split => self.splits.get_mut(task.stage.0 as usize),
+            TaskKind::Commit => Some(&mut self.commit),
+            TaskKind::Compute => {
+                self.stages.get_mut(task.stage.0 as usize)?.tasks.get_mut(task.partition as usize)
+            }
+        }
+    }
+
+    fn producers(&self, stage: StageId) -> Vec<StageId> {
+        match &self.plan.shape.stages[stage.0 as usize].root {
+            RootShape::Source { .. } => Vec::new(),
+            RootShape::Shuffles(shuffles) => {
+                let of = |s: &windrow_protocol::ids::ShuffleId| {
+                    self.plan.shape.shuffles[s.0 as usize].producers.clone()
+                };
+                shuffles.iter().flat_map(of).collect()
+            }
+        }
+    }
+
+    fn is_read(&self, stage: StageId) -> bool {
+        let outputs = &self.plan.shape.stages[stage.0 as usize].outputs;
+        outputs.iter().any(|output| matches!(output, OutputShape::Shuffle(_)))
+    }
+
+    fn complete(&self, stage: StageId) -> bool {
+        let found = &self.stages[stage.0 as usize];
+        found.open && found.committed as usize == found.tasks.len()
+    }
+}
+
+impl Model {
+    pub(crate) fn new(attempts_max: u8) -> Model {
+        Model { attempts_max, ..Model::default() }
+    }
+
+    /// A job will be submitted.
+    pub(crate) fn plan(&mut self, job: JobId, plan: Plan) {
+        self.plans.insert(job, plan);
+    }
+
+    /// A reader says that a block is gone.
+    pub(crate) fn block_lost(&mut self, producer: AttemptId) {
+        self.lost_blocks.insert(producer);
+    }
+
+    /// The sizes of a source's splits.
+    pub(crate) fn sizes(&self, task: TaskId) -> &[u64] {
+        let plan = self.plans.get(&task.job);
+        plan.and_then(|plan| plan.sizes.get(task.stage.0 as usize)).map_or(&[], |sizes| sizes)
+    }
+
+    /// What a task should make.
+    pub(crate) fn value(&self, task: TaskId) -> Option<u64> {
+        let stage = self.jobs.get(&task.job)?.stages.get(task.stage.0 as usize)?;
+        stage.values.get(task.partition as usize).copied()
+    }
+
+    /// The stages that a task reads, the number of their tasks, and what these should make, joined.
+    pub(crate) fn inputs(&self, task: TaskId) -> Vec<(StageId, u32, u64)> {
+        let Some(job) = self.jobs.get(&task.job) else { return Vec::new() };
+        let of = |stage: StageId| {
+            let found = &job.stages[stage.0 as usize];
+            (stage, found.tasks.len() as u32, found.digest)
+        };
+        job.producers(task.stage).into_iter().map(of).collect()
+    }
+
+    /// The shape of what a task reads.
+    pub(crate) fn root(&self, task: TaskId) -> Option<&RootShape> {
+        Some(&self.plans.get(&task.job)?.shape.stages.get(task.stage.0 as usize)?.root)
+    }
+
+    /// Takes note of an outcome, or says what is wrong with it.
+    pub(crate) fn take(&mut self, outcome: &Outcome) -> Checked {
+        match outcome {
+            Outcome::JobAdmitted { job, .. } => self.admitted(*job),
+            Outcome::JobRefused { job, why } => Err(format!("{job} was refused: {why}")),
+            Outcome::SplitsAdded { .. } => Ok(()),
+            Outcome::StageOpened { job, stage, tasks, .. } => self.opened(*job, *stage, *tasks),
+            Outcome::Assigned { attempt, worker, backup, .. } => {
+                self.assigned(*attempt, *worker, *backup)
+            }
+            Outcome::Revoked { attempt, worker, why } => {
+                self.ended_attempt(*attempt, *worker)?;
+                if *why == RevokeReason::OtherWon {
+                    let job = self.jobs.get_mut(&attempt.task.job).ok_or("no job")?;
+                    let task = job.task(attempt.task).ok_or("no task")?;
+                    ensure(task.running > 0, || format!("nothing wins over {attempt}"))?;
+                }
+                Ok(())
+            }
+            Outcome::AttemptEnded { attempt, worker, .. } => self.ended_attempt(*attempt, *worker),
+            Outcome::TaskCommitted { attempt, worker } => self.committed(*attempt, *worker),
+            Outcome::TaskReopened { task, number, why } => self.reopened(*task, *number, *why),
+            Outcome::WorkerJoined { worker, slots, .. } => {
+                let host = Host { slots: *slots, ..Host::default() };
+                ensure(self.hosts.insert(*worker, host).is_none(), || {
+                    format!("{worker} joined twice")
+                })
+            }
+            Outcome::WorkerLost { worker, .. } => self.outputs_gone(*worker),
+            Outcome::WorkerDraining { worker, hand_over } => {
+                let host = self.hosts.get_mut(worker).ok_or("an unknown worker drains")?;
+                host.draining = true;
+                if *hand_over { self.outputs_gone_of_living(*worker) } else { Ok(()) }
+            }
+            Outcome::WorkerDrained { worker } => self.drained(*worker),
+            Outcome::CommitDecided { job } => {
+                let id = *job;
+                let job = self.jobs.get_mut(job).ok_or("a commit of no job")?;
+                job.decided = true;
+                let undone = (0..job.stages.len()).find(|&s| !job.complete(StageId(s as u32)));
+                ensure(undone.is_none(), || {
+                    format!("{id} commits while stage {undone:?} is undone")
+                })
+            }
+            Outcome::JobEnded { job, end } => self.ended(*job, end),
+        }
+    }
+
+    fn admitted(&mut self, id: JobId) -> Checked {
+        let plan = self.plans.get(&id).ok_or("a job that nobody submitted")?.clone();
+        let count = plan.shape.stages.len();
+        let stages = (0..count).map(|_| Stage::default()).collect();
+        let splits = vec![Task::default(); count];
+        let commit = Task::default();
+        let job = Job { plan, stages, splits, commit, decided: false, running: 0 };
+        ensure(self.jobs.insert(id, job).is_none(), || format!("{id} was admitted twice"))
+    }
+
+    fn opened(&mut self, id: JobId, stage: StageId, tasks: u32) -> Checked {
+        let job = self.jobs.get_mut(&id).ok_or("a stage of no job")?;
+        let producers = job.producers(stage);
+        if let Some(undone) = producers.iter().find(|p| !job.complete(**p)) {
+            return Err(format!("{id}/{stage} opens while {undone}, which it reads, is undone"));
+        }
+        let shape = &job.plan.shape.stages[stage.0 as usize];
+        let values: Vec<u64> = match &shape.root {
+            RootShape::Source { listed_by } => {
+                let sizes = &job.plan.sizes[listed_by.0 as usize];
+                let ranges = if shape.sample {
+                    std::iter::once(0..sizes.len()).collect()
+                } else {
+                    pack(sizes.iter().copied())
+                };
+                ranges.into_iter().map(|range| of_splits(id.0, listed_by.0, range)).collect()
+            }
+            RootShape::Shuffles(_) => {
+                let digests = || producers.iter().map(|p| job.stages[p.0 as usize].digest);
+                (0..tasks).map(|partition| of_inputs(partition, digests())).collect()
+            }
+        };
+        ensure(values.len() == tasks as usize, || {
+            format!("{id}/{stage} has {tasks} tasks and should have {}", values.len())
+        })?;
+        let found = &mut job.stages[stage.0 as usize];
+        ensure(!std::mem::replace(&mut found.open, true), || format!("{id}/{stage} opens twice"))?;
+        found.tasks = vec![Task::default(); tasks as usize];
+        found.digest = values.iter().fold(0, |sum, &value| join(sum, value));
+        found.values = values;
+        Ok(())
+    }
+
+    fn assigned(&mut self, attempt: AttemptId, worker: WorkerId, backup: bool) -> Checked {
+        let host =
+            self.hosts.get_mut(&worker).ok_or_else(|| format!("{attempt} on lost {worker}"))?;
+        ensure(!host.draining, || format!("{attempt} on {worker}, which drains"))?;
+        host.running.insert(attempt);
+        ensure(host.running.len() <= host.slots as usize, || format!("{worker} has no slot left"))?;
+        let job = self.jobs.get_mut(&attempt.task.job).ok_or("an attempt of no job")?;
+        job.running += 1;
+        if attempt.task.kind == TaskKind::Compute {
+            for producer in job.producers(attempt.task.stage) {
+                ensure(job.complete(producer), || {
+                    format!("{attempt} starts while {producer} is undone")
+                })?;
+                ensure(job.stages[producer.0 as usize].gone == 0, || {
+                    format!("{attempt} starts while outputs of {producer} are gone")
+                })?;
+            }
+        }
+        let task = job.task(attempt.task).ok_or("an attempt of no task")?;
+        ensure(attempt.number >= task.next, || format!("{attempt} has run before"))?;
+        task.next = attempt.number + 1;
+        ensure(task.committed.is_none(), || format!("{attempt} starts, but its task is done"))?;
+        task.running += 1;
+        let expected = if backup { 2 } else { 1 };
+        ensure(task.running == expected, || format!("{attempt} is one of {}", task.running))
+    }
+
+    fn ended_attempt(&mut self, attempt: AttemptId, worker: WorkerId) -> Checked {
+        let host = self.hosts.get_mut(&worker);
+        let ran = host.is_some_and(|host| host.running.remove(&attempt));
+        ensure(ran, || format!("{attempt} ends on {worker}, where it does not run"))?;
+        let job = self.jobs.get_mut(&attempt.task.job).ok_or("an attempt of no job ends")?;
+        job.running -= 1;
+        job.task(attempt.task).ok_or("an attempt of no task ends")?.running -= 1;
+        Ok(())
+    }
+
+    fn committed(&mut self, attempt: AttemptId, worker: WorkerId) -> Checked {
+        self.ended_attempt(attempt, worker)?;
+        let job = self.jobs.get_mut(&attempt.task.job).ok_or("a commit of no job")?;
+        let task = job.task(attempt.task).ok_or("a commit of no task")?;
+        if let Some((number, by)) = task.committed.replace((attempt.number, worker)) {
+            return Err(format!("{attempt} commits what #{number} of {by} has committed"));
+        }
+        if attempt.task.kind == TaskKind::Compute {
+            job.stages[attempt.task.stage.0 as usize].committed += 1;
+            if job.is_read(attempt.task.stage)
+                && let Some(host) = self.hosts.get_mut(&worker)
+            {
+                host.outputs.insert(attempt.task);
+            }
+        }
+        Ok(())
+    }
+
+    fn reopened(&mut self, id: TaskId, number: u32, why: ReopenReason) -> Checked {
+        let attempt = AttemptId { task: id, number };
+        let job = self.jobs.get_mut(&id.job).ok_or("a task of no job reopens")?;
+        let task = job.task(id).ok_or("no such task reopens")?;
+        let Some((current, by)) = task.committed.take() else {
+            return Err(format!("{attempt} reopens, but is not committed"));
+        };
+        ensure(current == number, || format!("{attempt} reopens, but #{current} is committed"))?;
+        let stage = &mut job.stages[id.stage.0 as usize];
+        stage.committed -= 1;
+        let had = self.hosts.get_mut(&by).is_some_and(|host| host.outputs.remove(&id));
+        stage.gone -= u32::from(!had);
+        let known = match why {
+            ReopenReason::WorkerGone => !had,
+            ReopenReason::BlockLost => self.lost_blocks.contains(&attempt),
+        };
+        ensure(known, || format!("{attempt} reopens though its block is on {by}"))
+    }
+
+    /// Notes that a worker's outputs are gone.
+    fn outputs_gone_of_living(&mut self, worker: WorkerId) -> Checked {
+        let Some(host) = self.hosts.get_mut(&worker) else { return Ok(()) };
+        for task in std::mem::take(&mut host.outputs) {
+            let Some(job) = self.jobs.get_mut(&task.job) else { continue };
+            let found = &mut job.stages[task.stage.0 as usize];
+            let current = found.tasks[task.partition as usize].committed;
+            if current.is_some_and(|(_, by)| by == worker) {
+                found.gone += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn outputs_gone(&mut self, worker: WorkerId) -> Checked {
+        let host = self.hosts.get_mut(&worker).ok_or_else(|| format!("{worker} is lost twice"))?;
+        host.slots = 0;
+        host.draining = true;
+        self.outputs_gone_of_living(worker)
+    }
+
+    fn drained(&mut self, worker: WorkerId) -> Checked {
+        let host = self.hosts.get(&worker).ok_or_else(|| format!("{worker} is drained twice"))?;
+        ensure(host.running.is_empty(), || format!("{worker} is drained, but works"))?;
+        self.outputs_gone(worker)
+    }
+
+    fn ended(&mut self, id: JobId, end: &JobEnd) -> Checked {
+        let job = self.jobs.remove(&id).ok_or_else(|| format!("{id} ends twice"))?;
+        ensure(job.running == 0, || format!("{id} ends while {} attempts run", job.running))?;
+        let undone = (0..job.stages.len()).find(|&s| !job.complete(StageId(s as u32)));
+        match end {
+            JobEnd::Succeeded => {
+                ensure(undone.is_none(), || format!("{id} ends while stage {undone:?} is undone"))?;
+                let wants = job.plan.shape.sinks > 0;
+                ensure(!wants || (job.decided && job.commit.committed.is_some()), || {
+                    format!("{id} ends, but its output is not visible")
+                })?;
+            }
+            JobEnd::Cancelled => {
+                ensure(!job.decided, || format!("{id} is cancelled after its commit"))?;
+            }
+            JobEnd::Failed { causes, .. } => {
+                let last = causes.last().map(|cause| cause.failure.class);
+                let blamed = causes.iter().filter(|c| c.failure.class.blame() == Blame::Task);
+                let enough = match last.map(FailureClass::blame) {
+                    Some(Blame::Task) => blamed.count() >= usize::from(self.attempts_max),
+                    Some(_) => true,
+                    None => false,
+                };
+                ensure(enough, || format!("{id} fails without enough causes: {causes:?}"))?;
+            }
+        }
+        self.ended.insert(id, end.clone());
+        Ok(())
+    }
+
+    /// What must hold once all that follows from an event is decided: no lease outlives its worker.
+    pub(crate) fn settled(&mut self, lost: &[WorkerId]) -> Checked {
+        for worker in lost {
+            let Some(host) = self.hosts.remove(worker) else { continue };
+            if let Some(attempt) = host.running.first() {
+                return Err(format!("{attempt} still runs on {worker}, which is lost"));
+            }
+        }
+        Ok(())
+    }
+}

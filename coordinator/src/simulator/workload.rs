@@ -1,0 +1,122 @@
+//! Jobs of several shapes, and the splits of their sources.
+
+use super::random::{Random, join};
+use windrow_protocol::ids::{CollectId, ShuffleId, SinkId, StageId};
+use windrow_protocol::shape::{
+    CutShape, JobShape, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
+};
+
+/// A job, and the sizes of its sources' splits by stage.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) shape: JobShape,
+    pub(crate) sizes: Vec<Vec<u64>>,
+    pub(crate) weight: u32,
+}
+
+fn source(listed_by: u32) -> RootShape {
+    RootShape::Source { listed_by: StageId(listed_by) }
+}
+
+fn read(shuffles: &[u32]) -> RootShape {
+    RootShape::Shuffles(shuffles.iter().map(|&s| ShuffleId(s)).collect())
+}
+
+fn stage(root: RootShape, outputs: &[OutputShape]) -> StageShape {
+    let outputs = outputs.to_vec();
+    StageShape { name: "simulated".into(), root, whole_inputs: Vec::new(), outputs, sample: false }
+}
+
+fn into(shuffle: u32) -> OutputShape {
+    OutputShape::Shuffle(ShuffleId(shuffle))
+}
+
+const SINK: OutputShape = OutputShape::Sink(SinkId(0));
+const COLLECT: OutputShape = OutputShape::Collect(CollectId(0));
+
+/// A job of about so many tasks.
+pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
+    let cut = |random: &mut Random, parts: u32| {
+        if random.below(2) == 0 {
+            CutShape::ByBytes
+        } else {
+            CutShape::Fixed((tasks / parts).clamp(1, 4096))
+        }
+    };
+    let (stages, producers): (Vec<StageShape>, Vec<Vec<u32>>) = match random.below(7) {
+        0 => (vec![stage(source(0), &[SINK])], vec![]),
+        1 => (vec![stage(source(0), &[into(0)]), stage(read(&[0]), &[SINK])], vec![vec![0]]),
+        2 => {
+            let chain = vec![
+                stage(source(0), &[into(0)]),
+                stage(read(&[0]), &[into(1)]),
+                stage(read(&[1]), &[into(2)]),
+                stage(read(&[2]), &[SINK]),
+            ];
+            (chain, vec![vec![0], vec![1], vec![2]])
+        }
+        3 => {
+            let union = vec![
+                stage(source(0), &[into(0)]),
+                stage(source(1), &[into(0)]),
+                stage(read(&[0]), &[SINK, COLLECT]),
+            ];
+            (union, vec![vec![0, 1]])
+        }
+        4 => {
+            let mut sample = stage(source(0), &[COLLECT]);
+            sample.sample = true;
+            let mut sort = stage(source(0), &[into(0)]);
+            sort.whole_inputs.push(CollectId(0));
+            (vec![sample, sort, stage(read(&[0]), &[SINK])], vec![vec![1]])
+        }
+        5 => {
+            let diamond = vec![
+                stage(source(0), &[into(0), into(1)]),
+                stage(read(&[0]), &[into(2)]),
+                stage(read(&[1]), &[into(3)]),
+                stage(read(&[2, 3]), &[SINK]),
+            ];
+            (diamond, vec![vec![0], vec![0], vec![1], vec![2]])
+        }
+        _ => (vec![stage(source(0), &[into(0)]), stage(read(&[0]), &[COLLECT])], vec![vec![0]]),
+    };
+    let count = stages.len() as u32;
+    let first_cut = cut(random, count);
+    let shuffles: Vec<ShuffleShape> = producers
+        .iter()
+        .map(|producers| ShuffleShape {
+            producers: producers.iter().map(|&p| StageId(p)).collect(),
+            cut: first_cut,
+        })
+        .collect();
+    // What is read by shuffle tasks of at most 4,096 a stage is left to the sources.
+    let readers = stages.iter().filter(|s| matches!(s.root, RootShape::Shuffles(_))).count() as u32;
+    let sources = count - readers;
+    let share = (tasks / count).max(1);
+    let left = tasks.saturating_sub(share.min(4096) * readers) / sources;
+    let empty = random.below(40) == 0;
+    let sizes = (0..stages.len())
+        .map(|at| {
+            if stages[at].root != source(at as u32) || empty {
+                return Vec::new();
+            }
+            (0..left).map(|_| TASK_BYTES / [1, 1, 1, 3][random.below(4) as usize]).collect()
+        })
+        .collect();
+    let sinks = u32::from(stages.iter().any(|s| s.outputs.contains(&SINK)));
+    let collects = u32::from(stages.iter().any(|s| s.outputs.contains(&COLLECT)));
+    let weight = random.between(1, 3) as u32;
+    Plan { shape: JobShape { stages, shuffles, sinks, collects }, sizes, weight }
+}
+
+/// What a task that reads a source makes.
+pub(crate) fn of_splits(job: u64, listed_by: u32, range: std::ops::Range<usize>) -> u64 {
+    let place = join(join(job, u64::from(listed_by)), range.start as u64);
+    join(place, range.end as u64)
+}
+
+/// What a task makes that reads stages with such outputs.
+pub(crate) fn of_inputs(partition: u32, digests: impl Iterator<Item = u64>) -> u64 {
+    digests.fold(join(0x5EED, u64::from(partition)), join)
+}

@@ -1,0 +1,299 @@
+//! The simulated world: a coordinator, workers, a network, and one queue of what happens.
+
+use super::model::Model;
+use super::node::{Item, Node, Planned};
+use super::random::Random;
+use super::swarm::{Fault, Swarm};
+use super::workload;
+use super::{LEASE_MS, Options, POLL_MS, Report, TICK_MS};
+use crate::scheduler::{
+    BackupConfig, Config, Event, HostId, JobRequest, Millis, Outcome, Scheduler, State, apply,
+};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use windrow_protocol::ids::{JobId, WorkerId};
+
+/// Events that are printed on failure.
+const TRACE: usize = 40;
+
+pub(crate) struct World {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) config: Config,
+    /// A state that knows outcomes only.
+    pub(crate) replayed: State,
+    pub(crate) model: Model,
+    pub(crate) nodes: Vec<Node>,
+    /// Where a worker lives, or lived.
+    pub(crate) places: BTreeMap<WorkerId, usize>,
+    pub(crate) queue: BinaryHeap<Planned>,
+    pub(crate) sequence: u64,
+    /// Numbers the answers of the coordinator.
+    pub(crate) answers: u64,
+    pub(crate) now: u64,
+    pub(crate) network: Random,
+    pub(crate) faults: Random,
+    pub(crate) work: Random,
+    pub(crate) swarm: Swarm,
+    pub(crate) healed: bool,
+    pub(crate) requests: BTreeMap<JobId, JobRequest>,
+    pub(crate) report: Report,
+    pub(crate) trace: VecDeque<String>,
+    pub(crate) tracing: bool,
+    /// When the coordinator heard each worker.
+    pub(crate) heard: BTreeMap<WorkerId, u64>,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) poisoned: Option<JobId>,
+    next_worker: u64,
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        lease_ms: LEASE_MS,
+        tick_ms: TICK_MS,
+        backup: BackupConfig { elapsed_ms_min: 1_000, ..BackupConfig::default() },
+        ..Config::default()
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: &Options, config: Config, tracing: bool) -> World {
+        let mut work = Random::new(seed, 1);
+        let mut faults = Random::new(seed, 2);
+        let swarm = Swarm::draw(&mut faults, options.faults, options.tasks);
+        let mut world = World {
+            scheduler: Scheduler::new(config.clone()),
+            model: Model::new(config.attempts_max),
+            replayed: State::default(),
+            config,
+            nodes: Vec::new(),
+            places: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            answers: 0,
+            now: 0,
+            network: Random::new(seed, 3),
+            healed: !options.faults,
+            requests: BTreeMap::new(),
+            report: Report { seeds: 1, ..Report::default() },
+            trace: VecDeque::new(),
+            tracing,
+            heard: BTreeMap::new(),
+            outcomes: Vec::new(),
+            poisoned: None,
+            next_worker: 1,
+            work: work.clone(),
+            faults,
+            swarm,
+        };
+        for at in 0..options.workers as usize {
+            let host = HostId(at as u32 / 2);
+            world.nodes.push(Node::new(WorkerId(0), host, work.between(1, 4) as u32));
+            world.nodes[at].slow = (at as u64) < world.swarm.slow_workers;
+            world.plan(at as u64 % 500, Item::Rejoin(at));
+        }
+        for job in 1..=world.swarm.jobs {
+            let share = (options.tasks / world.swarm.jobs as u32).max(1);
+            let plan = workload::plan(&mut work, share);
+            let (shape, weight) = (plan.shape.clone(), plan.weight);
+            let (job, name) = (JobId(job), "simulated".to_owned());
+            world.requests.insert(job, JobRequest { job, name, weight, shape });
+            world.model.plan(job, plan);
+            world.plan(job.0 * 500, Item::Submit(job));
+        }
+        if options.faults && world.faults.chance(1_000) {
+            world.poisoned = Some(JobId(world.faults.between(1, world.swarm.jobs)));
+        }
+        for (at, fault, place) in world.swarm.planned.clone() {
+            world.plan(at, Item::Fault(fault, place));
+        }
+        if options.faults {
+            world.plan(world.swarm.heal_ms, Item::Heal);
+        }
+        world.plan(TICK_MS, Item::Tick);
+        world.work = work;
+        world
+    }
+
+    /// Plans an item, so many milliseconds from now.
+    pub(crate) fn plan(&mut self, in_ms: u64, item: Item) {
+        self.sequence += 1;
+        self.queue.push(Planned { at: self.now + in_ms, sequence: self.sequence, item });
+    }
+
+    pub(crate) fn fired(&mut self, fault: Fault) {
+        self.report.faults[fault as usize] += 1;
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        if self.tracing {
+            if self.trace.len() == TRACE {
+                self.trace.pop_front();
+            }
+            self.trace.push_back(format!("{:>7} {}", self.now, what()));
+        }
+    }
+
+    /// Runs until all jobs have ended, or something is wrong.
+    pub(crate) fn run(&mut self, limit_ms: u64) -> Result<(), String> {
+        let jobs = self.requests.len();
+        while self.model.ended.len() < jobs {
+            let Some(planned) = self.queue.pop() else {
+                return Err("nothing happens any more".to_owned());
+            };
+            self.now = planned.at;
+            if self.now > limit_ms {
+                return Err(self.stuck());
+            }
+            self.report.events += 1;
+            self.step(planned.item)?;
+        }
+        if self.replayed != *self.scheduler.state() {
+            return Err("the replayed state is another one at the end".to_owned());
+        }
+        self.report.virtual_ms += self.now;
+        self.report.marks.add(self.scheduler.state().marks());
+        Ok(())
+    }
+
+    fn stuck(&self) -> String {
+        let state = self.scheduler.state();
+        let mut text = format!("{} ms have passed; stuck:", self.now);
+        for job in state.jobs() {
+            text += &format!("\n  {job}, committing {}:", state.is_committing(job));
+            for stage in state.progress(job) {
+                text += &format!("\n    {stage:?}");
+            }
+        }
+        for worker in state.workers() {
+            let running: Vec<String> =
+                state.running(worker.worker).map(|a| a.attempt.to_string()).collect();
+            text += &format!("\n  {worker:?} runs {running:?}");
+        }
+        text
+    }
+
+    fn step(&mut self, item: Item) -> Result<(), String> {
+        match item {
+            Item::ToCoordinator(node, worker, message) => {
+                self.at_coordinator(node, worker, message)
+            }
+            Item::ToNode(node, worker, message) => {
+                self.at_node(node, worker, message);
+                Ok(())
+            }
+            Item::Ask(node, worker) => {
+                self.ask(node, worker);
+                Ok(())
+            }
+            Item::Finish(node, worker, attempt) => self.finish(node, worker, attempt),
+            Item::Rejoin(node) => self.rejoin(node),
+            Item::Tick => {
+                self.plan(TICK_MS, Item::Tick);
+                self.tell(Event::Tick)?;
+                self.check_leases()
+            }
+            Item::Submit(job) => {
+                let request = self.requests[&job].clone();
+                self.tell(Event::SubmitJob(Box::new(request)))
+            }
+            Item::Fault(fault, place) => self.fault(fault, place),
+            Item::Heal => {
+                self.heal();
+                Ok(())
+            }
+        }
+    }
+
+    fn check_leases(&self) -> Result<(), String> {
+        for worker in self.scheduler.state().workers() {
+            let heard = self.heard.get(&worker.worker).copied().unwrap_or(0);
+            // A restarted coordinator counts each worker as heard.
+            if self.now - heard > LEASE_MS + 2 * TICK_MS {
+                return Err(format!(
+                    "{} has a lease, but was not heard since {heard}",
+                    worker.worker
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn rejoin(&mut self, at: usize) -> Result<(), String> {
+        let id = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        let old = &self.nodes[at];
+        let mut fresh = Node::new(id, old.host, old.slots);
+        fresh.slow = old.slow;
+        (fresh.cut_in_until, fresh.cut_out_until) = (old.cut_in_until, old.cut_out_until);
+        let (slots, host) = (fresh.slots, fresh.host);
+        self.nodes[at] = fresh;
+        self.places.insert(id, at);
+        self.heard.insert(id, self.now);
+        self.plan(POLL_MS, Item::Ask(at, id));
+        self.tell(Event::WorkerJoined { worker: id, slots, host, build: "simulated".into() })
+    }
+
+    /// Tells the scheduler, checks what it decides, and sends what follows from it.
+    pub(crate) fn tell(&mut self, event: Event) -> Result<(), String> {
+        self.note(|| {
+            let text = format!("{event:?}");
+            text.chars().take(300).collect()
+        });
+        if let Some(worker) = event.sender() {
+            self.heard.insert(worker, self.now);
+        }
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        outcomes.clear();
+        let now = Millis(self.now);
+        self.scheduler.handle(&event, now, &mut outcomes);
+        self.report.decisions += outcomes.len() as u64;
+        let torn = event.sender().is_some() || event == Event::Tick;
+        let restarts = torn && !self.healed && self.faults.chance(self.swarm.restart);
+        if restarts {
+            let kept = self.faults.below(outcomes.len() as u64 + 1) as usize;
+            outcomes.truncate(kept);
+        }
+        let result = self.take(&mut outcomes, restarts);
+        self.outcomes = outcomes;
+        result
+    }
+
+    fn take(&mut self, outcomes: &mut Vec<Outcome>, restarts: bool) -> Result<(), String> {
+        for outcome in outcomes.iter() {
+            apply(&mut self.replayed, outcome);
+        }
+        if restarts {
+            self.fired(Fault::Restart);
+            self.report.marks.add(self.scheduler.state().marks());
+            let now = Millis(self.now);
+            let kept = outcomes.len();
+            let recovered = self.replayed.clone();
+            self.scheduler = Scheduler::recovered(self.config.clone(), recovered, now);
+            self.scheduler.follow(now, outcomes);
+            for outcome in &outcomes[kept..] {
+                apply(&mut self.replayed, outcome);
+            }
+            self.note(|| format!("the coordinator restarts after {kept} outcomes"));
+            for heard in self.heard.values_mut() {
+                *heard = self.now;
+            }
+        }
+        let mut lost = Vec::new();
+        for outcome in outcomes.iter() {
+            self.note(|| {
+                format!("    {}", format!("{outcome:?}").chars().take(300).collect::<String>())
+            });
+            self.model.take(outcome)?;
+            self.send_outcome(outcome, &mut lost)?;
+        }
+        self.model.settled(&lost)?;
+        let sampled = !outcomes.is_empty() && self.report.events.is_multiple_of(97);
+        if sampled && self.small() && self.replayed != *self.scheduler.state() {
+            return Err("the replayed state is another one".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn small(&self) -> bool {
+        self.nodes.len() <= 100
+    }
+}
