@@ -353,7 +353,8 @@ impl World {
         let node = &mut self.nodes[at];
         match fault {
             Fault::Crash => {
-                if !std::mem::replace(&mut node.dead, true) {
+                let was_dead = std::mem::replace(&mut node.dead, true);
+                if !was_dead {
                     self.fired(Fault::Crash);
                     let (worker, after_ms) = (self.nodes[at].id, 100 + drawn % 8_000);
                     self.plan(after_ms, Item::Rejoin(at));
