@@ -24,6 +24,8 @@ mod time;
 mod worker;
 
 pub use apply::apply;
+#[cfg(test)]
+pub(crate) use config::Mutation;
 pub use config::{BackupConfig, Config};
 pub use event::{Event, HostId, JobRequest, SplitInfo};
 pub use marks::{Mark, Marks};
