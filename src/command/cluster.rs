@@ -39,8 +39,8 @@ enum Action {
         /// A worker that was not heard for so long is lost
         #[arg(long, value_name = "MS", default_value_t = 10_000)]
         lease_ms: u64,
-        /// The folder for shuffle files
-        #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+        /// The folder for shuffle files [default: that of the system for temporary files]
+        #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
         scratch: PathBuf,
         #[command(flatten)]
         state: State,

@@ -31,8 +31,8 @@ pub(crate) struct RunFlags {
     /// Memory of each local worker
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = bytes)]
     pub(crate) memory: u64,
-    /// The folder for shuffle files of local workers
-    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    /// The folder for shuffle files of local workers [default: that of the system for temporary files]
+    #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
     pub(crate) scratch: PathBuf,
     /// A local worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", hide = true)]

@@ -37,8 +37,8 @@ pub(crate) struct Worker {
     /// Memory for tasks
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::run::bytes)]
     memory: u64,
-    /// The folder for shuffle files
-    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    /// The folder for shuffle files [default: that of the system for temporary files]
+    #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
     scratch: PathBuf,
     /// End when the process that started this one does
     #[arg(long, hide = true)]
