@@ -76,6 +76,8 @@ fn main() {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let rate = decisions as f64 / seconds;
-    println!("{decisions} decisions in {seconds:.3} s: {rate:.0} a second; the longest event {worst:?}");
+    println!(
+        "{decisions} decisions in {seconds:.3} s: {rate:.0} a second; the longest event {worst:?}"
+    );
     assert!(scheduler.state().jobs().next().is_none(), "the job has not ended");
 }
