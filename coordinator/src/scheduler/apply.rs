@@ -3,6 +3,7 @@
 //! Nothing is decided here. An outcome that does not fit the state (of a journal that was written by something else)
 //! changes nothing, or as little as makes sense; it never panics.
 
+use super::event::HostId;
 use super::job::Job;
 use super::outcome::{Cause, Outcome, RevokeReason};
 use super::state::{ENDED_JOBS_MAX, Ended, State};
@@ -46,22 +47,7 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
         Outcome::TaskCommitted { attempt, worker } => committed(state, *attempt, *worker),
         Outcome::TaskReopened { task, .. } => reopened(state, *task),
         Outcome::WorkerJoined { worker, slots, host, build } => {
-            let joined = Worker {
-                slots: *slots,
-                host: *host,
-                build: build.clone(),
-                draining: false,
-                running: Vec::new(),
-                used: 0,
-                outputs: BTreeMap::new(),
-                heard: Volatile::default(),
-            };
-            state.last_worker = state.last_worker.max(*worker);
-            state.slots += u64::from(*slots);
-            if joined.is_free() {
-                state.free.insert((0, *worker));
-            }
-            state.workers.insert(*worker, joined);
+            worker_joined(state, *worker, *slots, *host, build);
         }
         Outcome::WorkerLost { worker, .. } => worker_lost(state, *worker),
         Outcome::WorkerDraining { worker, hand_over } => {
@@ -90,6 +76,25 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
             }
         }
     }
+}
+
+fn worker_joined(state: &mut State, id: WorkerId, slots: u32, host: HostId, build: &str) {
+    let joined = Worker {
+        slots,
+        host,
+        build: build.into(),
+        draining: false,
+        running: Vec::new(),
+        used: 0,
+        outputs: BTreeMap::new(),
+        heard: Volatile::default(),
+    };
+    state.last_worker = state.last_worker.max(id);
+    state.slots += u64::from(slots);
+    if joined.is_free() {
+        state.free.insert((0, id));
+    }
+    state.workers.insert(id, joined);
 }
 
 /// Changes a task and its group, and then what the job has ready.

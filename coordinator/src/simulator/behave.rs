@@ -352,17 +352,7 @@ impl World {
         let drawn = self.faults.next();
         let node = &mut self.nodes[at];
         match fault {
-            Fault::Crash => {
-                let was_dead = std::mem::replace(&mut node.dead, true);
-                if !was_dead {
-                    self.fired(Fault::Crash);
-                    let (worker, after_ms) = (self.nodes[at].id, 100 + drawn % 8_000);
-                    self.plan(after_ms, Item::Rejoin(at));
-                    if drawn.is_multiple_of(3) {
-                        return self.tell(Event::WorkerLeft { worker });
-                    }
-                }
-            }
+            Fault::Crash => return self.crash(at, drawn),
             Fault::Pause => {
                 node.paused_until = self.now + 500 + drawn % (2 * LEASE_MS);
                 self.fired(Fault::Pause);
@@ -390,6 +380,17 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A worker dies, which may be seen at once, and comes back as another one later.
+    fn crash(&mut self, at: usize, drawn: u64) -> Result<(), String> {
+        if std::mem::replace(&mut self.nodes[at].dead, true) {
+            return Ok(());
+        }
+        self.fired(Fault::Crash);
+        let (worker, after_ms) = (self.nodes[at].id, 100 + drawn % 8_000);
+        self.plan(after_ms, Item::Rejoin(at));
+        if drawn.is_multiple_of(3) { self.tell(Event::WorkerLeft { worker }) } else { Ok(()) }
     }
 
     /// No more faults: what is paused or cut goes on, what is dead comes back as it was planned.

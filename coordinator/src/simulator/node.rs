@@ -90,7 +90,7 @@ pub(crate) enum Item {
 pub(crate) struct Planned {
     pub(crate) at: u64,
     pub(crate) sequence: u64,
-    pub(crate) item: Item,
+    pub(crate) item: Box<Item>,
 }
 
 impl PartialEq for Planned {

@@ -92,8 +92,8 @@ impl Swarm {
             heal_ms,
         };
         swarm.delay_ms_max = random.between(50, 5_000);
-        // At least one fault in each run is sure to happen.
-        swarm.planned.push((random.between(300, 3_000), Fault::Crash, random.next()));
+        // One fault is sure to happen: no job ends as early as that.
+        swarm.planned.push((random.between(100, 690), Fault::Crash, random.next()));
         let planned = [Fault::Cut, Fault::Pause, Fault::Crash, Fault::Drain, Fault::Cancel];
         for fault in planned {
             if random.below(2) == 0 {

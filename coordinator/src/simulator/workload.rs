@@ -34,16 +34,9 @@ fn into(shuffle: u32) -> OutputShape {
 const SINK: OutputShape = OutputShape::Sink(SinkId(0));
 const COLLECT: OutputShape = OutputShape::Collect(CollectId(0));
 
-/// A job of about so many tasks.
-pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
-    let cut = |random: &mut Random, parts: u32| {
-        if random.below(2) == 0 {
-            CutShape::ByBytes
-        } else {
-            CutShape::Fixed((tasks / parts).clamp(1, 4096))
-        }
-    };
-    let (stages, producers): (Vec<StageShape>, Vec<Vec<u32>>) = match random.below(7) {
+/// The stages of a job, and the producers of its shuffles.
+fn stages(template: u64) -> (Vec<StageShape>, Vec<Vec<u32>>) {
+    match template {
         0 => (vec![stage(source(0), &[SINK])], vec![]),
         1 => (vec![stage(source(0), &[into(0)]), stage(read(&[0]), &[SINK])], vec![vec![0]]),
         2 => {
@@ -80,7 +73,19 @@ pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
             (diamond, vec![vec![0], vec![0], vec![1], vec![2]])
         }
         _ => (vec![stage(source(0), &[into(0)]), stage(read(&[0]), &[COLLECT])], vec![vec![0]]),
+    }
+}
+
+/// A job of about so many tasks.
+pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
+    let cut = |random: &mut Random, parts: u32| {
+        if random.below(2) == 0 {
+            CutShape::ByBytes
+        } else {
+            CutShape::Fixed((tasks / parts).clamp(1, 4096))
+        }
     };
+    let (stages, producers) = stages(random.below(7));
     let count = stages.len() as u32;
     let first_cut = cut(random, count);
     let shuffles: Vec<ShuffleShape> = producers

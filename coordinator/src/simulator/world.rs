@@ -116,6 +116,7 @@ impl World {
     /// Plans an item, so many milliseconds from now.
     pub(crate) fn plan(&mut self, in_ms: u64, item: Item) {
         self.sequence += 1;
+        let item = Box::new(item);
         self.queue.push(Planned { at: self.now + in_ms, sequence: self.sequence, item });
     }
 
@@ -144,7 +145,7 @@ impl World {
                 return Err(self.stuck());
             }
             self.report.events += 1;
-            self.step(planned.item)?;
+            self.step(*planned.item)?;
         }
         if self.replayed != *self.scheduler.state() {
             return Err("the replayed state is another one at the end".to_owned());
