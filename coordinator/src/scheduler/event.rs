@@ -72,8 +72,7 @@ pub enum Event {
         worker: WorkerId,
         /// The attempt that lists.
         attempt: AttemptId,
-        /// Which page of the attempt's listing this is, from 0. A page other than the next one is ignored; see
-        /// [`Scheduler::pages_of`](super::Scheduler::pages_of).
+        /// Which page of the attempt's listing this is, from 0. A page other than the next one is ignored.
         page: u32,
         /// The next splits.
         splits: Vec<SplitInfo>,

@@ -6,9 +6,9 @@
 //!
 //! | kind | what it keeps | who uses it |
 //! |---|---|---|
-//! | [`fold`] | one accumulator a key, in shared tables, combined in any order | exact and commutative aggregates |
-//! | [`rows`] | all rows, in (producer, task, lane, row) order | ordered folds, groups, joins, sorts, repartitions |
-//! | [`collect`] | one task's rows as frames | collected datasets, broadcasts, samples |
+//! | `fold` | one accumulator a key, in shared tables, combined in any order | exact and commutative aggregates |
+//! | `rows` | all rows, in (producer, task, lane, row) order | ordered folds, groups, joins, sorts, repartitions |
+//! | `collect` | one task's rows as frames | collected datasets, broadcasts, samples |
 //!
 //! In one process the reading stage takes buckets right out of the [`Store`] that all lanes wrote to. Over workers each
 //! map task has a store of its own; its buckets are encoded, one file a task, and the reading task decodes a bucket from
@@ -50,7 +50,7 @@ pub struct StoreContext {
     pub buckets: u32,
     /// How far the stages that write have come: lets tables grow to what they will need.
     pub progress: Arc<Progress>,
-    /// What was collected for the shuffle (the bounds of a sort); see [`ShuffleCode::whole_input`].
+    /// What was collected for the shuffle: the sample of a sort, which its bounds are made of.
     pub whole: crate::exec::Whole,
 }
 
