@@ -73,12 +73,15 @@ impl Local {
 
     /// The job of a plan, ready to run.
     pub(crate) fn prepare(&self, plan: Plan) -> LocalJob {
-        let threads = self.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        });
+        let threads = self.threads.unwrap_or_else(threads);
         let options = LocalOptions { threads, mode: self.mode, short_id: short_id() };
         LocalJob::new(plan, self.storage.clone(), options)
     }
+}
+
+/// Threads that compute, if it is not said how many: as many as the machine has.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A short id that no other job has, in all likelihood: 10 digits of base 32.

@@ -19,6 +19,17 @@ pub enum Selection<'a> {
     Rows(&'a [u32]),
 }
 
+impl Selection<'_> {
+    /// How many records of a batch of `len` count.
+    #[inline]
+    pub fn count(self, len: usize) -> usize {
+        match self {
+            Selection::All => len,
+            Selection::Rows(rows) => rows.len(),
+        }
+    }
+}
+
 /// Whether a receiver wants more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {

@@ -22,8 +22,6 @@ pub(crate) struct Graph {
     pub(crate) sinks: Vec<SinkNode>,
     pub(crate) collects: Vec<CollectNode>,
     pub(crate) counters: Vec<String>,
-    /// The first mistake in the plan, as an empty name.
-    pub(crate) mistake: Option<String>,
 }
 
 /// An operator, or where rows go.

@@ -34,6 +34,23 @@ impl JobShape {
         }
     }
 
+    /// How a shuffle is cut, where `bytes` says how many logical bytes the source has that a stage lists; `None` if it
+    /// does of one that counts.
+    pub fn cut(
+        &self,
+        shuffle: ShuffleId,
+        mut bytes: impl FnMut(StageId) -> Option<u64>,
+    ) -> Option<Cut> {
+        let shape = self.shuffles.get(shuffle.0 as usize)?.cut;
+        let mut sum = 0u64;
+        if shape == CutShape::ByBytes {
+            for stage in self.sources_below(shuffle) {
+                sum = sum.saturating_add(bytes(stage)?);
+            }
+        }
+        Some(Cut::of(shape, sum))
+    }
+
     /// The stages that list the sources by whose logical bytes a shuffle is cut: all below it, and below those that
     /// are [cut alike](JobShape::cut_alike), each once.
     pub fn sources_below(&self, shuffle: ShuffleId) -> BTreeSet<StageId> {

@@ -1,7 +1,7 @@
 //! What an executor is told to do, and what it answers: an attempt's order and its output.
 
 use crate::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId};
-use crate::shape::Cut;
+use crate::shape::{Cut, sample_positions};
 use serde::{Deserialize, Serialize};
 
 pub use windrow_datasets::commit::{Place, Staged};
@@ -56,6 +56,25 @@ pub enum TaskInput {
         /// The buckets, ascending.
         buckets: Vec<u32>,
     },
+}
+
+impl TaskInput {
+    /// A partition of shuffles that have this cut.
+    pub fn partition(cut: Cut, partition: u32) -> TaskInput {
+        TaskInput::Buckets { cut, buckets: cut.buckets_of(partition).collect() }
+    }
+
+    /// A sample of such shuffles: the first bucket of each partition at the sample's positions.
+    pub fn sample_of_partitions(cut: Cut) -> TaskInput {
+        let positions = sample_positions(cut.partitions as usize);
+        let buckets = positions.map(|partition| cut.buckets_of(partition as u32).start).collect();
+        TaskInput::Buckets { cut, buckets }
+    }
+
+    /// A sample of a source that has these splits: those at the sample's positions.
+    pub fn sample_of_splits(splits: &[Split]) -> TaskInput {
+        TaskInput::Splits(sample_positions(splits.len()).map(|at| splits[at].clone()).collect())
+    }
 }
 
 /// What an attempt has made.

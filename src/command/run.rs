@@ -3,7 +3,7 @@
 use super::{Failed, progress};
 use crate::cluster::{self, Cluster, Prepared};
 use crate::launcher::{Launched, LocalWorkers};
-use crate::local::Local;
+use crate::local::{Local, threads};
 use crate::registry::JobEntry;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use std::path::PathBuf;
@@ -123,11 +123,6 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
     let outcome = local.run();
     drop(shown);
     report(&flags, name, &outcome.map_err(crate::RunError::from)?)
-}
-
-/// Threads that compute, if it is not said how many.
-pub(super) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Runs a job over local workers, or on a cluster.

@@ -83,7 +83,7 @@ impl Worker {
     /// Works until the coordinator or a signal says stop.
     pub(super) fn run(self) -> Result<(), Failed> {
         let because = |error: &dyn std::fmt::Display| Failed::Because(format!("worker: {error}"));
-        let threads = self.threads.map_or_else(super::run::threads, usize::from) as u32;
+        let threads = self.threads.map_or_else(crate::local::threads, usize::from) as u32;
         let program = std::env::current_exe().map_err(|error| because(&error))?;
         let executor = ExecutorCommand {
             program,

@@ -10,14 +10,4 @@ pub mod input;
 pub mod terasort;
 pub mod wordcount;
 
-/// Asks for a cache line.
-#[inline(always)]
-fn prefetch<T>(place: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing that a program can see, at any address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
-}
+use windrow_datasets::memory::prefetch;

@@ -236,10 +236,8 @@ impl Job {
 
     /// How a shuffle is cut, once all sources that it depends on are listed.
     pub(crate) fn cut(&self, shuffle: ShuffleId) -> Cut {
-        let sources = self.shape.sources_below(shuffle);
-        let bytes = sources.iter().map(|stage| self.splits[stage.0 as usize].bytes);
-        let shape = self.shape.shuffles[shuffle.0 as usize].cut;
-        Cut::of(shape, bytes.fold(0, u64::saturating_add))
+        let bytes = |stage: StageId| self.splits.get(stage.0 as usize).map(|splits| splits.bytes);
+        self.shape.cut(shuffle, bytes).expect("the shape was checked when the job was taken on")
     }
 }
 

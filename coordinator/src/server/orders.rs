@@ -3,10 +3,10 @@
 use super::job::Job;
 use super::limits::WHOLE_INPUTS_MAX;
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, TaskKind};
-use windrow_protocol::shape::{
-    Cut, CutShape, OutputShape, RootShape, StageShape, sample_positions,
+use windrow_protocol::ids::{
+    AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId, TaskKind,
 };
+use windrow_protocol::shape::{Cut, OutputShape, RootShape, StageShape};
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
 
 impl Job {
@@ -72,8 +72,7 @@ impl Job {
                     .splits_of(attempt.task.stage)
                     .ok_or_else(|| defect(attempt, "reads a source that is not listed"))?;
                 if shape.sample {
-                    let taken = sample_positions(splits.len()).map(|at| splits[at].clone());
-                    return Ok(TaskInput::Splits(taken.collect()));
+                    return Ok(TaskInput::sample_of_splits(splits));
                 }
                 let range = stage.ranges.get(attempt.task.partition as usize).cloned();
                 let own = range.and_then(|range| splits.get(range));
@@ -82,13 +81,11 @@ impl Job {
             }
             RootShape::Shuffles(_) => {
                 let cut = stage.cut.ok_or_else(|| defect(attempt, "reads an uncut shuffle"))?;
-                let buckets = if shape.sample {
-                    let partitions = sample_positions(cut.partitions as usize);
-                    partitions.map(|at| cut.buckets_of(at as u32).start).collect()
+                Ok(if shape.sample {
+                    TaskInput::sample_of_partitions(cut)
                 } else {
-                    cut.buckets_of(attempt.task.partition).collect()
-                };
-                Ok(TaskInput::Buckets { cut, buckets })
+                    TaskInput::partition(cut, attempt.task.partition)
+                })
             }
         }
     }
@@ -107,25 +104,13 @@ impl Job {
         if let Some(cut) = *self.cuts.get(at)? {
             return Some(cut);
         }
-        let shape = self.submission.shape.shuffles.get(at)?.cut;
-        let bytes = match shape {
-            CutShape::Fixed(_) => 0,
-            CutShape::ByBytes => self.bytes_below(shuffle)?,
+        let bytes = |stage: StageId| {
+            let splits = self.splits_of(stage)?;
+            Some(splits.iter().fold(0, |sum: u64, split| sum.saturating_add(split.bytes)))
         };
-        let cut = Cut::of(shape, bytes);
+        let cut = self.submission.shape.cut(shuffle, bytes)?;
         self.cuts[at] = Some(cut);
         Some(cut)
-    }
-
-    /// The logical bytes of all sources by which a shuffle is cut; `None` until all are listed.
-    fn bytes_below(&self, shuffle: ShuffleId) -> Option<u64> {
-        let listed = self.submission.shape.sources_below(shuffle);
-        let mut sum = 0_u64;
-        for stage in listed {
-            let splits = self.splits_of(stage)?;
-            sum = splits.iter().fold(sum, |sum, split| sum.saturating_add(split.bytes));
-        }
-        Some(sum)
     }
 }
 

@@ -55,10 +55,7 @@ impl<U: Record> Emitter<U> {
         selection: Selection<'_>,
     ) -> Result<Demand, PushError> {
         self.flush()?;
-        self.pushed += match selection {
-            Selection::All => batch.len(),
-            Selection::Rows(rows) => rows.len(),
-        } as u64;
+        self.pushed += selection.count(batch.len()) as u64;
         self.demand = self.out.batch(batch, selection)?;
         Ok(self.demand)
     }

@@ -6,7 +6,6 @@
 //! others leave their chunks to it and go on.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_datasets::commit::{PartFile, Staged};
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
@@ -149,7 +148,7 @@ impl<S: Sink> Part<S> {
             // The lock is not held here: the encoder may use the pool, whose threads come here too.
             drop(state);
             let written = match Arc::get_mut(&mut file) {
-                Some(file) => encoder.write(ready.chunk, &mut Buffered(file)),
+                Some(file) => encoder.write(ready.chunk, file),
                 None => Err("a part file is written by two threads".into()),
             };
             state = self.lock();
@@ -169,19 +168,6 @@ impl<S: Sink> Part<S> {
         state.file = Some(file);
         state.writing = false;
         Ok(())
-    }
-}
-
-/// A part file as a [`Write`].
-struct Buffered<'f>(&'f mut PartFile);
-
-impl Write for Buffered<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
     }
 }
 
@@ -271,10 +257,7 @@ impl<S: Sink> Push<S::Item> for SinkLane<S> {
         batch: &<S::Item as Record>::Batch,
         selection: Selection<'_>,
     ) -> Result<Demand, PushError> {
-        self.rows += match selection {
-            Selection::All => batch.len(),
-            Selection::Rows(rows) => rows.len(),
-        } as u64;
+        self.rows += selection.count(batch.len()) as u64;
         if let Some(encoder) = &mut self.encoder {
             encoder.batch(batch, selection)?;
         }

@@ -16,10 +16,7 @@ struct CountPush<T> {
 
 impl<T: Record> Push<T> for CountPush<T> {
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError> {
-        self.count += match selection {
-            Selection::All => batch.len(),
-            Selection::Rows(rows) => rows.len(),
-        } as u64;
+        self.count += selection.count(batch.len()) as u64;
         Ok(Demand::More)
     }
 

@@ -21,10 +21,7 @@ where
     F: for<'a> Fn(T::View<'a>) -> bool + Send + Sync,
 {
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError> {
-        let most = match selection {
-            Selection::All => batch.len(),
-            Selection::Rows(rows) => rows.len(),
-        };
+        let most = selection.count(batch.len());
         self.rows.resize(most, 0);
         let mut count = 0;
         let mut at = AtRow::new();

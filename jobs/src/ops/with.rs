@@ -3,7 +3,6 @@
 use super::map::each;
 use crate::dataset::Dataset;
 use crate::exec::LaneContext;
-use crate::flow::Flow;
 use crate::graph::{CollectNode, Kind};
 use crate::shuffle::collect::Collect;
 use std::marker::PhantomData;
@@ -14,7 +13,6 @@ use windrow_datasets::{Batch, Key, Record};
 
 /// A dataset that every task gets whole: see [`Dataset::broadcast`].
 pub struct Broadcast<K: Key, V: Record> {
-    flow: Flow,
     collect: u32,
     types: PhantomData<fn() -> (K, V)>,
 }
@@ -45,30 +43,29 @@ impl<K: Key, V: Record> Lookup<K, V> {
         Lookup { batches, entries, starts, bits }
     }
 
-    /// All values of a key, as they came.
-    pub fn get_all(&self, key: K::View<'_>) -> impl Iterator<Item = V::View<'_>> {
+    /// Batch and row of each record of a key, as they came.
+    fn places(&self, key: K::View<'_>) -> impl Iterator<Item = (usize, usize)> {
         let hash = K::hash(key);
         let at = upper_bits(hash, self.bits);
         let near = &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize];
         let slot = K::probe(key);
         near.iter().filter(move |entry| entry.0 == hash).filter_map(move |&(_, batch, row)| {
-            let (found, value) = self.batches[batch as usize].get(row as usize);
+            let (batch, row) = (batch as usize, row as usize);
+            let (found, _) = self.batches[batch].get(row);
             // SAFETY: one slot borrows from `key`, the other from the batch; both are alive here.
-            unsafe { K::slot_eq(&K::probe(found), &slot) }.then_some(value)
+            unsafe { K::slot_eq(&K::probe(found), &slot) }.then_some((batch, row))
         })
+    }
+
+    /// All values of a key, as they came.
+    pub fn get_all(&self, key: K::View<'_>) -> impl Iterator<Item = V::View<'_>> {
+        self.places(key).map(|(batch, row)| self.batches[batch].get(row).1)
     }
 
     /// The first value of a key.
     pub fn get(&self, key: K::View<'_>) -> Option<V::View<'_>> {
-        let hash = K::hash(key);
-        let at = upper_bits(hash, self.bits);
-        let near = &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize];
-        let slot = K::probe(key);
-        near.iter().filter(|entry| entry.0 == hash).find_map(|&(_, batch, row)| {
-            let (found, value) = self.batches[batch as usize].get(row as usize);
-            // SAFETY: one slot borrows from `key`, the other from the batch; both are alive here.
-            unsafe { K::slot_eq(&K::probe(found), &slot) }.then_some(value)
-        })
+        let (batch, row) = self.places(key).next()?;
+        Some(self.batches[batch].get(row).1)
     }
 
     /// The number of records.
@@ -105,7 +102,7 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
         let place = CodePlace::caller();
         let _: Dataset<(K, V)> =
             self.flow.add("broadcast", place, vec![self.node], Kind::Collect(collect));
-        Broadcast { flow: self.flow.clone(), collect, types: PhantomData }
+        Broadcast { collect, types: PhantomData }
     }
 }
 
@@ -164,6 +161,6 @@ impl<T: Record> Push<T> for Refuse {
 
 impl<K: Key, V: Record> Clone for Broadcast<K, V> {
     fn clone(&self) -> Self {
-        Broadcast { flow: self.flow.clone(), collect: self.collect, types: PhantomData }
+        Broadcast { collect: self.collect, types: PhantomData }
     }
 }

@@ -27,6 +27,8 @@ use windrow_datasets::push::AnyPush;
 pub struct Plan {
     name: String,
     graph: Graph,
+    /// For each node those that read its rows.
+    consumers: Vec<Vec<stages::Step>>,
     stages: Vec<Stage>,
     /// For each shuffle, sink and collected dataset the stages that write it, in the order in which their rows count.
     shuffle_producers: Vec<Vec<usize>>,
@@ -125,9 +127,6 @@ impl Plan {
         let flow = Flow::new();
         plan(&flow)?;
         let graph = flow.take();
-        if let Some(mistake) = graph.mistake {
-            return Err(Error::Other(mistake));
-        }
         let plan = stages::cut(name.to_string(), graph);
         if plan.stages.is_empty() {
             return Err(Error::Other(format!(
@@ -269,7 +268,7 @@ impl Walk<'_> {
     fn receiver(&mut self, node: NodeId) -> Option<AnyPush> {
         let graph = &self.plan.graph;
         let mut receivers = Vec::new();
-        for (consumer, _) in stages::consumers(graph, node) {
+        for &(consumer, _) in &self.plan.consumers[node] {
             let next = &graph.nodes[consumer];
             let receiver = match &next.kind {
                 kind if kind.is_output() => self.output(),

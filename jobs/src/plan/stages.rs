@@ -1,52 +1,50 @@
 //! Cuts a graph into stages.
 
 use super::{Output, Plan, Root, Stage};
-use crate::graph::{Graph, Kind, NodeId};
+use crate::graph::{Graph, Kind, Node, NodeId};
 use std::collections::BTreeMap;
 
 /// A node on the way from a root to an output, and by which of its inputs the way comes in.
 pub(super) type Step = (NodeId, usize);
 
-/// The nodes that read a node's rows, in the order in which they were made; a node that reads them twice is there twice.
-/// Nodes whose rows nobody wants are left out.
-pub(super) fn consumers(graph: &Graph, node: NodeId) -> Vec<Step> {
-    let later = graph.nodes.iter().enumerate().skip(node + 1);
-    later
-        .flat_map(|(id, other)| {
-            let inputs = other.inputs.iter().enumerate();
-            inputs.filter(|&(_, &input)| input == node).map(move |(at, _)| (id, at))
-        })
-        .filter(|&(id, _)| is_live(graph, id))
-        .collect()
+/// For each node those that read its rows, in the order in which they were made; one that reads them twice is there
+/// twice. Nodes whose rows nobody wants are left out.
+pub(super) fn consumers(graph: &Graph) -> Vec<Vec<Step>> {
+    let live = live(graph);
+    let mut consumers = vec![Vec::new(); graph.nodes.len()];
+    for (id, node) in graph.nodes.iter().enumerate().filter(|&(id, _)| live[id]) {
+        for (at, &input) in node.inputs.iter().enumerate() {
+            consumers[input].push((id, at));
+        }
+    }
+    consumers
 }
 
-/// Whether somebody wants what a node does.
-fn is_live(graph: &Graph, node: NodeId) -> bool {
-    match &graph.nodes[node].kind {
-        Kind::Sink(_) => true,
-        Kind::Collect(number) => {
-            let collect = &graph.collects[*number as usize];
-            if !collect.name.is_empty() {
-                return true;
-            }
-            let asked = |id: NodeId| match &graph.nodes[id].kind {
-                Kind::Narrow { whole, .. } => whole.contains(number) && is_live(graph, id),
-                Kind::Shuffle(shuffle) => {
-                    graph.shuffles[*shuffle as usize].sample == Some(*number) && is_live(graph, id)
+/// For each node whether somebody wants what it does. Who does comes after it.
+fn live(graph: &Graph) -> Vec<bool> {
+    let mut live = vec![false; graph.nodes.len()];
+    for (id, node) in graph.nodes.iter().enumerate().rev() {
+        let wants = |(later, other): (usize, &Node)| {
+            live[later]
+                && match (&node.kind, &other.kind) {
+                    (Kind::Collect(number), Kind::Narrow { whole, .. }) => whole.contains(number),
+                    (Kind::Collect(number), Kind::Shuffle(shuffle)) => {
+                        graph.shuffles[*shuffle as usize].sample == Some(*number)
+                    }
+                    (Kind::Shuffle(shuffle), Kind::Read { shuffles, .. }) => {
+                        shuffles.contains(shuffle)
+                    }
+                    (kind, _) => !kind.is_output() && other.inputs.contains(&id),
                 }
-                _ => false,
-            };
-            (node + 1..graph.nodes.len()).any(asked)
-        }
-        Kind::Shuffle(shuffle) => {
-            let read = |id: NodeId| match &graph.nodes[id].kind {
-                Kind::Read { shuffles, .. } => shuffles.contains(shuffle) && is_live(graph, id),
-                _ => false,
-            };
-            (node + 1..graph.nodes.len()).any(read)
-        }
-        _ => !consumers(graph, node).is_empty(),
+        };
+        let asked_for = match &node.kind {
+            Kind::Sink(_) => true,
+            Kind::Collect(number) => !graph.collects[*number as usize].name.is_empty(),
+            _ => false,
+        };
+        live[id] = asked_for || graph.nodes.iter().enumerate().skip(id + 1).any(wants);
     }
+    live
 }
 
 /// A way from a root to an output.
@@ -66,20 +64,26 @@ struct Path {
 }
 
 /// The paths of a root, in the order in which chains are built.
-fn paths_of(graph: &Graph, root: NodeId) -> Vec<Path> {
-    fn walk(graph: &Graph, node: NodeId, way: &mut Vec<Step>, out: &mut Vec<Vec<Step>>) {
-        for (consumer, input) in consumers(graph, node) {
+fn paths_of(graph: &Graph, consumers: &[Vec<Step>], root: NodeId) -> Vec<Path> {
+    fn walk(
+        graph: &Graph,
+        consumers: &[Vec<Step>],
+        node: NodeId,
+        way: &mut Vec<Step>,
+        out: &mut Vec<Vec<Step>>,
+    ) {
+        for &(consumer, input) in &consumers[node] {
             way.push((consumer, input));
             if graph.nodes[consumer].kind.is_output() {
                 out.push(way.clone());
             } else {
-                walk(graph, consumer, way, out);
+                walk(graph, consumers, consumer, way, out);
             }
             way.pop();
         }
     }
     let mut ways = Vec::new();
-    walk(graph, root, &mut Vec::new(), &mut ways);
+    walk(graph, consumers, root, &mut Vec::new(), &mut ways);
     let mut led: BTreeMap<Output, usize> = BTreeMap::new();
     let path = |(number, steps): (usize, Vec<Step>)| {
         let mut needs = Vec::new();
@@ -138,8 +142,9 @@ fn set_depths(graph: &Graph, paths: &mut [Path]) {
 
 /// The plan of a graph.
 pub(super) fn cut(name: String, graph: Graph) -> Plan {
+    let consumers = consumers(&graph);
     let roots = (0..graph.nodes.len()).filter(|&id| graph.nodes[id].kind.is_root());
-    let mut paths: Vec<Path> = roots.flat_map(|root| paths_of(&graph, root)).collect();
+    let mut paths: Vec<Path> = roots.flat_map(|root| paths_of(&graph, &consumers, root)).collect();
     set_depths(&graph, &mut paths);
     // A sample is taken by a stage of its own.
     let sample_of = |output: Output| match output {
@@ -184,7 +189,7 @@ pub(super) fn cut(name: String, graph: Graph) -> Plan {
         (0..graph.sinks.len() as u32).map(|n| producers(Output::Sink(n))).collect();
     let collect_producers =
         (0..graph.collects.len() as u32).map(|n| producers(Output::Collect(n))).collect();
-    Plan { name, graph, stages, shuffle_producers, sink_producers, collect_producers }
+    Plan { name, graph, consumers, stages, shuffle_producers, sink_producers, collect_producers }
 }
 
 /// The stages that lead to an output, in the order of the branches of the unions on the way.

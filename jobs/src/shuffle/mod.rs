@@ -23,8 +23,14 @@ mod testing;
 
 use arrow::buffer::Buffer;
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use windrow_datasets::codec::Encoder;
 use windrow_datasets::push::{AnyPush, PushError};
+
+/// Locks a mutex whose content a panic under the lock cannot spoil.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The rows of one bucket, typed inside; made by one shuffle and taken apart by its reader.
 pub struct Bucket(Box<dyn Any + Send>);
@@ -108,11 +114,17 @@ pub trait Store: Send + Sync {
     /// The rows of a bucket, after [`Store::seal`].
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket;
 
-    /// Appends the frames of a bucket's rows to `out`, after [`Store::seal`]; returns the number of rows.
+    /// Appends the frames of a bucket's rows to `out`, after [`Store::seal`]; returns the number of rows. One encoder
+    /// serves all buckets: it has memory that is used again.
     ///
     /// # Errors
     /// If a batch is too large for a frame.
-    fn encode(&self, bucket: u32, out: &mut Vec<u8>) -> Result<u64, PushError>;
+    fn encode(
+        &self,
+        bucket: u32,
+        encoder: &mut Encoder,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, PushError>;
 }
 
 /// The part of a wide operator behind its shuffles.

@@ -4,6 +4,7 @@ use super::{Bucket, ReadCode, ShuffleCode, Store, StoreContext};
 use crate::exec::Whole;
 use arrow::buffer::Buffer;
 use std::sync::{Arc, Mutex};
+use windrow_datasets::codec::{Compression, Encoder};
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Builder, Record, for_selected};
 
@@ -66,9 +67,10 @@ pub(crate) fn by_blocks<T: Record>(
             fill(&store, rank as u64, rows);
         }
         store.seal().unwrap();
+        let mut encoder = Encoder::new(Compression::Lz4);
         for (bucket, blocks) in blocks.iter_mut().enumerate() {
             let mut bytes = Vec::new();
-            let rows = store.encode(bucket as u32, &mut bytes).unwrap();
+            let rows = store.encode(bucket as u32, &mut encoder, &mut bytes).unwrap();
             assert_eq!(rows == 0, bytes.is_empty());
             blocks.push(Buffer::from_vec(bytes));
         }

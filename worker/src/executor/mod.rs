@@ -1,8 +1,19 @@
 //! The executor: runs the lanes of tasks, with the job's code.
 //!
-//! `lane` runs one lane, `failure` says why one failed, `units` says which lanes a task has; `task` is one attempt of a task.
+//! `lane` runs one lane, `failure` says why one failed, `units` says which lanes a task has; `targets` are what
+//! its lanes write into, `task` is one attempt of a task.
 
 pub mod failure;
 pub mod lane;
+mod targets;
 pub mod task;
 pub mod units;
+
+pub(crate) use targets::{Targets, Writer};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex whose content a panic under the lock cannot spoil.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -2,27 +2,24 @@
 
 use super::failure::{of_push, of_storage};
 use super::lane::{LaneInput, run_lane};
+use super::lock;
+use super::targets::{Target, Targets, Writer};
 use super::units::{Unit, units};
 use crate::executor_process::{BlockOut, Engine, Env, TaskRun};
-use crate::shape::part_name;
 use arrow::buffer::Buffer;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+use windrow_datasets::codec::{Compression, Encoder};
 use windrow_datasets::commit::{self, JobInfo};
-use windrow_datasets::push::AnyPush;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::Storage;
-use windrow_jobs::LaneFrames;
 use windrow_jobs::exec::Whole;
-use windrow_jobs::exec::sink::SinkPart;
-use windrow_jobs::plan::{Output, Plan, Root};
+use windrow_jobs::plan::{Plan, Root};
 use windrow_jobs::shuffle::{Progress, Store, StoreContext};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::shape::Cut;
-use windrow_protocol::task::{
-    COLLECT_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
-};
+use windrow_protocol::task::{ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work};
 
 /// Where a job with these options writes: one output for each sink of its plan.
 pub fn outputs_of(plan: &Plan, mode: commit::WriteMode, short_id: &str) -> Vec<commit::Output> {
@@ -115,22 +112,19 @@ struct ComputeTask {
     input: TaskInput,
     units: Vec<Unit>,
     whole: Whole,
-    /// For each output what its lanes write into.
-    targets: Vec<Target>,
+    targets: Targets,
+    /// How the shuffles that it writes are cut.
+    cuts: Vec<(ShuffleId, Cut)>,
     counts: Mutex<TaskCounts>,
     records: AtomicU64,
     cancelled: AtomicBool,
 }
 
-/// What the lanes of a task write into for one output.
-enum Target {
-    Shuffle(ShuffleId, Cut, Arc<dyn Store>),
-    Sink(SinkId, Arc<dyn SinkPart>),
-    Collect(CollectId, Vec<LaneFrames>),
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// How a shuffle is cut, as the order says.
+fn cut_of(cuts: &[(ShuffleId, Cut)], shuffle: u32) -> Result<Cut, Failure> {
+    let cut = cuts.iter().find(|(id, _)| id.0 == shuffle).map(|(_, cut)| *cut);
+    let why = "an order without the cut of a shuffle";
+    cut.ok_or_else(|| Failure::new(FailureClass::Internal, why))
 }
 
 impl ComputeTask {
@@ -153,32 +147,23 @@ impl ComputeTask {
         let whole = Whole::new(frames).map_err(|error| of_push(&error))?;
         let units = units(input, stage.sample);
         let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
-        let target = |output: &Output| match *output {
-            Output::Shuffle(shuffle) => {
-                let cut = cuts.iter().find(|(id, _)| id.0 == shuffle).map(|(_, cut)| *cut);
-                let cut = cut.ok_or_else(|| internal("an order without the cut of a shuffle"))?;
-                let context = StoreContext {
-                    buckets: cut.buckets,
-                    progress: Arc::new(Progress::of(units.len() as u64)),
-                    whole: whole.clone(),
-                };
-                let store = plan.shuffle(shuffle).code.store(&context);
-                Ok(Target::Shuffle(ShuffleId(shuffle), cut, store))
-            }
-            Output::Sink(sink) => {
-                let (storage, output) = (storage.clone(), outputs[sink as usize].clone());
-                let name = part_name(plan, sink, number, task.partition);
-                let attempt = u64::from(order.attempt.number);
-                let open = move || commit::create_part(&storage, &output, &name, attempt);
-                let part = plan.sink(sink).code.clone().open_part(Box::new(open));
-                Ok(Target::Sink(SinkId(sink), part))
-            }
-            Output::Collect(collect) => {
-                let frames = units.iter().map(|_| LaneFrames::default()).collect();
-                Ok(Target::Collect(CollectId(collect), frames))
-            }
+        let writer = Writer {
+            plan,
+            stage: number,
+            partition: task.partition,
+            attempt: order.attempt.number,
+            storage,
+            outputs: &outputs,
+            lanes: units.len() as u32,
         };
-        let targets = stage.outputs.iter().map(target).collect::<Result<Vec<_>, Failure>>()?;
+        let targets = Targets::new(&writer, |shuffle| {
+            let context = StoreContext {
+                buckets: cut_of(cuts, shuffle)?.buckets,
+                progress: Arc::new(Progress::of(units.len() as u64)),
+                whole: whole.clone(),
+            };
+            Ok(plan.shuffle(shuffle).code.store(&context))
+        })?;
         Ok(ComputeTask {
             plan: plan.clone(),
             storage: storage.clone(),
@@ -187,6 +172,7 @@ impl ComputeTask {
             units,
             whole,
             targets,
+            cuts: cuts.clone(),
             counts: Mutex::default(),
             records: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
@@ -195,18 +181,6 @@ impl ComputeTask {
 
     fn stage(&self) -> usize {
         self.attempt.task.stage.0 as usize
-    }
-
-    fn receivers(&self, lane: u32) -> Vec<AnyPush> {
-        let many = self.targets.len() as u64;
-        let receiver = |(at, target): (u64, &Target)| match target {
-            Target::Shuffle(_, _, store) => store.clone().lane(u64::from(lane) * many + at),
-            Target::Sink(_, part) => part.clone().lane(lane),
-            Target::Collect(collect, frames) => {
-                self.plan.collect(collect.0).code.lane(frames[lane as usize].clone())
-            }
-        };
-        (0..).zip(&self.targets).map(receiver).collect()
     }
 
     /// The rows of one bucket of each shuffle that the stage reads.
@@ -223,7 +197,6 @@ impl ComputeTask {
         };
         let mut buckets = Vec::new();
         for (shuffle, blocks) in shuffles.iter().zip(blocks) {
-            lock(&self.counts).bytes_read += blocks.iter().map(|b| b.len() as u64).sum::<u64>();
             let decoded = self.plan.shuffle(*shuffle).code.decode(bucket, blocks, &context);
             buckets.push(decoded.map_err(|error| of_push(&error))?);
         }
@@ -244,10 +217,12 @@ impl ComputeTask {
         };
         store.seal().map_err(|error| of_push(&error))?;
         blocks.begin(shuffle, cut.buckets);
+        let mut encoder = Encoder::new(Compression::Lz4);
         let (mut rows, mut frames) = (0, Vec::new());
         for bucket in 0..cut.buckets {
             frames.clear();
-            rows += store.encode(bucket, &mut frames).map_err(|error| of_push(&error))?;
+            rows +=
+                store.encode(bucket, &mut encoder, &mut frames).map_err(|error| of_push(&error))?;
             if !frames.is_empty() {
                 blocks.bucket(bucket, &frames).map_err(scratch)?;
             }
@@ -280,7 +255,8 @@ impl TaskRun for ComputeTask {
             (Unit::Bucket(bucket), _, Some(blocks)) => self.decode(bucket, blocks)?,
             _ => return Err(Failure::new(FailureClass::Internal, "a lane without its input")),
         };
-        let (stage, outputs) = (self.stage(), self.receivers(lane));
+        let stage = self.stage();
+        let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
         let counted = run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs)?;
         self.records.fetch_add(counted.records, Ordering::Relaxed);
         lock(&self.counts).add(&TaskCounts {
@@ -304,23 +280,19 @@ impl TaskRun for ComputeTask {
                 made.counts.bytes_read = splits.iter().map(|split| split.bytes).sum();
             }
         }
-        for target in &self.targets {
-            match target {
-                Target::Shuffle(shuffle, cut, store) => {
-                    made.shuffles.push(self.write(*shuffle, *cut, store, blocks)?);
-                }
-                Target::Sink(sink, part) => {
-                    let staged =
-                        part.finish(self.units.len() as u32).map_err(|error| of_push(&error))?;
-                    made.counts.records_written += staged.rows;
-                    made.counts.bytes_written += staged.bytes;
-                    made.staged.push((*sink, staged));
-                }
-                Target::Collect(collect, frames) => {
-                    let frames = collected(&stage.name, frames)?;
-                    made.collected.push((*collect, frames));
-                }
+        for target in self.targets.all() {
+            if let Target::Shuffle(shuffle, store) = target {
+                let cut = cut_of(&self.cuts, *shuffle)?;
+                made.shuffles.push(self.write(ShuffleId(*shuffle), cut, store, blocks)?);
             }
+        }
+        for (sink, staged) in self.targets.staged()? {
+            made.counts.records_written += staged.rows;
+            made.counts.bytes_written += staged.bytes;
+            made.staged.push((SinkId(sink), staged));
+        }
+        for (collect, frames) in self.targets.collected(&stage.name)? {
+            made.collected.push((CollectId(collect), frames));
         }
         Ok(made)
     }
@@ -332,19 +304,4 @@ impl TaskRun for ComputeTask {
     fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
     }
-}
-
-/// The frames of a task's lanes, one after the other.
-///
-/// # Errors
-/// If they are more than travel with control messages.
-pub(crate) fn collected(stage: &str, frames: &[LaneFrames]) -> Result<Vec<u8>, Failure> {
-    let frames: Vec<u8> = frames.iter().flat_map(LaneFrames::take).collect();
-    if frames.len() > COLLECT_BYTES_MAX {
-        let message = format!(
-            "{stage}: more than {COLLECT_BYTES_MAX} bytes are collected of one task; collected and broadcast datasets are to be small: write a large one to a sink, or join with it"
-        );
-        return Err(Failure::new(FailureClass::UserCode, message));
-    }
-    Ok(frames)
 }

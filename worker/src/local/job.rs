@@ -17,8 +17,8 @@ use windrow_jobs::plan::{Output, Plan, Root};
 use windrow_jobs::shuffle::{Progress, Store, StoreContext};
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::ids::ShuffleId;
-use windrow_protocol::shape::{Cut, JobShape, pack, sample_positions};
+use windrow_protocol::ids::{ShuffleId, StageId};
+use windrow_protocol::shape::{Cut, JobShape, pack};
 use windrow_protocol::task::{TaskCounts, TaskInput};
 
 /// How a job is to run in this process.
@@ -171,10 +171,12 @@ impl LocalJob {
 
     /// How a shuffle is cut.
     fn cut(&self, shuffle: u32, between: &Between) -> Cut {
-        let sources = self.shape.sources_below(ShuffleId(shuffle));
-        let splits = sources.iter().filter_map(|stage| between.splits.get(&(stage.0 as usize)));
-        let bytes = splits.flatten().map(|split| split.bytes).fold(0, u64::saturating_add);
-        Cut::of(self.shape.shuffles[shuffle as usize].cut, bytes)
+        let bytes = |stage: StageId| {
+            let splits = between.splits.get(&(stage.0 as usize))?;
+            Some(splits.iter().map(|split| split.bytes).fold(0, u64::saturating_add))
+        };
+        let cut = self.shape.cut(ShuffleId(shuffle), bytes);
+        cut.expect("all sources are listed before the first stage runs")
     }
 
     /// What each task of a stage reads.
@@ -184,8 +186,7 @@ impl LocalJob {
             Root::Source { listed_by } => {
                 let splits = between.splits.get(listed_by).map_or(&[][..], |splits| splits);
                 if stage.sample {
-                    let at = sample_positions(splits.len());
-                    return vec![TaskInput::Splits(at.map(|at| splits[at].clone()).collect())];
+                    return vec![TaskInput::sample_of_splits(splits)];
                 }
                 let tasks = pack(splits.iter().map(|split| split.bytes));
                 tasks.into_iter().map(|t| TaskInput::Splits(splits[t].to_vec())).collect()
@@ -195,12 +196,9 @@ impl LocalJob {
                     self.cut(shuffle, between)
                 });
                 if stage.sample {
-                    let firsts = sample_positions(cut.partitions as usize)
-                        .map(|partition| cut.buckets_of(partition as u32).start);
-                    return vec![TaskInput::Buckets { cut, buckets: firsts.collect() }];
+                    return vec![TaskInput::sample_of_partitions(cut)];
                 }
-                let buckets = |p| TaskInput::Buckets { cut, buckets: cut.buckets_of(p).collect() };
-                (0..cut.partitions).map(buckets).collect()
+                (0..cut.partitions).map(|p| TaskInput::partition(cut, p)).collect()
             }
         }
     }
@@ -209,17 +207,16 @@ impl LocalJob {
         let stage = &self.plan.stages()[number];
         let inputs = self.inputs(number, between);
         let whole = self.whole(&stage.whole_inputs, between)?;
-        let mut stores = Vec::new();
         for output in &stage.outputs {
-            stores.push(match *output {
-                Output::Shuffle(shuffle) => Some(self.store(shuffle, between)?),
-                _ => None,
-            });
+            if let Output::Shuffle(shuffle) = *output {
+                self.store(shuffle, between)?;
+            }
         }
+        let stores = between.stores.clone();
         let sources = match &stage.root {
             Root::Source { .. } => Vec::new(),
             Root::Shuffles(shuffles) => {
-                shuffles.iter().filter_map(|&s| between.stores[s as usize].clone()).collect()
+                shuffles.iter().filter_map(|&s| stores[s as usize].clone()).collect()
             }
         };
         let run = StageRun {
@@ -266,10 +263,10 @@ impl LocalJob {
         Ok(())
     }
 
-    /// The store of a shuffle, which is made when the first of its producers starts.
-    fn store(&self, shuffle: u32, between: &mut Between) -> Result<Arc<dyn Store>, Failure> {
-        if let Some(store) = &between.stores[shuffle as usize] {
-            return Ok(store.clone());
+    /// Makes the store of a shuffle, unless an earlier producer did.
+    fn store(&self, shuffle: u32, between: &mut Between) -> Result<(), Failure> {
+        if between.stores[shuffle as usize].is_some() {
+            return Ok(());
         }
         let view = self.plan.shuffle(shuffle);
         let sample: Vec<u32> = view.sample.into_iter().collect();
@@ -278,9 +275,8 @@ impl LocalJob {
             progress: between.store_progress[shuffle as usize].clone(),
             whole: self.whole(&sample, between)?,
         };
-        let store = view.code.store(&context);
-        between.stores[shuffle as usize] = Some(store.clone());
-        Ok(store)
+        between.stores[shuffle as usize] = Some(view.code.store(&context));
+        Ok(())
     }
 
     fn whole(&self, collects: &[u32], between: &Between) -> Result<Whole, Failure> {

@@ -1,20 +1,15 @@
 //! One stage in this process: its lanes, in order, on the threads of the pool.
 
-use crate::executor::failure::of_push;
 use crate::executor::lane::{LaneCounts, LaneInput, run_lane};
-use crate::executor::task::collected;
 use crate::executor::units::{Unit, units};
-use crate::shape::part_name;
+use crate::executor::{Targets, Writer, lock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use windrow_datasets::commit::{self, Staged};
-use windrow_datasets::push::AnyPush;
 use windrow_datasets::storage::Storage;
-use windrow_jobs::LaneFrames;
 use windrow_jobs::exec::Whole;
-use windrow_jobs::exec::sink::SinkPart;
-use windrow_jobs::plan::{Output, Plan};
+use windrow_jobs::plan::Plan;
 use windrow_jobs::shuffle::{Progress, Store};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::task::{TaskCounts, TaskInput};
@@ -63,7 +58,7 @@ pub(super) struct StageRun<'j> {
     pub(super) whole: &'j Whole,
     /// The stores that the root reads.
     pub(super) sources: &'j [Arc<dyn Store>],
-    /// For each output its store, if it is a shuffle.
+    /// By shuffle: those that the stage writes are there.
     pub(super) stores: &'j [Option<Arc<dyn Store>>],
     pub(super) cancelled: &'j AtomicBool,
     pub(super) progress: &'j StageProgress,
@@ -83,15 +78,9 @@ struct Task {
     input: TaskInput,
     units: Vec<Unit>,
     left: AtomicU32,
-    /// For each output its part file, if it is a sink.
-    parts: Vec<Option<Arc<dyn SinkPart>>>,
-    /// For each output where its lanes put their frames, if it is collected.
-    frames: Vec<Vec<LaneFrames>>,
+    targets: Targets,
+    /// Its part files, once all lanes are done.
     staged: Mutex<Vec<(u32, Staged)>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl StageRun<'_> {
@@ -102,7 +91,7 @@ impl StageRun<'_> {
         begun: &[Arc<Progress>],
     ) -> Result<StageMade, Failure> {
         let tasks: Vec<Task> =
-            inputs.into_iter().enumerate().map(|(at, input)| self.task(at as u32, input)).collect();
+            (0..).zip(inputs).map(|(at, input)| self.task(at, input)).collect::<Result<_, _>>()?;
         let lanes: Vec<(u32, u32)> = (0..)
             .zip(&tasks)
             .flat_map(|(task, of)| (0..of.units.len() as u32).map(move |lane| (task, lane)))
@@ -159,30 +148,23 @@ impl StageRun<'_> {
         self.made(tasks, counts.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn task(&self, partition: u32, input: TaskInput) -> Task {
-        let stage = &self.plan.stages()[self.stage];
-        let units = units(&input, stage.sample);
-        let part = |output: &Output| match *output {
-            Output::Sink(sink) => {
-                let (storage, output) = (self.storage.clone(), self.outputs[sink as usize].clone());
-                let name = part_name(self.plan, sink, self.stage, partition);
-                let open = Box::new(move || commit::create_part(&storage, &output, &name, 0));
-                Some(self.plan.sink(sink).code.clone().open_part(open))
-            }
-            _ => None,
+    fn task(&self, partition: u32, input: TaskInput) -> Result<Task, Failure> {
+        let units = units(&input, self.plan.stages()[self.stage].sample);
+        let lanes = units.len() as u32;
+        let writer = Writer {
+            plan: self.plan,
+            stage: self.stage,
+            partition,
+            attempt: 0,
+            storage: self.storage,
+            outputs: self.outputs,
+            lanes,
         };
-        let frames = |output: &Output| match *output {
-            Output::Collect(_) => units.iter().map(|_| LaneFrames::default()).collect(),
-            _ => Vec::new(),
-        };
-        Task {
-            left: AtomicU32::new(units.len() as u32),
-            parts: stage.outputs.iter().map(part).collect(),
-            frames: stage.outputs.iter().map(frames).collect(),
-            staged: Mutex::default(),
-            input,
-            units,
-        }
+        let missing = || Failure::new(FailureClass::Internal, "a shuffle without a store");
+        let targets = Targets::new(&writer, |shuffle| {
+            self.stores[shuffle as usize].clone().ok_or_else(missing)
+        })?;
+        Ok(Task { input, units, left: AtomicU32::new(lanes), targets, staged: Mutex::default() })
     }
 
     /// Runs a lane of a task; `rank` is its number in the stage.
@@ -199,7 +181,7 @@ impl StageRun<'_> {
             }
             _ => return Err(Failure::new(FailureClass::Internal, "a lane of another task")),
         };
-        let outputs = self.receivers(task, lane, rank);
+        let outputs = task.targets.receivers(self.plan, self.stage, lane, rank);
         let counts = run_lane(self.plan, self.stage, self.storage, input, self.whole, outputs)?;
         if task.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish_task(task)?;
@@ -207,35 +189,9 @@ impl StageRun<'_> {
         Ok(counts)
     }
 
-    fn receivers(&self, task: &Task, lane: u32, rank: u64) -> Vec<AnyPush> {
-        let stage = &self.plan.stages()[self.stage];
-        let many = stage.outputs.len() as u64;
-        let receiver = |(at, output): (usize, &Output)| match *output {
-            Output::Shuffle(shuffle) => {
-                let producers = self.plan.shuffle(shuffle).producers;
-                let number = producers.iter().position(|&p| p == self.stage).unwrap_or(0) as u64;
-                let rank = number << 48 | (rank * many + at as u64);
-                self.stores[at].as_ref().map(|store| store.clone().lane(rank))
-            }
-            Output::Sink(_) => task.parts[at].as_ref().map(|part| part.clone().lane(lane)),
-            Output::Collect(collect) => {
-                let frames = task.frames[at][lane as usize].clone();
-                Some(self.plan.collect(collect).code.lane(frames))
-            }
-        };
-        stage.outputs.iter().enumerate().filter_map(receiver).collect()
-    }
-
     /// Ends the part files of a task whose lanes are all done.
     fn finish_task(&self, task: &Task) -> Result<(), Failure> {
-        let stage = &self.plan.stages()[self.stage];
-        for (output, part) in stage.outputs.iter().zip(&task.parts) {
-            if let (Output::Sink(sink), Some(part)) = (*output, part) {
-                let staged =
-                    part.finish(task.units.len() as u32).map_err(|error| of_push(&error))?;
-                lock(&task.staged).push((sink, staged));
-            }
-        }
+        *lock(&task.staged) = task.targets.staged()?;
         Ok(())
     }
 
@@ -251,13 +207,7 @@ impl StageRun<'_> {
                 made.counts.bytes_written += staged.bytes;
                 made.staged.push((sink, vec![staged]));
             }
-            for (output, frames) in self.plan.stages()[self.stage].outputs.iter().zip(&task.frames)
-            {
-                let Output::Collect(collect) = *output else { continue };
-                let stage = &self.plan.stages()[self.stage].name;
-                let frames = collected(stage, frames)?;
-                made.collected.push((collect, frames));
-            }
+            made.collected.extend(task.targets.collected(&self.plan.stages()[self.stage].name)?);
         }
         Ok(made)
     }

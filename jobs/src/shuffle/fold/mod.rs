@@ -11,12 +11,12 @@ pub(crate) use table::{order_hash, range_of};
 
 use self::front::Front;
 use self::table::{Row, Table};
-use super::{Bucket, Progress, ReadCode, ShuffleCode, Store, StoreContext};
+use super::{Bucket, Progress, ReadCode, ShuffleCode, Store, StoreContext, lock};
 use crate::exec::Emitter;
 use arrow::buffer::Buffer;
 use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use windrow_datasets::codec::{self, Compression, Encoder};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use windrow_datasets::codec::{self, Encoder};
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Builder, Key, Record};
 
@@ -123,10 +123,6 @@ pub(super) struct FoldStore<F: Folding> {
     progress: Arc<Progress>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<F: Folding> FoldStore<F> {
     fn new(fold: Arc<F>, context: &StoreContext) -> FoldStore<F> {
         let buckets = context.buckets;
@@ -186,9 +182,12 @@ impl<F: Folding> FoldStore<F> {
         lock.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first hash of a bucket.
-    fn first_hash(&self, bucket: u32) -> u64 {
-        first_hash(bucket, self.buckets)
+    /// The table that has a bucket, and the bucket's first and last hash.
+    fn place(&self, bucket: u32) -> (usize, u64, u64) {
+        let from = first_hash(bucket, self.buckets);
+        let last = bucket + 1 == self.buckets;
+        let to = if last { u64::MAX } else { first_hash(bucket + 1, self.buckets) - 1 };
+        (range_of(from, self.tables()) as usize, from, to)
     }
 }
 
@@ -212,20 +211,19 @@ impl<F: Folding> Store for FoldStore<F> {
     }
 
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {
-        let from = self.first_hash(bucket);
-        let to =
-            if bucket + 1 == self.buckets { u64::MAX } else { self.first_hash(bucket + 1) - 1 };
-        let table = range_of(from, self.tables()) as usize;
+        let (table, from, to) = self.place(bucket);
         Bucket::new(FoldBucket::<F> { tables: Tables::Shared(self, table), from, to })
     }
 
-    fn encode(&self, bucket: u32, out: &mut Vec<u8>) -> Result<u64, PushError> {
-        let from = self.first_hash(bucket);
-        let to =
-            if bucket + 1 == self.buckets { u64::MAX } else { self.first_hash(bucket + 1) - 1 };
-        let table = self.ordered(range_of(from, self.tables()) as usize);
+    fn encode(
+        &self,
+        bucket: u32,
+        encoder: &mut Encoder,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, PushError> {
+        let (table, from, to) = self.place(bucket);
+        let table = self.ordered(table);
         let rows = rows_between(table.ordered(), from, to);
-        let mut encoder = Encoder::new(Compression::Lz4);
         let mut builder = <(F::Key, F::Wire) as Record>::Builder::default();
         for chunk in rows.chunks(BATCH_RECORDS) {
             for row in chunk {
@@ -267,10 +265,7 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
         let Some(front) = &mut self.front else { return Ok(Demand::Enough) };
         let store = &*self.store;
         let mut keys = [const { (0u64, MaybeUninit::<<F::Key as Record>::Slot>::uninit()) }; AHEAD];
-        let count = match selection {
-            Selection::All => batch.len(),
-            Selection::Rows(rows) => rows.len(),
-        };
+        let count = selection.count(batch.len());
         let index = |at: usize| match selection {
             Selection::All => at,
             Selection::Rows(rows) => rows[at] as usize,

@@ -5,6 +5,7 @@ use crate::exec::Whole;
 use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, read};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use windrow_datasets::codec::Compression;
 
 /// Adds numbers, and keeps all text: an accumulator that has to be dropped.
 struct Totals;
@@ -134,7 +135,7 @@ fn a_block_of_another_bucket_is_an_error() {
     lane.finish().unwrap();
     store.seal().unwrap();
     let mut bytes = Vec::new();
-    assert!(store.encode(0, &mut bytes).unwrap() > 0);
+    assert!(store.encode(0, &mut Encoder::new(Compression::Lz4), &mut bytes).unwrap() > 0);
     let block = Buffer::from_vec(bytes);
     assert!(code.decode(0, vec![block.clone()], &context).is_ok());
     let error = code.decode(1, vec![block], &context).err().unwrap();

@@ -16,11 +16,7 @@ pub(crate) struct RowsBucket<O: RowOrder> {
 }
 
 impl<O: RowOrder> RowsBucket<O> {
-    pub(super) fn new(
-        lanes: Vec<Arc<RowsLane<O::Row>>>,
-        bucket: Option<u32>,
-        _number: u32,
-    ) -> Self {
+    pub(super) fn new(lanes: Vec<Arc<RowsLane<O::Row>>>, bucket: Option<u32>) -> Self {
         RowsBucket { lanes, bucket }
     }
 

@@ -162,10 +162,7 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
         batch: &<O::Row as Record>::Batch,
         selection: Selection<'_>,
     ) -> Result<Demand, PushError> {
-        let selected = match selection {
-            Selection::All => batch.len(),
-            Selection::Rows(rows) => rows.len(),
-        };
+        let selected = selection.count(batch.len());
         if selected == 0 {
             return Ok(Demand::More);
         }

@@ -15,10 +15,10 @@ pub(crate) use order::{
 };
 
 use self::lane::{RowsLane, Scratch};
-use super::{Bucket, ShuffleCode, Store, StoreContext};
+use super::{Bucket, ShuffleCode, Store, StoreContext, lock};
 use arrow::buffer::Buffer;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use windrow_datasets::codec::{self, Compression, Encoder};
+use std::sync::{Arc, Mutex, OnceLock};
+use windrow_datasets::codec::{self, Encoder};
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, PushError};
 use windrow_datasets::{Builder, Record};
 
@@ -40,7 +40,7 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
 
     fn decode(
         &self,
-        bucket: u32,
+        _bucket: u32,
         blocks: Vec<Buffer>,
         context: &StoreContext,
     ) -> Result<Bucket, PushError> {
@@ -52,7 +52,7 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
             }
         }
         let lane = RowsLane::decoded::<O>(batches, &cutter)?;
-        Ok(Bucket::new(RowsBucket::<O>::new(vec![Arc::new(lane)], None, bucket)))
+        Ok(Bucket::new(RowsBucket::<O>::new(vec![Arc::new(lane)], None)))
     }
 }
 
@@ -66,10 +66,6 @@ pub(crate) struct RowsStore<O: RowOrder> {
     sealed: OnceLock<Vec<Arc<RowsLane<O::Row>>>>,
     /// Memory of lanes that have ended, for others.
     scratch: Mutex<Vec<Scratch>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<O: RowOrder> RowsStore<O> {
@@ -92,11 +88,15 @@ impl<O: RowOrder> Store for RowsStore<O> {
 
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {
         let lanes = self.sealed().to_vec();
-        Bucket::new(RowsBucket::<O>::new(lanes, Some(bucket), bucket))
+        Bucket::new(RowsBucket::<O>::new(lanes, Some(bucket)))
     }
 
-    fn encode(&self, bucket: u32, out: &mut Vec<u8>) -> Result<u64, PushError> {
-        let mut encoder = Encoder::new(Compression::Lz4);
+    fn encode(
+        &self,
+        bucket: u32,
+        encoder: &mut Encoder,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, PushError> {
         let mut builder = <O::Row as Record>::Builder::default();
         let mut rows = 0;
         for lane in self.sealed() {

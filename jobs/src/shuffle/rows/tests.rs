@@ -7,6 +7,7 @@ use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly};
 use proptest::prelude::*;
 use std::marker::PhantomData;
 use windrow_datasets::Key;
+use windrow_datasets::codec::Compression;
 
 type Row = (String, u32);
 
@@ -122,7 +123,7 @@ fn a_damaged_block_is_an_error() {
     lane.finish().unwrap();
     store.seal().unwrap();
     let mut bytes = Vec::new();
-    assert_eq!(store.encode(0, &mut bytes).unwrap(), 1);
+    assert_eq!(store.encode(0, &mut Encoder::new(Compression::Lz4), &mut bytes).unwrap(), 1);
     bytes.pop();
     assert!(code.decode(0, vec![Buffer::from_vec(bytes)], &context).is_err());
 }
