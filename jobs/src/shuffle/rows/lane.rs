@@ -4,7 +4,7 @@
 //! enough to be put in order within the cache; what is read of it later for a bucket lies in one place.
 
 use super::order::RowOrder;
-use super::{RowsStore, lock};
+use super::{RowsLane, RowsStore, lock};
 use std::ops::Range;
 use std::sync::Arc;
 use windrow_datasets::push::{BATCH_RECORDS, Demand, Push, PushError, Selection};
@@ -261,7 +261,8 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
     fn finish(&mut self) -> Result<(), PushError> {
         self.end_copies();
         self.end_run();
-        lock(&self.store.lanes).push((self.rank, std::mem::take(&mut self.runs)));
+        let lane = RowsLane { rank: self.rank, runs: std::mem::take(&mut self.runs) };
+        lock(&self.store.lanes).push(lane);
         Ok(())
     }
 }

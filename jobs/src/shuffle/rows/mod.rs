@@ -53,12 +53,18 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
     }
 }
 
+/// The rows of one lane.
+struct RowsLane<T: Record> {
+    rank: u64,
+    runs: Vec<Run<T>>,
+}
+
 /// The rows of all lanes.
 pub(crate) struct RowsStore<O: RowOrder> {
     cutter: O::Cutter,
     buckets: u32,
-    /// The ranks and runs of lanes, as they finish.
-    lanes: Mutex<Vec<(u64, Vec<Run<O::Row>>)>>,
+    /// As they finish.
+    lanes: Mutex<Vec<RowsLane<O::Row>>>,
     /// The runs of all lanes, by rank.
     sealed: OnceLock<Arc<Vec<Run<O::Row>>>>,
 }
@@ -76,9 +82,9 @@ impl<O: RowOrder> Store for RowsStore<O> {
 
     fn seal(&self) -> Result<(), PushError> {
         let mut lanes = std::mem::take(&mut *lock(&self.lanes));
-        lanes.sort_by_key(|(rank, _)| *rank);
-        self.sealed
-            .get_or_init(|| Arc::new(lanes.into_iter().flat_map(|(_, runs)| runs).collect()));
+        lanes.sort_by_key(|lane| lane.rank);
+        let runs = lanes.into_iter().flat_map(|lane| lane.runs).collect();
+        self.sealed.get_or_init(|| Arc::new(runs));
         Ok(())
     }
 
