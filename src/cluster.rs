@@ -133,9 +133,7 @@ impl Cluster {
             })?;
             outcome.outputs.push((output.location.clone(), manifest));
         }
-        let counted = |at: usize| status.counts.counters.get(at).copied().unwrap_or_default();
-        let counters = plan.counters().iter().enumerate();
-        outcome.counters = counters.map(|(at, name)| (name.clone(), counted(at))).collect();
+        outcome.counters = plan.named_counters(&status.counts.counters);
         outcome.summary = summary(status);
         Ok(outcome)
     }

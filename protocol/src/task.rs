@@ -40,6 +40,8 @@ pub enum Work {
     Commit {
         /// The parts, by sink.
         outputs: Vec<(SinkId, Vec<Staged>)>,
+        /// The total of each of the plan's counters.
+        counters: Vec<u64>,
     },
 }
 

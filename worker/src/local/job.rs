@@ -288,12 +288,7 @@ impl LocalJob {
     fn finish(&self, mut between: Between, started: Instant) -> Result<Outcome, Failure> {
         // What shuffles kept goes before the commit waits for the disk.
         between.stores.clear();
-        let names = self.plan.counters();
-        let counted = &between.counts.counters;
-        let count = |(at, name): (usize, &String)| {
-            (name.clone(), counted.get(at).copied().unwrap_or_default())
-        };
-        let counters: BTreeMap<String, u64> = names.iter().enumerate().map(count).collect();
+        let counters = self.plan.named_counters(&between.counts.counters);
         let info = JobInfo { name: self.plan.name().to_string(), counters: counters.clone() };
         let mut outputs = Vec::new();
         for (number, output) in self.outputs.iter().enumerate() {
