@@ -152,7 +152,7 @@ fn summary(status: &JobStatus) -> Summary {
         tasks: stages.clone().map(|stage| stage.1).sum(),
         retries: status.retries,
         shuffle_bytes: status.shuffle_bytes,
-        memory_peak_bytes: windrow_worker::local::memory_peak_bytes(),
+        memory_peak_bytes: status.counts.memory_peak_bytes,
         elapsed: Duration::from_millis(status.elapsed_ms),
         stages: stages.collect(),
     }
