@@ -35,7 +35,7 @@ pub(crate) struct Worker {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Memory for tasks
-    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::run::bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     memory: u64,
     /// The folder for shuffle files [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
