@@ -152,6 +152,7 @@ fn summary(status: &JobStatus) -> Summary {
         tasks: stages.clone().map(|stage| stage.1).sum(),
         retries: status.retries,
         shuffle_bytes: status.shuffle_bytes,
+        traffic: status.counts.traffic,
         memory_peak_bytes: status.counts.memory_peak_bytes,
         elapsed: Duration::from_millis(status.elapsed_ms),
         stages: stages.collect(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use windrow_datasets::codec::{self, CodecError};
 use windrow_datasets::commit::Manifest;
 use windrow_datasets::location::Location;
+use windrow_datasets::storage::Traffic;
 use windrow_datasets::{Batch, Record};
 
 /// The result of a job.
@@ -39,6 +40,8 @@ pub struct Summary {
     pub shuffle_bytes: u64,
     /// The most memory that a process that ran tasks of the job had, in bytes.
     pub memory_peak_bytes: u64,
+    /// What went to and from object stores.
+    pub traffic: Traffic,
     /// Time from start to end.
     pub elapsed: Duration,
     /// Each stage: its name, its tasks, its time.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use windrow_datasets::commit::{Place, Staged};
 pub use windrow_datasets::source::Split;
+pub use windrow_datasets::storage::Traffic;
 
 /// The most bytes that one task may collect. Collected rows travel with control messages; what is larger belongs
 /// into a sink or a shuffle.
@@ -127,6 +128,8 @@ pub struct TaskCounts {
     /// The most memory that the process of the attempt had had when it ended, in bytes; of several attempts the most
     /// of any.
     pub memory_peak_bytes: u64,
+    /// What went to and from object stores while the attempt ran, as far as no other has told it.
+    pub traffic: Traffic,
 }
 
 impl TaskCounts {
@@ -136,6 +139,7 @@ impl TaskCounts {
         self.bytes_read += other.bytes_read;
         self.records_written += other.records_written;
         self.bytes_written += other.bytes_written;
+        self.traffic.add(other.traffic);
         self.memory_peak_bytes = self.memory_peak_bytes.max(other.memory_peak_bytes);
         if self.counters.len() < other.counters.len() {
             self.counters.resize(other.counters.len(), 0);

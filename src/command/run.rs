@@ -235,6 +235,10 @@ fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
         "tasks": summary.tasks,
         "retries": summary.retries,
         "shuffle_bytes": summary.shuffle_bytes,
+        "store_requests": summary.traffic.requests,
+        "store_failed": summary.traffic.failed,
+        "store_bytes_received": summary.traffic.bytes_received,
+        "store_bytes_sent": summary.traffic.bytes_sent,
         "memory_peak_bytes": summary.memory_peak_bytes,
         "elapsed_ms": summary.elapsed.as_millis() as u64,
         "counters": outcome.counters,
@@ -256,6 +260,18 @@ fn summary(job: &str, outcome: &Outcome) -> String {
     line("wrote", both(summary.records_written, summary.bytes_written));
     line("tasks", format!("{}, {} retries", summary.tasks, summary.retries));
     line("shuffle", human(summary.shuffle_bytes));
+    let traffic = summary.traffic;
+    if traffic.requests > 0 {
+        let failed = match traffic.failed {
+            0 => String::new(),
+            failed => format!(" ({failed} failed)"),
+        };
+        let (received, sent) = (human(traffic.bytes_received), human(traffic.bytes_sent));
+        line(
+            "stores",
+            format!("{} requests{failed}, {received} received, {sent} sent", traffic.requests),
+        );
+    }
     line("peak memory", human(summary.memory_peak_bytes));
     for (number, (name, tasks, elapsed)) in summary.stages.iter().enumerate() {
         line(

@@ -191,11 +191,15 @@ impl Job {
     ) {
         match attempt.task.kind {
             TaskKind::Split => {
+                self.counts.traffic.add(output.counts.traffic);
                 if let Some(stage) = self.stage_mut(attempt.task.stage) {
                     stage.splits = Some(Arc::new(output.splits));
                 }
             }
-            TaskKind::Commit => self.manifests = output.manifests,
+            TaskKind::Commit => {
+                self.counts.traffic.add(output.counts.traffic);
+                self.manifests = output.manifests;
+            }
             TaskKind::Compute => self.computed(attempt, worker, output, now),
         }
     }
@@ -222,7 +226,10 @@ impl Job {
         for (sink, parts) in staged {
             stage.staged.insert((sink, partition), parts);
         }
-        if !std::mem::replace(&mut stage.counted[at], true) {
+        if std::mem::replace(&mut stage.counted[at], true) {
+            // What was read again was asked for again.
+            self.counts.traffic.add(output.counts.traffic);
+        } else {
             self.counts.add(&output.counts);
             self.shuffle_bytes += output.shuffles.iter().map(|shuffle| shuffle.bytes).sum::<u64>();
         }

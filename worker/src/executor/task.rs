@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use windrow_datasets::codec::{Compression, Encoder};
 use windrow_datasets::commit::{self, JobInfo};
 use windrow_datasets::source::Split;
-use windrow_datasets::storage::Storage;
+use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::{Plan, Root};
 use windrow_jobs::shuffle::{Progress, Store, StoreContext};
@@ -52,6 +52,10 @@ impl Engine for Tasks {
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
         Ok(Arc::new(ComputeTask::new(plan, &self.storage, order, env)?))
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.storage.traffic()
     }
 
     fn split(&self, plan: &Arc<Plan>, order: &TaskOrder, _: &Env) -> Result<Vec<Split>, Failure> {

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use windrow_datasets::storage::Traffic;
 use windrow_jobs::plan::{Plan, Root};
 use windrow_protocol::control::BinaryId;
 use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
@@ -146,10 +147,19 @@ struct Executor {
     /// For each stage the shuffles that it reads.
     inputs: Vec<Vec<ShuffleId>>,
     attempts: Mutex<HashMap<AttemptId, Arc<Stop>>>,
+    /// What of the traffic was told with attempts that ended.
+    told_traffic: Mutex<Traffic>,
     out: mpsc::Sender<Note>,
 }
 
 impl Executor {
+    /// What went to and from object stores since this was asked last.
+    fn untold_traffic(&self) -> Traffic {
+        let mut told = self.told_traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        let traffic = self.engine.traffic();
+        traffic.since(std::mem::replace(&mut *told, traffic))
+    }
+
     /// Plans the job, and compares it with what it should be.
     async fn new(
         start: ExecutorStart,
@@ -217,6 +227,7 @@ impl Executor {
                 start,
             }),
             attempts: Mutex::default(),
+            told_traffic: Mutex::default(),
             out,
         })
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use windrow_datasets::source::Split;
+use windrow_datasets::storage::Traffic;
 use windrow_jobs::plan::Plan;
 use windrow_protocol::control::JobOptions;
 use windrow_protocol::failure::Failure;
@@ -64,6 +65,11 @@ pub trait Engine: Send + Sync + 'static {
         order: &TaskOrder,
         env: &Env,
     ) -> Result<Vec<(SinkId, String)>, Failure>;
+
+    /// What has gone to and from object stores so far.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
 }
 
 /// An attempt of a compute task that runs. Its lanes are run one after the other, in ascending order.

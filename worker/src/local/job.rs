@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use windrow_datasets::commit::{self, JobInfo, Staged, WriteMode};
 use windrow_datasets::memory;
 use windrow_datasets::source::Split;
-use windrow_datasets::storage::Storage;
+use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::{Output, Plan, Root};
 use windrow_jobs::shuffle::{Progress, Store, StoreContext};
@@ -37,6 +37,8 @@ pub struct LocalJob {
     plan: Arc<Plan>,
     shape: JobShape,
     storage: Storage,
+    /// What had gone to and from object stores before this job.
+    traffic_before: Traffic,
     options: LocalOptions,
     outputs: Vec<commit::Output>,
     cancelled: Arc<AtomicBool>,
@@ -73,7 +75,17 @@ impl LocalJob {
         let outputs = outputs_of(&plan, options.mode, &options.short_id);
         let progress = plan.stages().iter().map(|_| Arc::default()).collect();
         let cancelled = Arc::default();
-        LocalJob { plan: Arc::new(plan), shape, storage, options, outputs, cancelled, progress }
+        let traffic_before = storage.traffic();
+        LocalJob {
+            plan: Arc::new(plan),
+            shape,
+            storage,
+            traffic_before,
+            options,
+            outputs,
+            cancelled,
+            progress,
+        }
     }
 
     /// When this is set, the job ends as cancelled soon.
@@ -325,6 +337,7 @@ impl LocalJob {
             tasks: stages.iter().map(|stage| stage.1).sum(),
             retries: 0,
             shuffle_bytes: 0,
+            traffic: self.storage.traffic().since(self.traffic_before),
             memory_peak_bytes: crate::process::memory_peak_bytes(),
             elapsed,
             stages,
