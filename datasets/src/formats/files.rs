@@ -6,7 +6,7 @@
 
 use crate::location::{Location, Locations};
 use crate::source::{LANE_BYTES, SPLIT_BYTES, SourceError, Split};
-use crate::storage::{Object, Storage, StorageError, StorageErrorKind};
+use crate::storage::{Object, Stamp, Storage, StorageError, StorageErrorKind};
 use serde::{Deserialize, Serialize};
 
 /// How many bytes of text a byte of a compressed file is taken for.
@@ -62,7 +62,7 @@ impl Compression {
 #[derive(Debug, Serialize, Deserialize)]
 enum Payload {
     /// Bytes `start..end` of one file, in lanes of `lane` bytes.
-    Range { file: Location, size: u64, start: u64, end: u64, lane: u64 },
+    Range { file: Object, start: u64, end: u64, lane: u64 },
     /// Whole files: those of each lane.
     Pack(Vec<Vec<Packed>>),
 }
@@ -73,14 +73,13 @@ struct Packed {
     shared: usize,
     rest: String,
     size: u64,
+    stamp: Stamp,
 }
 
 /// A file, or the part of it, that a lane reads.
 #[derive(Debug)]
 pub(crate) struct LaneFile {
-    pub(crate) location: Location,
-    /// Its size when it was listed.
-    pub(crate) size: u64,
+    pub(crate) object: Object,
     /// The records that begin in this range, in bytes; the whole file for compressed ones.
     pub(crate) range: std::ops::Range<u64>,
 }
@@ -99,13 +98,13 @@ pub(crate) fn split(
             continue;
         }
         let compression = look(&object)?;
-        let Object { location, size } = object;
+        let size = object.size;
         if compression == Compression::None && size > sizes.lane {
             pack.give(out)?;
             for start in (0..size).step_by(sizes.split as usize) {
                 let end = (start + sizes.split).min(size);
-                let file = location.clone();
-                let range = Payload::Range { file, size, start, end, lane: sizes.lane };
+                let file = object.clone();
+                let range = Payload::Range { file, start, end, lane: sizes.lane };
                 out(make(&range, end - start, (end - start).div_ceil(sizes.lane)))?;
             }
         } else {
@@ -113,7 +112,7 @@ pub(crate) fn split(
             if pack.files == PACK_FILES || (pack.files > 0 && pack.weight + weight > sizes.split) {
                 pack.give(out)?;
             }
-            pack.add(&location, size, weight, sizes.lane);
+            pack.add(&object, weight, sizes.lane);
         }
     }
     pack.give(out)
@@ -136,13 +135,13 @@ struct Pack {
 }
 
 impl Pack {
-    fn add(&mut self, location: &Location, size: u64, weight: u64, lane: u64) {
+    fn add(&mut self, object: &Object, weight: u64, lane: u64) {
         if self.lanes.is_empty() || self.lane_weight + weight > lane {
             self.lanes.push(Vec::new());
             self.lane_weight = 0;
             self.previous.clear();
         }
-        let name = location.to_string();
+        let name = object.location.to_string();
         let shared =
             name.char_indices().zip(self.previous.chars()).find(|((_, a), b)| a != b).map_or_else(
                 || if name.starts_with(&self.previous) { self.previous.len() } else { name.len() },
@@ -150,7 +149,7 @@ impl Pack {
             );
         let rest = name[shared..].to_string();
         if let Some(files) = self.lanes.last_mut() {
-            files.push(Packed { shared, rest, size });
+            files.push(Packed { shared, rest, size: object.size, stamp: object.stamp });
         }
         self.lane_weight += weight;
         self.weight += weight;
@@ -183,12 +182,12 @@ pub(crate) fn lane_files(split: &Split, lane: u32) -> Result<Vec<LaneFile>, Sour
             .to_string(),
     };
     match postcard::from_bytes(&split.payload).map_err(|_| foreign())? {
-        Payload::Range { file, size, start, end, lane: bytes } => {
+        Payload::Range { file, start, end, lane: bytes } => {
             let from = start + u64::from(lane) * bytes;
             if from >= end {
                 return Err(foreign());
             }
-            Ok(vec![LaneFile { location: file, size, range: from..(from + bytes).min(end) }])
+            Ok(vec![LaneFile { object: file, range: from..(from + bytes).min(end) }])
         }
         Payload::Pack(mut lanes) => {
             if lane as usize >= lanes.len() {
@@ -196,14 +195,14 @@ pub(crate) fn lane_files(split: &Split, lane: u32) -> Result<Vec<LaneFile>, Sour
             }
             let mut name = String::new();
             let mut files = Vec::new();
-            for Packed { shared, rest, size } in lanes.swap_remove(lane as usize) {
+            for Packed { shared, rest, size, stamp } in lanes.swap_remove(lane as usize) {
                 if !name.is_char_boundary(shared) {
                     return Err(foreign());
                 }
                 name.truncate(shared);
                 name.push_str(&rest);
                 let location = name.parse().map_err(|_| foreign())?;
-                files.push(LaneFile { location, size, range: 0..size });
+                files.push(LaneFile { object: Object { location, size, stamp }, range: 0..size });
             }
             Ok(files)
         }
@@ -250,7 +249,9 @@ mod tests {
                 let files = lane_files(split, lane).unwrap();
                 let files: Vec<String> = files
                     .iter()
-                    .map(|f| format!("{} {:?}/{}", f.location.name(), f.range, f.size))
+                    .map(|f| {
+                        format!("{} {:?}/{}", f.object.location.name(), f.range, f.object.size)
+                    })
                     .collect();
                 seen.push(files.join(", "));
             }
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(all.len(), 2);
         let first = lane_files(&all[0], 0).unwrap();
         assert_eq!(first.len(), PACK_FILES);
-        assert_eq!(first[77].location.name(), "00077");
-        assert!(all[0].payload.len() < PACK_FILES * 12, "{} bytes", all[0].payload.len());
+        assert_eq!(first[77].object.location.name(), "00077");
+        assert!(all[0].payload.len() < PACK_FILES * 14, "{} bytes", all[0].payload.len());
     }
 }

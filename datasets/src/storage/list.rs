@@ -1,6 +1,6 @@
 //! Listing on the local file system: files, folders, patterns.
 
-use super::{Object, StorageError, StorageErrorKind};
+use super::{Object, Stamp, StorageError, StorageErrorKind};
 use crate::location::Location;
 use crate::location::glob;
 use crate::source::SourceError;
@@ -58,7 +58,11 @@ fn walk(
     found: &mut Vec<Object>,
 ) -> Result<(), SourceError> {
     if metadata.is_file() {
-        found.push(Object { location: location_of(path), size: metadata.len() });
+        found.push(Object {
+            location: location_of(path),
+            size: metadata.len(),
+            stamp: Stamp::of_file(metadata),
+        });
         return Ok(());
     }
     if !metadata.is_dir() {

@@ -1,8 +1,8 @@
 //! Local files, read by position: no seek, no copy but the kernel's own.
 
-use super::{ReadAt, StorageError, StorageErrorKind};
+use super::{Object, ReadAt, Stamp, StorageError, StorageErrorKind, changed};
 use crate::location::Location;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -21,16 +21,28 @@ impl LocalFile {
     }
 }
 
+impl LocalFile {
+    pub(super) fn open_listed(object: &Object, path: &Path) -> Result<LocalFile, StorageError> {
+        let opened = LocalFile::open(object.location.clone(), path)?;
+        let metadata = opened.metadata()?;
+        if metadata.len() != object.size || !Stamp::of_file(&metadata).may_be(object.stamp) {
+            return Err(changed(&object.location, object.size, metadata.len()));
+        }
+        Ok(opened)
+    }
+
+    fn metadata(&self) -> Result<Metadata, StorageError> {
+        self.file.metadata().map_err(|error| StorageError::of_io(&self.location, "read", &error))
+    }
+}
+
 impl ReadAt for LocalFile {
     fn location(&self) -> &Location {
         &self.location
     }
 
     fn size(&self) -> Result<u64, StorageError> {
-        match self.file.metadata() {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(error) => Err(StorageError::of_io(&self.location, "read", &error)),
-        }
+        Ok(self.metadata()?.len())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StorageError> {

@@ -20,10 +20,13 @@ use crate::source::SourceError;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::Metadata;
 use std::future::Future;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Handle, Runtime};
@@ -75,12 +78,43 @@ impl fmt::Debug for Storage {
 }
 
 /// A file or an object that was listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
     /// Where it is; to be taken literally.
     pub location: Location,
     /// Its size in bytes when it was listed.
     pub size: u64,
+    /// What it was when it was listed.
+    pub stamp: Stamp,
+}
+
+/// What tells one content of a file or object from another: made of an object's ETag, or of a file's inode and the time
+/// at which it was changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp(u32);
+
+impl Stamp {
+    /// Of a store that tells nothing.
+    const UNKNOWN: Stamp = Stamp(0);
+
+    fn of_file(metadata: &Metadata) -> Stamp {
+        let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+        let words = [metadata.ino(), seconds as u64, nanos as u64].map(u64::to_le_bytes);
+        Stamp::of(&words.concat())
+    }
+
+    fn of_etag(etag: Option<&str>) -> Stamp {
+        etag.map_or(Stamp::UNKNOWN, |etag| Stamp::of(etag.as_bytes()))
+    }
+
+    fn of(bytes: &[u8]) -> Stamp {
+        Stamp((rapidhash::v3::rapidhash_v3(bytes) as u32).max(1))
+    }
+
+    /// Whether an object with this stamp may be one with another: stamps that are known differ.
+    fn may_be(self, other: Stamp) -> bool {
+        self == other || self == Stamp::UNKNOWN || other == Stamp::UNKNOWN
+    }
 }
 
 /// An open file or object, read by position.
@@ -176,6 +210,17 @@ impl Storage {
         }
     }
 
+    /// Opens a file or object that was listed; asks an object store for nothing.
+    ///
+    /// # Errors
+    /// [`StorageError`], also if it has changed since: here for a file, with the first read for an object.
+    pub fn open_listed(&self, object: &Object) -> Result<Box<dyn ReadAt>, StorageError> {
+        match object.location.as_path() {
+            Some(path) => Ok(Box::new(local::LocalFile::open_listed(object, path)?)),
+            None => Ok(Box::new(remote::RemoteFile::open_listed(self, object)?)),
+        }
+    }
+
     /// What went to and from object stores so far; not by clients that were [set](Storage::set_client).
     pub fn traffic(&self) -> Traffic {
         self.shared.meter.traffic()
@@ -238,6 +283,18 @@ impl Storage {
         }
         Ok(wait)
     }
+}
+
+/// The error for what is not what was listed.
+fn changed(location: &Location, listed: u64, now: u64) -> StorageError {
+    let reason = if listed == now {
+        "has changed since it was listed; input must not change while a job runs".to_string()
+    } else {
+        format!(
+            "had {listed} bytes when it was listed, and has {now} now; input must not change while a job runs"
+        )
+    };
+    StorageError::new(location, StorageErrorKind::Corrupt, reason)
 }
 
 /// Waits for what a future gives.

@@ -1,13 +1,17 @@
 //! Object stores: clients, listing, and reads through a window.
 
 use super::http::{Connector, Meter};
-use super::{Client, Object, ReadAt, Storage, StorageError, StorageErrorKind};
+use super::{Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed};
 use crate::location::{Location, glob};
 use crate::source::SourceError;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ClientConfigKey, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{
+    ClientConfigKey, GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore,
+    ObjectStoreExt, RetryConfig, coalesce_ranges,
+};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -128,7 +132,7 @@ pub(super) fn list(
             let head = storage.wait(location, async move { client.store.head(&path).await })?;
             match head {
                 Ok(meta) => {
-                    objects.push(Object { location: location.clone(), size: meta.size });
+                    objects.push(object_of(location.clone(), &meta));
                     return Ok(());
                 }
                 Err(object_store::Error::NotFound { .. }) if !root.starts_with("http") => {}
@@ -156,7 +160,7 @@ pub(super) fn list(
                 continue;
             }
             if glob::matches_path(&components, &glob::components(name.as_bytes())) {
-                found.push(Object { location: Location::remote(root, name), size: meta.size });
+                found.push(object_of(Location::remote(root, name), &meta));
             }
         }
     }
@@ -177,6 +181,10 @@ pub(super) fn list(
     Ok(())
 }
 
+fn object_of(location: Location, meta: &ObjectMeta) -> Object {
+    Object { location, size: meta.size, stamp: Stamp::of_etag(meta.e_tag.as_deref()) }
+}
+
 /// An object, read through a window of at least [`WINDOW_BYTES`].
 pub(super) struct RemoteFile {
     storage: Storage,
@@ -184,6 +192,7 @@ pub(super) struct RemoteFile {
     client: Arc<dyn ObjectStore>,
     path: Path,
     size: u64,
+    stamp: Stamp,
     window: Mutex<(u64, Bytes)>,
 }
 
@@ -194,28 +203,60 @@ impl RemoteFile {
             let (client, path) = (client.clone(), path.clone());
             storage.wait(location, async move { client.head(&path).await })?
         };
-        let size = head.map_err(|e| store_error(location, &e))?.size;
-        Ok(RemoteFile {
-            storage: storage.clone(),
-            location: location.clone(),
-            client,
-            path,
-            size,
-            window: Mutex::default(),
-        })
+        let head = head.map_err(|e| store_error(location, &e))?;
+        RemoteFile::open_listed(storage, &object_of(location.clone(), &head))
+    }
+
+    pub(super) fn open_listed(storage: &Storage, object: &Object) -> Result<Self, StorageError> {
+        let Object { location, size, stamp } = object.clone();
+        let (Client { store: client, .. }, path) = storage.client(&location)?;
+        let window = Mutex::default();
+        Ok(RemoteFile { storage: storage.clone(), location, client, path, size, stamp, window })
     }
 
     /// The bytes of a range, as far as there are any.
-    fn read_range(&self, range: &std::ops::Range<u64>) -> Result<Bytes, StorageError> {
+    fn read_range(&self, range: &Range<u64>) -> Result<Bytes, StorageError> {
         let end = range.end.min(self.size);
         if range.start >= end { Ok(Bytes::new()) } else { self.fetch(range.start..end) }
     }
 
-    fn fetch(&self, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
+    fn fetch(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let mut read = self.fetch_all(vec![range])?;
+        Ok(read.pop().unwrap_or_default())
+    }
+
+    /// The bytes of ranges, each of which has some: near ones in one request, requests side by side.
+    fn fetch_all(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, StorageError> {
         let (client, path) = (self.client.clone(), self.path.clone());
-        self.storage
-            .wait(&self.location, async move { client.get_range(&path, range).await })?
-            .map_err(|e| store_error(&self.location, &e))
+        let (listed, stamp, location) = (self.size, self.stamp, self.location.clone());
+        let get = move |range: Range<u64>| {
+            let (client, path, location) = (client.clone(), path.clone(), location.clone());
+            async move {
+                let failed = |error: object_store::Error| store_error(&location, &error);
+                let options =
+                    GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+                let result = match client.get_opts(&path, options).await {
+                    Ok(result) => result,
+                    Err(error) => {
+                        // It may have been cut short since, so that there is no such range.
+                        return Err(match client.head(&path).await {
+                            Ok(meta) if meta.size != listed => {
+                                changed(&location, listed, meta.size)
+                            }
+                            _ => failed(error),
+                        });
+                    }
+                };
+                let now = Stamp::of_etag(result.meta.e_tag.as_deref());
+                if result.meta.size != listed || !now.may_be(stamp) {
+                    return Err(changed(&location, listed, result.meta.size));
+                }
+                result.bytes().await.map_err(failed)
+            }
+        };
+        self.storage.wait(&self.location, async move {
+            coalesce_ranges(&ranges, get, OBJECT_STORE_COALESCE_DEFAULT).await
+        })?
     }
 }
 
@@ -252,16 +293,13 @@ impl ReadAt for RemoteFile {
         Ok((at - offset) as usize)
     }
 
-    fn read_ranges(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
-        let (client, path) = (self.client.clone(), self.path.clone());
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
         let within = ranges.iter().map(|r| r.start.min(self.size)..r.end.min(self.size));
         let within: Vec<_> = within.collect();
-        if within.iter().any(std::ops::Range::is_empty) {
+        if within.iter().any(Range::is_empty) {
             // Stores refuse a range of nothing.
             return ranges.iter().map(|range| self.read_range(range)).collect();
         }
-        self.storage
-            .wait(&self.location, async move { client.get_ranges(&path, &within).await })?
-            .map_err(|e| store_error(&self.location, &e))
+        self.fetch_all(within)
     }
 }

@@ -52,7 +52,7 @@ impl<const N: usize> FixedSource<N> {
         file: &LaneFile,
         out: &mut dyn Push<[u8; N]>,
     ) -> Result<Demand, SourceError> {
-        let open = storage.open(&file.location)?;
+        let open = storage.open_listed(&file.object)?;
         let spare = SPARE.take().filter(|spare| spare.len() == self.sizes.block);
         let mut buffer = spare.unwrap_or_else(|| ReadBuffer::new(self.sizes.block));
         let mut offset = file.range.start;
@@ -61,11 +61,17 @@ impl<const N: usize> FixedSource<N> {
             let want = (self.sizes.block as u64).min(left) as usize;
             let count = open.read_at(offset, &mut buffer.bytes_mut()[..want])?;
             if count < want {
-                return Err(cut_short(&file.location, file.size, offset + count as u64).into());
+                return Err(cut_short(
+                    &file.object.location,
+                    file.object.size,
+                    offset + count as u64,
+                )
+                .into());
             }
             let column = FixedColumn::from_buffer(buffer.share(want));
             let first = offset / N as u64;
-            let demand = place::push(out, &column, &|| describe::<N>(&file.location, first))?;
+            let demand =
+                place::push(out, &column, &|| describe::<N>(&file.object.location, first))?;
             if demand == Demand::Enough {
                 return Ok(Demand::Enough);
             }

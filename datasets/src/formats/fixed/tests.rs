@@ -119,7 +119,7 @@ fn mistakes_are_named() {
     std::fs::write(&path, bytes(25, 4)).unwrap();
     let error = source.read(&Storage::new(), &all[2], 0, &mut Take::new()).unwrap_err();
     assert!(matches!(error, SourceError::Input { .. }), "{error}");
-    assert!(error.to_string().contains("ends after 100 now"), "{error}");
+    assert!(error.to_string().contains("and has 100 now"), "{error}");
     std::fs::write(&path, [0; 7]).unwrap();
     let error = splits(&source, &Storage::new()).unwrap_err().to_string();
     assert!(error.contains("f: has 7 bytes, which is 3 more"), "{error}");

@@ -1,9 +1,8 @@
 //! Parquet files: footers, and the bytes that a decoder asks for.
 
 use crate::formats::files::cut_short;
-use crate::location::Location;
 use crate::source::SourceError;
-use crate::storage::{ReadAt, Storage};
+use crate::storage::{Object, ReadAt, Storage};
 use bytes::Bytes;
 use parquet::DecodeResult;
 use parquet::errors::ParquetError;
@@ -17,25 +16,19 @@ const REMEMBERED: usize = 16;
 
 /// An open Parquet file.
 pub(super) struct ParquetFile {
-    pub(super) location: Location,
-    /// Its size in bytes when it was listed.
-    size: u64,
+    object: Object,
     file: Box<dyn ReadAt>,
 }
 
 impl ParquetFile {
-    pub(super) fn open(
-        storage: &Storage,
-        location: &Location,
-        size: u64,
-    ) -> Result<ParquetFile, SourceError> {
-        Ok(ParquetFile { location: location.clone(), size, file: storage.open(location)? })
+    pub(super) fn open(storage: &Storage, object: &Object) -> Result<ParquetFile, SourceError> {
+        Ok(ParquetFile { object: object.clone(), file: storage.open_listed(object)? })
     }
 
     /// The error of a file that is not what it should be.
     pub(super) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
         SourceError::Input {
-            location: self.location.to_string(),
+            location: self.object.location.to_string(),
             reason: format!(
                 "is no Parquet file, or is cut short or damaged: {error}; copy it again, or leave it out by a pattern (*.parquet)"
             ),
@@ -55,15 +48,15 @@ impl ParquetFile {
 
     /// The bytes at these ranges.
     pub(super) fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
-        if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > self.size) {
-            let reason = format!("it names bytes {range:?} of {}", self.size);
+        if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > self.object.size) {
+            let reason = format!("it names bytes {range:?} of {}", self.object.size);
             return Err(self.damaged(reason));
         }
         let read = self.file.read_ranges(ranges)?;
         for (range, bytes) in ranges.iter().zip(&read) {
             let end = range.start + bytes.len() as u64;
             if end < range.end {
-                return Err(cut_short(&self.location, self.size, end).into());
+                return Err(cut_short(&self.object.location, self.object.size, end).into());
             }
         }
         Ok(read)
@@ -71,7 +64,7 @@ impl ParquetFile {
 
     /// Reads the footer and the offsets of pages.
     fn footer(&self) -> Result<ParquetMetaData, SourceError> {
-        let decoder = ParquetMetaDataPushDecoder::try_new(self.size);
+        let decoder = ParquetMetaDataPushDecoder::try_new(self.object.size);
         let mut decoder = decoder
             .map_err(|e| self.damaged(e))?
             .with_column_index_policy(PageIndexPolicy::Skip)
@@ -100,10 +93,11 @@ impl ParquetFile {
                 start >= 0
                     && chunk.data_page_offset() >= start
                     && chunk.compressed_size() >= 0
-                    && end.is_some_and(|end| end as u64 <= self.size)
+                    && end.is_some_and(|end| end as u64 <= self.object.size)
             });
             if !inside || group.num_rows() < 0 {
-                let reason = format!("row group {number} is not within its {} bytes", self.size);
+                let reason =
+                    format!("row group {number} is not within its {} bytes", self.object.size);
                 return Err(self.damaged(reason));
             }
         }
@@ -114,23 +108,20 @@ impl ParquetFile {
 /// The footers of the files that were read last, since the lanes of a file need the same one.
 #[derive(Debug, Default)]
 pub(super) struct Footers {
-    recent: Mutex<Vec<(Location, u64, Arc<ParquetMetaData>)>>,
+    recent: Mutex<Vec<(Object, Arc<ParquetMetaData>)>>,
 }
 
 impl Footers {
     /// The footer of a file.
     pub(super) fn of(&self, file: &ParquetFile) -> Result<Arc<ParquetMetaData>, SourceError> {
         let lock = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |(location, size, _): &(Location, u64, _)| {
-            *location == file.location && *size == file.size
-        };
-        if let Some((_, _, metadata)) = lock().iter().find(|entry| same(entry)) {
+        if let Some((_, metadata)) = lock().iter().find(|(object, _)| *object == file.object) {
             return Ok(metadata.clone());
         }
         let metadata = Arc::new(file.footer()?);
         let mut recent = lock();
         recent.truncate(REMEMBERED - 1);
-        recent.insert(0, (file.location.clone(), file.size, metadata.clone()));
+        recent.insert(0, (file.object.clone(), metadata.clone()));
         Ok(metadata)
     }
 }

@@ -65,8 +65,7 @@ struct Payload {
 /// Row groups of a file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Part {
-    file: Location,
-    size: u64,
+    file: Object,
     groups: Vec<Group>,
 }
 
@@ -107,21 +106,20 @@ impl<T: Record> ParquetSource<T> {
     fn open(
         &self,
         storage: &Storage,
-        location: &Location,
-        size: u64,
+        object: &Object,
     ) -> Result<(ParquetFile, Arc<ParquetMetaData>, Binding), SourceError> {
-        let file = ParquetFile::open(storage, location, size)?;
+        let file = ParquetFile::open(storage, object)?;
         let metadata = self.footers.of(&file)?;
         let options = ArrowReaderOptions::new();
         let found =
             ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(|e| file.damaged(e))?;
-        let binding = bind::<T>(found.schema()).map_err(|e| bind_error(location, e, 0))?;
+        let binding = bind::<T>(found.schema()).map_err(|e| bind_error(&object.location, e, 0))?;
         Ok((file, metadata, binding))
     }
 
     /// The row groups of a file, each with the bytes that are read of it.
     fn groups(&self, storage: &Storage, object: &Object) -> Result<Vec<(Group, u64)>, SourceError> {
-        let (_, metadata, binding) = self.open(storage, &object.location, object.size)?;
+        let (_, metadata, binding) = self.open(storage, object)?;
         let mut first = 0;
         let mut groups = Vec::new();
         for (number, group) in metadata.row_groups().iter().enumerate() {
@@ -166,14 +164,10 @@ impl Pack {
         self.lanes += group.lanes();
         self.groups += 1;
         match self.payload.files.last_mut() {
-            Some(part) if part.file == object.location && part.groups_before(&group) => {
+            Some(part) if part.file == *object && part.groups_before(&group) => {
                 part.groups.push(group);
             }
-            _ => self.payload.files.push(Part {
-                file: object.location.clone(),
-                size: object.size,
-                groups: vec![group],
-            }),
+            _ => self.payload.files.push(Part { file: object.clone(), groups: vec![group] }),
         }
     }
 
@@ -244,8 +238,9 @@ impl<T: Record> Source for ParquetSource<T> {
         lane: u32,
         out: &mut dyn Push<T>,
     ) -> Result<(), SourceError> {
-        let (location, size, group, range) = find_lane(split, lane)?;
-        let (file, metadata, binding) = self.open(storage, &location, size)?;
+        let (object, group, range) = find_lane(split, lane)?;
+        let (file, metadata, binding) = self.open(storage, &object)?;
+        let location = object.location;
         let number = group.number as usize;
         if metadata.num_row_groups() <= number
             || metadata.row_group(number).num_rows() as u64 != group.rows
@@ -309,11 +304,11 @@ fn describe_rows(location: &Location, first: u64) -> DescribeRow {
     Box::new(move |row| format!("{location}, row {}", first + row as u64))
 }
 
-/// The file, its size, the row group, and the rows in it that a lane reads.
-fn find_lane(split: &Split, lane: u32) -> Result<(Location, u64, Group, Range<u64>), SourceError> {
+/// The file, the row group, and the rows in it that a lane reads.
+fn find_lane(split: &Split, lane: u32) -> Result<(Object, Group, Range<u64>), SourceError> {
     let mut left = u64::from(lane);
     let payload: Payload = postcard::from_bytes(&split.payload).unwrap_or_default();
-    for Part { file, size, groups } in payload.files {
+    for Part { file, groups } in payload.files {
         for group in groups {
             if group.lane == 0 {
                 break;
@@ -321,7 +316,7 @@ fn find_lane(split: &Split, lane: u32) -> Result<(Location, u64, Group, Range<u6
             if left < group.lanes() {
                 let start = left * group.lane;
                 let end = (start + group.lane).min(group.rows);
-                return Ok((file, size, group, start..end));
+                return Ok((file, group, start..end));
             }
             left -= group.lanes();
         }

@@ -93,7 +93,7 @@ impl Region<'_> {
     /// The place of the byte at `at` in the buffer, for people.
     pub(super) fn describe(&self, at: usize) -> (String, String) {
         let (file, offset) = self.place(at);
-        (file.location.to_string(), describe_offset(&file.location, offset))
+        (file.object.location.to_string(), describe_offset(&file.object.location, offset))
     }
 }
 
@@ -157,7 +157,7 @@ impl Blocks<'_> {
     ) -> Result<Demand, SourceError> {
         let file = &self.files[number];
         let Range { start, end } = file.range;
-        let whole = end == file.size;
+        let whole = end == file.object.size;
         // The byte before tells whether a record begins right at `start`.
         let from = start.saturating_sub(1);
         let mut stream = Stream::open(storage, file)?;
@@ -299,13 +299,13 @@ enum Stream {
 
 impl Stream {
     fn open(storage: &Storage, lane_file: &LaneFile) -> Result<Stream, SourceError> {
-        let file = storage.open(&lane_file.location)?;
-        let size = lane_file.size;
-        let compression = Compression::of(&lane_file.location);
+        let file = storage.open_listed(&lane_file.object)?;
+        let size = lane_file.object.size;
+        let compression = Compression::of(&lane_file.object.location);
         if compression == Compression::None {
             return Ok(Stream::Plain { file, size });
         }
-        let location = lane_file.location.clone();
+        let location = lane_file.object.location.clone();
         let bytes = io::BufReader::with_capacity(64 << 10, Compressed { file, at: 0, size });
         let (decoder, format): (Box<dyn Read>, _) = match compression {
             Compression::Gzip => {

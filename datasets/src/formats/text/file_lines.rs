@@ -90,7 +90,7 @@ impl<T: LineText> Pack<T> for WithFile {
         for start in starts() {
             if names.is_empty() || start >= end {
                 let (file, next) = region.file_at(start);
-                names.push(file.location.to_string());
+                names.push(file.object.location.to_string());
                 end = next;
             }
             codes.push(names.len() as i32 - 1);

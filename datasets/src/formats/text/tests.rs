@@ -287,17 +287,26 @@ fn damaged_files_are_named() {
 }
 
 #[test]
-fn a_file_that_shrank_is_named() {
+fn a_file_that_changed_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     std::fs::write(&path, "one\ntwo\n").unwrap();
     let source = lines(&path, Sizes::default());
     let split = splits(&source).unwrap().remove(0);
+    let read = || {
+        let records = Arc::new(Mutex::new(Vec::new()));
+        let mut take = Take { records, kept: Vec::new(), keep: false, enough_at: usize::MAX };
+        source.read(&Storage::new(), &split, 0, &mut take)
+    };
+    read().unwrap();
+    // A new file of this name and size.
+    std::fs::write(folder.path().join("b"), "ONE\ntwo\n").unwrap();
+    std::fs::rename(folder.path().join("b"), &path).unwrap();
+    let error = read().unwrap_err().to_string();
+    assert!(error.contains("a: has changed since it was listed"), "{error}");
     std::fs::write(&path, "one\n").unwrap();
-    let records = Arc::new(Mutex::new(Vec::new()));
-    let mut take = Take { records, kept: Vec::new(), keep: false, enough_at: usize::MAX };
-    let error = source.read(&Storage::new(), &split, 0, &mut take).unwrap_err().to_string();
-    assert!(error.contains("had 8 bytes when it was listed, and ends after 4 now"), "{error}");
+    let error = read().unwrap_err().to_string();
+    assert!(error.contains("had 8 bytes when it was listed, and has 4 now"), "{error}");
 }
 
 #[test]
