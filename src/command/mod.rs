@@ -6,6 +6,7 @@ mod generate;
 mod jobs;
 mod progress;
 mod run;
+mod simulate;
 mod worker;
 
 use crate::registry::JobEntry;
@@ -39,6 +40,7 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("worker", matches)) => flags(matches).and_then(worker::Worker::run),
         Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
         Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
+        Some(("simulate", matches)) => flags(matches).and_then(simulate::Simulate::run),
         _ => unreachable!("clap asks for one of the commands"),
     };
     match result {
@@ -116,6 +118,7 @@ fn command(jobs: &[JobEntry]) -> Command {
     let worker = about("worker", "Runs a worker: does tasks of this program's jobs");
     let cluster = about("cluster", "Starts, shows and ends a cluster of processes on this machine");
     let on_cluster = about("jobs", "Lists, shows, follows and cancels jobs on a cluster");
+    let simulate = about("simulate", "Tries the scheduler on a simulated cluster, with faults");
     Command::new("windrow")
         .bin_name(name)
         .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
@@ -128,4 +131,5 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(cluster::ClusterFlags::augment_args(cluster))
         .subcommand(jobs::JobsFlags::augment_args(on_cluster))
         .subcommand(generate::Generate::augment_args(generate))
+        .subcommand(simulate::Simulate::augment_args(simulate))
 }
