@@ -1,6 +1,6 @@
 //! `simulate`: the scheduler over a cluster of any size, with faults, in virtual time.
 
-use super::Failed;
+use super::{Failed, number_of};
 use clap::{Args, ValueEnum};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -81,7 +81,7 @@ impl Simulate {
 /// How far the runs are.
 fn line(progress: &Progress, seeds: u64, elapsed: Duration) -> String {
     let (done, decisions) = (progress.seeds(), progress.decisions());
-    let all = self::seeds(seeds);
+    let all = number_of(seeds, "seed");
     format!("simulate: {done} of {all}, {decisions} decisions, {} s\n", elapsed.as_secs())
 }
 
@@ -93,18 +93,13 @@ fn outcome(result: Result<Report, Violation>, elapsed: Duration) -> Result<Strin
     }
 }
 
-/// A number of seeds, in words.
-fn seeds(number: u64) -> String {
-    if number == 1 { "1 seed".to_string() } else { format!("{number} seeds") }
-}
-
 fn summary(report: &Report, elapsed: Duration) -> String {
     use std::fmt::Write;
     let seconds = elapsed.as_secs_f64();
     let rate = report.decisions as f64 / seconds.max(f64::MIN_POSITIVE);
     let mut text = format!(
         "simulate: {} in {seconds:.2} s, nothing is broken\n  decisions    {}, {rate:.0} a second\n",
-        seeds(report.seeds),
+        number_of(report.seeds, "seed"),
         report.decisions
     );
     let mut line = |name: &str, value: String| {

@@ -97,8 +97,12 @@ fn a_panic_is_reported_with_its_seed() {
 
 #[test]
 fn the_progress_is_all_that_was_done_at_the_end() {
-    let progress = Progress::default();
-    let report = run_watched(7, 20, &SMALL, 2, &progress).expect("it holds");
-    assert_eq!((progress.seeds(), progress.decisions()), (20, report.decisions));
-    assert_eq!(report.seeds, 20);
+    // Some that end before anything is told of them, and one that is told of meanwhile.
+    for (seeds, tasks) in [(20, 60), (1, 1_000)] {
+        let progress = Progress::default();
+        let options = Options { tasks, ..SMALL };
+        let report = run_watched(7, seeds, &options, 2, &progress).expect("it holds");
+        assert_eq!((progress.seeds(), progress.decisions()), (seeds, report.decisions));
+        assert_eq!(report.seeds, seeds);
+    }
 }

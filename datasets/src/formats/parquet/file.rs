@@ -16,15 +16,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 const REMEMBERED: usize = 16;
 
 /// An open Parquet file.
-pub(super) struct ParquetFile {
-    pub(super) location: Location,
+pub(crate) struct ParquetFile {
+    pub(crate) location: Location,
     /// Its size in bytes when it was listed.
     size: u64,
     file: Box<dyn ReadAt>,
 }
 
 impl ParquetFile {
-    pub(super) fn open(
+    pub(crate) fn open(
         storage: &Storage,
         location: &Location,
         size: u64,
@@ -33,7 +33,7 @@ impl ParquetFile {
     }
 
     /// The error of a file that is not what it should be.
-    pub(super) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
+    pub(crate) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
         SourceError::Input {
             location: self.location.to_string(),
             reason: format!(
@@ -43,7 +43,7 @@ impl ParquetFile {
     }
 
     /// Runs a step of a decoder, which may fail or panic when the file is damaged.
-    pub(super) fn decode<T: std::fmt::Debug>(
+    pub(crate) fn decode<T: std::fmt::Debug>(
         &self,
         step: impl FnOnce() -> Result<DecodeResult<T>, ParquetError>,
     ) -> Result<DecodeResult<T>, SourceError> {
@@ -54,7 +54,7 @@ impl ParquetFile {
     }
 
     /// The bytes at these ranges.
-    pub(super) fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
+    pub(crate) fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
         if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > self.size) {
             let reason = format!("it names bytes {range:?} of {}", self.size);
             return Err(self.damaged(reason));
@@ -70,7 +70,7 @@ impl ParquetFile {
     }
 
     /// Reads the footer and the offsets of pages.
-    fn footer(&self) -> Result<ParquetMetaData, SourceError> {
+    pub(crate) fn footer(&self) -> Result<ParquetMetaData, SourceError> {
         let decoder = ParquetMetaDataPushDecoder::try_new(self.size);
         let mut decoder = decoder
             .map_err(|e| self.damaged(e))?
@@ -113,13 +113,13 @@ impl ParquetFile {
 
 /// The footers of the files that were read last, since the lanes of a file need the same one.
 #[derive(Debug, Default)]
-pub(super) struct Footers {
+pub(crate) struct Footers {
     recent: Mutex<Vec<(Location, u64, Arc<ParquetMetaData>)>>,
 }
 
 impl Footers {
     /// The footer of a file.
-    pub(super) fn of(&self, file: &ParquetFile) -> Result<Arc<ParquetMetaData>, SourceError> {
+    pub(crate) fn of(&self, file: &ParquetFile) -> Result<Arc<ParquetMetaData>, SourceError> {
         let lock = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |(location, size, _): &(Location, u64, _)| {
             *location == file.location && *size == file.size

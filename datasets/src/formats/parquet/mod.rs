@@ -13,7 +13,7 @@
 //! | `Option`, `Vec`, structs | columns that may be null, lists, groups |
 
 mod bind;
-mod file;
+pub(crate) mod file;
 mod sink;
 mod source;
 #[cfg(test)]
