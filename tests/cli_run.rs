@@ -234,6 +234,7 @@ fn help_pages() {
         ("generate", "generate --help"),
         ("generate-tera", "generate tera --help"),
         ("simulate", "simulate --help"),
+        ("verify", "verify --help"),
     ] {
         let done = room.windrow(arguments).ok();
         snapshot(&format!("help/{page}.txt"), done.stdout());

@@ -10,11 +10,11 @@ fn verify_an_output() {
     room.write("in", "a b\na\n");
     room.windrow("run wordcount --input in --output out --quiet").ok();
     let done = room.windrow("verify out").ok();
-    assert_eq!(done.stdout(), "whole: 1 files, 2 rows, 8 bytes\n");
+    assert_eq!(done.stdout(), "whole: 1 file, 2 rows, 8 bytes\n");
     assert_eq!(done.stderr(), "");
     room.windrow("run wordcount --input in --output pq --format parquet --quiet").ok();
     let done = room.windrow("verify pq").ok();
-    assert!(done.stdout().starts_with("whole: 1 files, 2 rows, "), "{}", done.report);
+    assert!(done.stdout().starts_with("whole: 1 file, 2 rows, "), "{}", done.report);
 
     let listed = room.manifest("out")["files"][0]["name"].as_str().unwrap().to_string();
     room.write(&format!("out/{listed}"), "a\t2\nb\t2\n");

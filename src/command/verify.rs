@@ -1,7 +1,7 @@
 //! `verify`: an output against its manifest.
 
-use super::Failed;
 use super::run::human;
+use super::{Failed, number_of};
 use clap::Args;
 use windrow_datasets::location::Location;
 use windrow_datasets::storage::Storage;
@@ -22,13 +22,11 @@ impl Verify {
         super::print(&shown(&verified))?;
         match verified.differences.len() {
             0 => Ok(()),
-            count => {
-                let differences = if count == 1 { "difference" } else { "differences" };
-                Err(Failed::Because(format!(
-                    "{}: {count} {differences} from its manifest; remove what is not listed, and restore the rest from a copy or run the job again with --overwrite",
-                    self.output
-                )))
-            }
+            count => Err(Failed::Because(format!(
+                "{}: {} from its manifest; remove what is not listed, and restore the rest from a copy or run the job again with --overwrite",
+                self.output,
+                number_of(count as u64, "difference")
+            ))),
         }
     }
 }
@@ -48,13 +46,14 @@ fn shown(verified: &Verified) -> String {
     }
     if *uncounted > 0 {
         text += &format!(
-            "note: the rows of {uncounted} files were not counted: only those of Parquet and of text can be\n"
+            "note: the rows of {} were not counted: only those of Parquet and of text can be\n",
+            number_of(*uncounted, "file")
         );
     }
     if differences.is_empty() {
-        let (files, rows) = (manifest.files.len(), manifest.rows);
-        let bytes = human(manifest.bytes);
-        text += &format!("whole: {files} files, {rows} rows, {bytes}\n");
+        let (files, rows) = (manifest.files.len() as u64, manifest.rows);
+        let (files, rows) = (number_of(files, "file"), number_of(rows, "row"));
+        text += &format!("whole: {files}, {rows}, {}\n", human(manifest.bytes));
     }
     text
 }
