@@ -235,6 +235,7 @@ fn help_pages() {
         ("generate-tera", "generate tera --help"),
         ("simulate", "simulate --help"),
         ("verify", "verify --help"),
+        ("inspect", "inspect --help"),
     ] {
         let done = room.windrow(arguments).ok();
         snapshot(&format!("help/{page}.txt"), done.stdout());

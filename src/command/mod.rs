@@ -3,6 +3,7 @@
 mod cluster;
 mod coordinator;
 mod generate;
+mod inspect;
 mod jobs;
 mod progress;
 mod run;
@@ -41,6 +42,7 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("worker", matches)) => flags(matches).and_then(worker::Worker::run),
         Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
         Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
+        Some(("inspect", matches)) => flags(matches).and_then(inspect::Inspect::run),
         Some(("verify", matches)) => flags(matches).and_then(verify::Verify::run),
         Some(("simulate", matches)) => flags(matches).and_then(simulate::Simulate::run),
         _ => unreachable!("clap asks for one of the commands"),
@@ -125,6 +127,7 @@ fn command(jobs: &[JobEntry]) -> Command {
     let worker = about("worker", "Runs a worker: does tasks of this program's jobs");
     let cluster = about("cluster", "Starts, shows and ends a cluster of processes on this machine");
     let on_cluster = about("jobs", "Lists, shows, follows and cancels jobs on a cluster");
+    let inspect = about("inspect", "Shows what lies at a location: schema, statistics, first rows");
     let verify = about("verify", "Compares an output with its manifest");
     let simulate = about("simulate", "Tries the scheduler on a simulated cluster, with faults");
     Command::new("windrow")
@@ -139,6 +142,7 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(cluster::ClusterFlags::augment_args(cluster))
         .subcommand(jobs::JobsFlags::augment_args(on_cluster))
         .subcommand(generate::Generate::augment_args(generate))
+        .subcommand(inspect::Inspect::augment_args(inspect))
         .subcommand(verify::Verify::augment_args(verify))
         .subcommand(simulate::Simulate::augment_args(simulate))
 }
