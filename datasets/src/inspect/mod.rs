@@ -7,7 +7,7 @@ use crate::formats::parquet::{facts, rust};
 use crate::formats::text;
 use crate::location::{IntoLocations, Location};
 use crate::source::SourceError;
-use crate::storage::{Object, Storage};
+use crate::storage::{Object, Storage, StorageError, StorageErrorKind};
 
 #[cfg(test)]
 mod tests;
@@ -52,7 +52,7 @@ pub fn inspect(
     location: &Location,
     rows: usize,
 ) -> Result<Inspection, SourceError> {
-    let manifest = if location.is_pattern() { None } else { Manifest::find(storage, location)? };
+    let manifest = if location.is_pattern() { None } else { manifest(storage, location)? };
     let objects = match &manifest {
         Some(manifest) => manifest
             .files
@@ -70,6 +70,14 @@ pub fn inspect(
     };
     let bytes = objects.iter().map(|object| object.size).sum();
     Ok(Inspection { manifest, files: objects.len() as u64, bytes, content })
+}
+
+/// The manifest, if there is one and it may be read. Stores that must not be listed deny what is not there.
+fn manifest(storage: &Storage, location: &Location) -> Result<Option<Manifest>, StorageError> {
+    match Manifest::find(storage, location) {
+        Err(StorageError { kind: StorageErrorKind::Permission, .. }) => Ok(None),
+        found => found,
+    }
 }
 
 /// By the first bytes; also what only says that it is, so that it is told what is wrong with it.

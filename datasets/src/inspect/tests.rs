@@ -1,7 +1,6 @@
 //! What is told of files is what is in them.
 
 use super::*;
-use crate::storage::StorageError;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray,
     Float64Array, Int32Array, ListArray, RecordBatch, StringArray, StructArray, UInt64Array,
