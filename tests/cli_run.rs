@@ -233,6 +233,9 @@ fn help_pages() {
         ("run-terasort", "run terasort --help"),
         ("generate", "generate --help"),
         ("generate-tera", "generate tera --help"),
+        ("simulate", "simulate --help"),
+        ("verify", "verify --help"),
+        ("inspect", "inspect --help"),
     ] {
         let done = room.windrow(arguments).ok();
         snapshot(&format!("help/{page}.txt"), done.stdout());

@@ -2,12 +2,13 @@
 //!
 //! `record` has the typed records on Arrow columns, `codec` turns batches of them into bytes and back, `push` is how
 //! batches move; `source` and `sink` are the two open traits for formats, `formats` has our own; `commit` is how output
-//! becomes visible; `location` and `storage` are how formats reach files and object stores.
+//! becomes visible, and `verify` compares it with its manifest; `inspect` says what lies somewhere; `location` and `storage` are how formats reach files and object stores.
 
 pub mod codec;
 pub mod commit;
 pub mod formats;
 pub mod generate;
+pub mod inspect;
 pub mod location;
 pub mod memory;
 pub mod place;
@@ -17,6 +18,7 @@ pub mod sink;
 pub mod source;
 pub mod storage;
 pub mod text;
+pub mod verify;
 
 pub use record::{Batch, BindError, Builder, Heap, Key, Record, TextRecord};
 pub use sink::Sink;

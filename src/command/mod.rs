@@ -3,10 +3,13 @@
 mod cluster;
 mod coordinator;
 mod generate;
+mod inspect;
 mod jobs;
 mod progress;
 mod quantity;
 mod run;
+mod simulate;
+mod verify;
 mod worker;
 
 use crate::registry::JobEntry;
@@ -40,6 +43,9 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("worker", matches)) => flags(matches).and_then(worker::Worker::run),
         Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
         Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
+        Some(("inspect", matches)) => flags(matches).and_then(inspect::Inspect::run),
+        Some(("verify", matches)) => flags(matches).and_then(verify::Verify::run),
+        Some(("simulate", matches)) => flags(matches).and_then(simulate::Simulate::run),
         _ => unreachable!("clap asks for one of the commands"),
     };
     match result {
@@ -74,6 +80,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failed> {
 /// Writes what a person is told to standard error; where that cannot be written, nobody is there to be told.
 pub(crate) fn tell(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// A number of things, in words: `1 file`, `2 files`.
+pub(crate) fn number_of(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Why a command failed.
@@ -117,6 +128,9 @@ fn command(jobs: &[JobEntry]) -> Command {
     let worker = about("worker", "Runs a worker: does tasks of this program's jobs");
     let cluster = about("cluster", "Starts, shows and ends a cluster of processes on this machine");
     let on_cluster = about("jobs", "Lists, shows, follows and cancels jobs on a cluster");
+    let inspect = about("inspect", "Shows what lies at a location: schema, statistics, first rows");
+    let verify = about("verify", "Compares an output with its manifest");
+    let simulate = about("simulate", "Tries the scheduler on a simulated cluster, with faults");
     Command::new("windrow")
         .bin_name(name)
         .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
@@ -129,4 +143,7 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(cluster::ClusterFlags::augment_args(cluster))
         .subcommand(jobs::JobsFlags::augment_args(on_cluster))
         .subcommand(generate::Generate::augment_args(generate))
+        .subcommand(inspect::Inspect::augment_args(inspect))
+        .subcommand(verify::Verify::augment_args(verify))
+        .subcommand(simulate::Simulate::augment_args(simulate))
 }

@@ -100,4 +100,6 @@ pub(crate) enum Mutation {
     ReadEarly,
     /// A lost worker's running attempts are forgotten.
     ForgetAttempts,
+    /// It panics when a worker is lost.
+    PanicAtLoss,
 }

@@ -216,6 +216,7 @@ impl Decider<'_> {
         if !self.state.workers.contains_key(&worker) {
             return self.marks.mark(Mark::LateReport);
         }
+        assert!(!self.planted(Mutation::PanicAtLoss), "a planted defect");
         self.marks.mark(match why {
             LossReason::LeaseEnded => Mark::LeaseEnded,
             LossReason::Left => Mark::WorkerLeft,

@@ -292,3 +292,25 @@ fn a_shape_that_makes_no_sense_is_refused() {
     story.submit(1, shape);
     assert!(matches!(&story.last[..], [Outcome::JobRefused { .. }]));
 }
+
+#[test]
+fn what_is_known_already_changes_nothing() {
+    let mut story = Story::new(2, 1);
+    story.submit(1, two_stages()).list(0, 2);
+    let running = story.running();
+    // The same submission again, and the same worker: as a request that is sent twice brings them.
+    story.submit(1, two_stages());
+    assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 1));
+    let (slots, host) = (4, HostId(9));
+    story.tell(Event::WorkerJoined { worker: WorkerId(2), slots, host, build: "other".into() });
+    assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 2));
+    assert_eq!(story.running(), running);
+    // Also once they have ended, and for numbers that were passed over.
+    story.tell(Event::WorkerLeft { worker: WorkerId(2) }).tell(Event::Cancel { job: JobId(1) });
+    story.tell(Event::WorkerJoined { worker: WorkerId(2), slots, host, build: "b".into() });
+    story.submit(1, two_stages());
+    assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 4));
+    story.submit(5, two_stages()).submit(3, two_stages());
+    assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 5));
+    assert_eq!(story.scheduler.state().jobs().collect::<Vec<_>>(), [JobId(5)]);
+}

@@ -18,6 +18,7 @@ mod world;
 pub use swarm::Fault;
 
 use crate::scheduler::{Config, Mark, Marks};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::{fmt, thread};
 use world::World;
@@ -59,20 +60,51 @@ pub struct Report {
     pub marks: Marks,
 }
 
+/// How far runs have come, for whoever looks on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    seeds: AtomicU64,
+    decisions: AtomicU64,
+}
+
+impl Progress {
+    /// Runs that have ended.
+    pub fn seeds(&self) -> u64 {
+        self.seeds.load(Ordering::Relaxed)
+    }
+
+    /// Outcomes decided, within a few thousand events.
+    pub fn decisions(&self) -> u64 {
+        self.decisions.load(Ordering::Relaxed)
+    }
+}
+
 /// Something does not hold.
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// The seed of the run.
     pub seed: u64,
+    /// What the run was like, beside its seed.
+    pub options: Options,
     /// What does not hold.
     pub what: String,
-    /// How to see it again, with the options that the seed gives and the last events.
+    /// The options that the seed gives, and the last events.
     pub story: String,
+}
+
+impl Violation {
+    /// The command that shows it again.
+    pub fn replay(&self) -> String {
+        let Options { workers, tasks, faults } = self.options;
+        let faults = if faults { "" } else { " --faults none" };
+        format!("windrow simulate --seed {} --workers {workers} --tasks {tasks}{faults}", self.seed)
+    }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {}: {}\n{}", self.seed, self.what, self.story)
+        let Violation { seed, what, story, .. } = self;
+        write!(f, "seed {seed}: {what}\nagain: {}\n{story}", self.replay())
     }
 }
 
@@ -125,30 +157,46 @@ impl fmt::Display for Report {
 /// # Errors
 /// What does not hold, and how to see it again.
 pub fn run(seed: u64, options: &Options) -> Result<Report, Violation> {
-    run_with(seed, options, world::config())
+    run_with(seed, options, world::config(), &Progress::default())
 }
 
-fn run_with(seed: u64, options: &Options, config: Config) -> Result<Report, Violation> {
+fn run_with(
+    seed: u64,
+    options: &Options,
+    config: Config,
+    progress: &Progress,
+) -> Result<Report, Violation> {
     let mut world = World::new(seed, options, config.clone(), false);
-    if world.run(LIMIT_MS).is_ok() {
+    let Err(first) = run_world(&mut world, progress) else {
         world.report.faults_min = world.report.faults.iter().sum();
+        progress.seeds.fetch_add(1, Ordering::Relaxed);
         return Ok(world.report);
-    }
+    };
     // Once more, with a trace.
     let mut world = World::new(seed, options, config, true);
-    let what = world.run(LIMIT_MS).err().unwrap_or_else(|| "it does not happen again".to_owned());
-    let mut story = format!(
-        "again: windrow simulate --seeds 1 --seed {seed} --workers {} --tasks {}{}\noptions: {:?}\n",
-        options.workers,
-        options.tasks,
-        if options.faults { "" } else { " --faults none" },
-        world.swarm
-    );
+    let again = run_world(&mut world, &Progress::default());
+    let what = match again {
+        Err(again) if again == first => first,
+        Err(again) => format!("{first}\nbut in a second run of the seed: {again}"),
+        Ok(()) => format!("{first}\nbut a second run of the seed ended well"),
+    };
+    let mut story = format!("options: {:?}\n", world.swarm);
     for line in &world.trace {
         story += line;
         story.push('\n');
     }
-    Err(Violation { seed, what, story })
+    Err(Violation { seed, options: options.clone(), what, story })
+}
+
+/// Runs a world to its end. A panic of the scheduler breaks what must hold as anything else does.
+fn run_world(world: &mut World, progress: &Progress) -> Result<(), String> {
+    // What is looked at after a panic is the trace alone.
+    let run = catch_unwind(AssertUnwindSafe(|| world.run(LIMIT_MS, &progress.decisions)));
+    run.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("a panic: {}", text.unwrap_or("without a text")))
+    })
 }
 
 /// Many runs, of the seeds from `first_seed` on, on some threads.
@@ -161,6 +209,20 @@ pub fn run_many(
     options: &Options,
     threads: usize,
 ) -> Result<Report, Violation> {
+    run_watched(first_seed, seeds, options, threads, &Progress::default())
+}
+
+/// As [`run_many`]; `progress` tells meanwhile how far it is.
+///
+/// # Errors
+/// As for [`run_many`].
+pub fn run_watched(
+    first_seed: u64,
+    seeds: u64,
+    options: &Options,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Report, Violation> {
     let next = AtomicU64::new(0);
     let broken = AtomicBool::new(false);
     let work = || {
@@ -170,7 +232,7 @@ pub fn run_many(
             if at >= seeds {
                 break;
             }
-            match run(first_seed + at, options) {
+            match run_with(first_seed.wrapping_add(at), options, world::config(), progress) {
                 Ok(one) => report.add(&one),
                 Err(violation) => {
                     broken.store(true, Ordering::Relaxed);

@@ -5,6 +5,12 @@ use crate::scheduler::Mutation;
 
 const SMALL: Options = Options { workers: 8, tasks: 60, faults: true };
 
+/// What is found in a run with a planted defect.
+fn broken(seed: u64, options: &Options, mutation: Mutation) -> Option<Violation> {
+    let config = Config { mutation: Some(mutation), ..world::config() };
+    run_with(seed, options, config, &Progress::default()).err()
+}
+
 #[test]
 fn nothing_is_broken_and_every_fault_and_recovery_is_seen() {
     let report = run_many(1, 1_500, &SMALL, 2).unwrap_or_else(|violation| panic!("{violation}"));
@@ -52,13 +58,51 @@ fn each_planted_defect_is_found() {
         ReopenNeighbour,
         ReadEarly,
         ForgetAttempts,
+        PanicAtLoss,
     ];
     for mutation in all {
-        let config = Config { mutation: Some(mutation), ..world::config() };
-        let found = (1..=200).find_map(|seed| {
-            run_with(seed, &SMALL, config.clone()).err().map(|found| (seed, found.what))
-        });
+        let found = (1..=200)
+            .find_map(|seed| broken(seed, &SMALL, mutation).map(|found| (seed, found.what)));
         let Some((seed, what)) = found else { panic!("{mutation:?} is not found") };
         println!("{mutation:?}: seed {seed}: {what}");
+    }
+}
+
+#[test]
+fn what_is_broken_is_reported_with_its_seed_and_the_command_that_shows_it_again() {
+    for options in [SMALL, Options { faults: false, ..SMALL }] {
+        let found = (1..=200).find_map(|seed| broken(seed, &options, Mutation::CommitEarly));
+        let found = found.expect("the planted defect is found");
+        let faults = if options.faults { "" } else { " --faults none" };
+        let seed = found.seed;
+        let again = format!(
+            "\nagain: windrow simulate --seed {seed} --workers 8 --tasks 60{faults}\noptions: Swarm"
+        );
+        let told = found.to_string();
+        assert!(told.starts_with(&format!("seed {seed}: {}", found.what)), "{told}");
+        assert!(told.contains(&again), "{told}");
+        let told_again = broken(seed, &options, Mutation::CommitEarly).expect("broken again");
+        assert_eq!(told, told_again.to_string());
+    }
+}
+
+#[test]
+fn a_panic_is_reported_with_its_seed() {
+    let found = (1..=200).find_map(|seed| broken(seed, &SMALL, Mutation::PanicAtLoss));
+    let found = found.expect("a worker is lost in some run");
+    assert!(found.what.starts_with("a panic: "), "{}", found.what);
+    assert!(found.what.contains("planted"), "{}", found.what);
+    assert!(found.story.contains("Worker"), "the last events: {}", found.story);
+}
+
+#[test]
+fn the_progress_is_all_that_was_done_at_the_end() {
+    // Some that end before anything is told of them, and one that is told of meanwhile.
+    for (seeds, tasks) in [(20, 60), (1, 1_000)] {
+        let progress = Progress::default();
+        let options = Options { tasks, ..SMALL };
+        let report = run_watched(7, seeds, &options, 2, &progress).expect("it holds");
+        assert_eq!((progress.seeds(), progress.decisions()), (seeds, report.decisions));
+        assert_eq!(report.seeds, seeds);
     }
 }

@@ -10,10 +10,14 @@ use crate::scheduler::{
     BackupConfig, Config, Event, HostId, JobRequest, Millis, Outcome, Scheduler, State, apply,
 };
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use windrow_protocol::ids::{JobId, WorkerId};
 
 /// Events that are printed on failure.
 const TRACE: usize = 40;
+
+/// After so many events it is told how many decisions there were.
+const TELL_EVERY: u64 = 4_096;
 
 pub(crate) struct World {
     pub(crate) scheduler: Scheduler,
@@ -134,8 +138,9 @@ impl World {
     }
 
     /// Runs until all jobs have ended, or something is wrong.
-    pub(crate) fn run(&mut self, limit_ms: u64) -> Result<(), String> {
+    pub(crate) fn run(&mut self, limit_ms: u64, decisions: &AtomicU64) -> Result<(), String> {
         let jobs = self.requests.len();
+        let mut told = 0;
         while self.model.ended.len() < jobs {
             let Some(planned) = self.queue.pop() else {
                 return Err("nothing happens any more".to_owned());
@@ -145,11 +150,16 @@ impl World {
                 return Err(self.stuck());
             }
             self.report.events += 1;
+            if self.report.events.is_multiple_of(TELL_EVERY) {
+                decisions.fetch_add(self.report.decisions - told, Ordering::Relaxed);
+                told = self.report.decisions;
+            }
             self.step(*planned.item)?;
         }
         if self.replayed != *self.scheduler.state() {
             return Err("the replayed state is another one at the end".to_owned());
         }
+        decisions.fetch_add(self.report.decisions - told, Ordering::Relaxed);
         self.report.virtual_ms += self.now;
         self.report.marks.add(self.scheduler.state().marks());
         Ok(())

@@ -88,6 +88,13 @@ pub struct Object {
     pub stamp: Stamp,
 }
 
+impl Object {
+    /// One that was named, with its size, and not listed.
+    pub(crate) fn named(location: Location, size: u64) -> Object {
+        Object { location, size, stamp: Stamp::UNKNOWN }
+    }
+}
+
 /// What tells one content of a file or object from another: made of an object's ETag, or of a file's inode and the time
 /// at which it was changed last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

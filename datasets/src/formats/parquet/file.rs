@@ -15,18 +15,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 const REMEMBERED: usize = 16;
 
 /// An open Parquet file.
-pub(super) struct ParquetFile {
-    object: Object,
+pub(crate) struct ParquetFile {
+    pub(crate) object: Object,
     file: Box<dyn ReadAt>,
 }
 
 impl ParquetFile {
-    pub(super) fn open(storage: &Storage, object: &Object) -> Result<ParquetFile, SourceError> {
+    pub(crate) fn open(storage: &Storage, object: &Object) -> Result<ParquetFile, SourceError> {
         Ok(ParquetFile { object: object.clone(), file: storage.open_listed(object)? })
     }
 
     /// The error of a file that is not what it should be.
-    pub(super) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
+    pub(crate) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
         SourceError::Input {
             location: self.object.location.to_string(),
             reason: format!(
@@ -36,7 +36,7 @@ impl ParquetFile {
     }
 
     /// Runs a step of a decoder, which may fail or panic when the file is damaged.
-    pub(super) fn decode<T: std::fmt::Debug>(
+    pub(crate) fn decode<T: std::fmt::Debug>(
         &self,
         step: impl FnOnce() -> Result<DecodeResult<T>, ParquetError>,
     ) -> Result<DecodeResult<T>, SourceError> {
@@ -47,7 +47,7 @@ impl ParquetFile {
     }
 
     /// The bytes at these ranges.
-    pub(super) fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
+    pub(crate) fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
         if let Some(range) = ranges.iter().find(|r| r.start > r.end || r.end > self.object.size) {
             let reason = format!("it names bytes {range:?} of {}", self.object.size);
             return Err(self.damaged(reason));
@@ -63,7 +63,7 @@ impl ParquetFile {
     }
 
     /// Reads the footer and the offsets of pages.
-    fn footer(&self) -> Result<ParquetMetaData, SourceError> {
+    pub(crate) fn footer(&self) -> Result<ParquetMetaData, SourceError> {
         let decoder = ParquetMetaDataPushDecoder::try_new(self.object.size);
         let mut decoder = decoder
             .map_err(|e| self.damaged(e))?
@@ -107,13 +107,13 @@ impl ParquetFile {
 
 /// The footers of the files that were read last, since the lanes of a file need the same one.
 #[derive(Debug, Default)]
-pub(super) struct Footers {
+pub(crate) struct Footers {
     recent: Mutex<Vec<(Object, Arc<ParquetMetaData>)>>,
 }
 
 impl Footers {
     /// The footer of a file.
-    pub(super) fn of(&self, file: &ParquetFile) -> Result<Arc<ParquetMetaData>, SourceError> {
+    pub(crate) fn of(&self, file: &ParquetFile) -> Result<Arc<ParquetMetaData>, SourceError> {
         let lock = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, metadata)) = lock().iter().find(|(object, _)| *object == file.object) {
             return Ok(metadata.clone());

@@ -13,7 +13,9 @@
 //! | `Option`, `Vec`, structs | columns that may be null, lists, groups |
 
 mod bind;
-mod file;
+pub(crate) mod facts;
+pub(crate) mod file;
+pub(crate) mod rust;
 mod sink;
 mod source;
 #[cfg(test)]

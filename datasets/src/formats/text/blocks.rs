@@ -8,7 +8,7 @@
 use crate::formats::files::{Compression, LaneFile, Sizes, cut_short, lane_files};
 use crate::push::Demand;
 use crate::source::{SourceError, Split};
-use crate::storage::{ReadAt, Storage, StorageError};
+use crate::storage::{Object, ReadAt, Storage, StorageError};
 use arrow::buffer::Buffer;
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -343,6 +343,25 @@ impl Stream {
             },
         }
     }
+}
+
+/// The first bytes of the text of a file, `bytes` at most.
+pub(super) fn head(
+    storage: &Storage,
+    object: &Object,
+    bytes: usize,
+) -> Result<Vec<u8>, SourceError> {
+    let mut stream =
+        Stream::open(storage, &LaneFile { object: object.clone(), range: 0..object.size })?;
+    let (mut text, mut filled) = (vec![0; bytes], 0);
+    while filled < bytes {
+        match stream.read(&mut text[filled..], filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    text.truncate(filled);
+    Ok(text)
 }
 
 fn decode_error(

@@ -22,7 +22,16 @@ use crate::formats::files::{Compression, Sizes, split};
 use crate::location::Locations;
 use crate::place::DescribeRow;
 use crate::source::{SourceError, Split};
-use crate::storage::Storage;
+use crate::storage::{Object, Storage};
+
+/// The first bytes of the text of a file, decompressed as its extension says; `bytes` at most.
+pub(crate) fn head(
+    storage: &Storage,
+    object: &Object,
+    bytes: usize,
+) -> Result<Vec<u8>, SourceError> {
+    blocks::head(storage, object, bytes)
+}
 
 /// Cuts files of text, compressed as their extensions say.
 fn split_text(
