@@ -174,8 +174,9 @@ fn sums_that_do_not_fit() {
     });
     assert!(said.contains("aggregate_by: sum(_1) does not fit i64"), "{said}");
     // A mean has room for it, and so has a sum that goes beyond and comes back.
-    let mean = rows(|flow| numbers(flow).aggregate_by(|c| c.0, |c| c.1.mean()));
-    assert_eq!(by_hash(mean), by_hash((0..3).map(|k| (k, (i64::MAX / 3) as f64))));
+    let means = rows(|flow| numbers(flow).aggregate_by(|c| c.0, |c| c.1.mean()));
+    assert_eq!(means.len(), 3);
+    assert!(means.iter().all(|(_, mean)| (mean / (i64::MAX / 3) as f64 - 1.0).abs() < 1e-15));
     let back = rows(|flow| {
         many(flow, 60_000, |n| (0u8, [i64::MAX, i64::MIN][n as usize % 2]))
             .aggregate_by(|c| c.0, |c| c.1.sum())
