@@ -95,6 +95,7 @@ fn floats_in_total_order() {
     let (least, greatest) = aggregate(&rows, &[], (c.0.min(), c.0.max())).unwrap();
     assert!(least == 0.0 && least.is_sign_negative() && greatest.is_nan());
     assert!(aggregate(&rows, &[], c.0.sum()).unwrap().is_nan());
+    assert_eq!(aggregate(&[(0.1, 0.0), (0.2, 0.0)], &[], c.0.mean()).unwrap(), (0.1 + 0.2) / 2.0);
     // In `f64`: `f32` has no 2^24 + 1.
     let rows = [(0.0, 16_777_216.0), (0.0, 1.0), (0.0, 1.0)];
     assert_eq!(aggregate(&rows, &[], c.1.mean()).unwrap(), 16_777_218.0 / 3.0);
