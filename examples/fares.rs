@@ -1,10 +1,10 @@
-//! Sums of fares by zone, over Parquet with a derived struct: `cargo run --example fares -- run fares --input trips/
-//! --output fares/`.
+//! Sums and counts of fares by zone, in columns that the plan sees, over Parquet with a derived struct:
+//! `cargo run --example fares -- run fares --input trips/ --output fares/`.
 
 use windrow::jobs;
 use windrow::prelude::*;
 
-/// Sums the fares that were paid by card, by zone.
+/// Sums and counts the fares that were paid by card, by zone.
 #[derive(Args, Serialize, Deserialize)]
 struct Fares {
     /// Parquet files of trips
@@ -28,6 +28,7 @@ struct Trip {
 struct ZoneFares {
     zone_id: u32,
     fares: f64,
+    trips: u64,
 }
 
 impl Job for Fares {
@@ -35,10 +36,9 @@ impl Job for Fares {
 
     fn plan(&self, flow: &Flow) -> Result<()> {
         flow.read_parquet::<Trip>(&self.input)
-            .filter(|trip| trip.payment_type == "card")
-            .map(|trip| (trip.zone_id, trip.fare))
-            .sum_by_key()
-            .map(|(zone_id, fares)| ZoneFares { zone_id, fares })
+            .filter_by(|c| c.payment_type.eq("card"))
+            .aggregate_by(|c| c.zone_id, |c| (c.fare.sum(), c.count()))
+            .map(|(zone_id, (fares, trips))| ZoneFares { zone_id, fares, trips })
             .write_parquet(&self.output)
     }
 }

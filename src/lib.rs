@@ -30,6 +30,7 @@
 //! |---|---|
 //! | [`prelude`] | what a job needs |
 //! | [`record`], [`location`], [`formats`] | what records are, and where they lie |
+//! | [`columns`] | columns by name: keys, aggregates and predicates that the plan sees |
 //! | [`ops`] | what can be done with datasets |
 //! | [`source`], [`sink`] | the traits of formats, for your own |
 //! | [`main`], [`jobs!`](crate::jobs) | a program with the whole command line |
@@ -53,8 +54,8 @@ pub use registry::{JobEntry, library};
 #[doc(hidden)]
 pub use windrow_datasets as datasets;
 pub use windrow_datasets::{
-    Batch, Builder, Heap, Key, Record, Sink, Source, TextRecord, codec, commit, formats, generate,
-    location, place, push, record, sink, source, storage,
+    Batch, Builder, Col, Cols, Columns, Heap, Key, Record, Sink, Source, TextRecord, codec,
+    columns, commit, formats, generate, location, place, push, record, sink, source, storage,
 };
 pub use windrow_jobs::{
     Broadcast, Counter, Dataset, Error, Flow, Job, JobArgs, Lookup, Out, Outcome, Result,
@@ -67,7 +68,7 @@ pub mod prelude {
     pub use crate::jobs;
     pub use crate::location::{Location, Locations};
     pub use crate::record::{Date, Decimal, Encoded, LocalTimestamp, Record, Timestamp};
-    pub use crate::{Dataset, Error, Flow, Job, Key, Local, Result};
+    pub use crate::{Columns, Dataset, Error, Flow, Job, Key, Local, Result};
     pub use clap::Args;
     pub use serde::{Deserialize, Serialize};
     pub use std::process::ExitCode;

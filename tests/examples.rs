@@ -70,15 +70,19 @@ fn fares() {
         struct Row {
             zone_id: u32,
             fares: f64,
+            trips: u64,
         }
-        flow.read_parquet::<Row>(&path).map(|row| (row.zone_id, row.fares)).collect("rows")
+        let rows = flow.read_parquet::<Row>(&path);
+        rows.map(|row| (row.zone_id, (row.fares, row.trips))).collect("rows")
     });
-    let found: BTreeMap<u32, f64> =
-        read.unwrap().rows::<(u32, f64)>("rows").unwrap().into_iter().collect();
-    let mut expected = BTreeMap::new();
+    let found: BTreeMap<u32, (f64, u64)> =
+        read.unwrap().rows::<(u32, (f64, u64))>("rows").unwrap().into_iter().collect();
+    let mut expected = BTreeMap::<_, (f64, u64)>::new();
     for trip in (0..10_000).map(trips).filter(|trip| trip.payment_type == "card") {
         // Exact, since fares are quarters.
-        *expected.entry(trip.zone_id).or_insert(0.0) += trip.fare;
+        let (fares, trips) = expected.entry(trip.zone_id).or_default();
+        *fares += trip.fare;
+        *trips += 1;
     }
     assert_eq!(found, expected);
 }

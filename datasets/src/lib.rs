@@ -1,10 +1,12 @@
 //! What records are, and where they lie.
 //!
-//! `record` has the typed records on Arrow columns, `codec` turns batches of them into bytes and back, `push` is how
-//! batches move; `source` and `sink` are the two open traits for formats, `formats` has our own; `commit` is how output
-//! becomes visible, and `verify` compares it with its manifest; `inspect` says what lies somewhere; `location` and `storage` are how formats reach files and object stores.
+//! `record` has the typed records on Arrow columns, `columns` names those columns for operators, `codec` turns batches
+//! into bytes and back, `push` is how batches move; `source` and `sink` are the two open traits for formats, `formats` has
+//! our own; `commit` is how output becomes visible, and `verify` compares it with its manifest; `inspect` says what lies
+//! somewhere; `location` and `storage` are how formats reach files and object stores.
 
 pub mod codec;
+pub mod columns;
 pub mod commit;
 pub mod formats;
 pub mod generate;
@@ -20,6 +22,7 @@ pub mod storage;
 pub mod text;
 pub mod verify;
 
+pub use columns::{Col, Cols, Columns};
 pub use record::{Batch, BindError, Builder, Heap, Key, Record, TextRecord};
 pub use sink::Sink;
 pub use source::Source;

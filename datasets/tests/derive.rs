@@ -3,6 +3,7 @@
 use arrow::array::{ArrayRef, AsArray, Int32Array, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use std::sync::Arc;
+use windrow_datasets::Columns;
 use windrow_datasets::record::{Batch, BindError, Builder, Key, ListView, Record, TextRecord};
 
 // For users there is the crate `windrow`, which has this one as `datasets`; here this test stands for it.
@@ -254,4 +255,33 @@ fn a_view_can_be_made_by_hand() {
         stops: ListView::from(&stops),
     });
     assert_eq!(builder.finish().get(0).stops.len(), 2);
+}
+
+#[test]
+fn columns_have_the_names_of_fields() {
+    let c = Trip::COLS;
+    assert_eq!(
+        (c.zone_id.name(), c.payment_type.name(), c.stops.name()),
+        ("zone_id", "payment", "stops")
+    );
+    let batch = batch(&trips());
+    assert_eq!(c.fare.of(&batch).get(1), -1.0);
+    assert_eq!(c.payment_type.of(&batch).get(0), "card");
+    assert_eq!(c.tip.of(&batch).get(1), Some(0.5));
+    assert_eq!(Place::COLS.r#type.name(), "type");
+    let made = Made::COLS;
+    assert_eq!((made.name.name(), made.parts.name()), ("name", "parts"));
+}
+
+#[test]
+fn columns_of_a_generic_struct() {
+    let c = Pair::<u32, String>::COLS;
+    let batch = batch(&[Pair { left: 7u32, right: "seven".to_string() }]);
+    assert_eq!((c.left.of(&batch).get(0), c.right.of(&batch).get(0)), (7, "seven"));
+}
+
+#[test]
+fn fields_are_seen_before_what_columns_have_of_their_own() {
+    let c = names::Batch::COLS;
+    assert_eq!((c.len.name(), c.columns.name(), c.own.name()), ("len", "columns", "own"));
 }

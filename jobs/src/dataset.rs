@@ -25,4 +25,10 @@ impl<T: Record> Dataset<T> {
     pub(crate) fn new(flow: Flow, node: NodeId) -> Dataset<T> {
         Dataset { flow, node, record: PhantomData }
     }
+
+    /// This dataset, with what its node does for readers of the plan.
+    pub(crate) fn detailed(self, detail: String) -> Dataset<T> {
+        self.flow.graph().nodes[self.node].detail = detail;
+        self
+    }
 }

@@ -45,6 +45,7 @@ impl Flow {
         let node = graph.nodes.len();
         graph.nodes.push(Node {
             operator,
+            detail: String::new(),
             row: std::any::type_name::<T>(),
             place,
             inputs,

@@ -28,6 +28,8 @@ pub(crate) struct Graph {
 pub(crate) struct Node {
     /// As in the method's name.
     pub(crate) operator: &'static str,
+    /// What it does with which columns, for readers of the plan; empty where the plan does not see that.
+    pub(crate) detail: String,
     /// The type of the rows that it gives.
     pub(crate) row: &'static str,
     /// File and line in the job's code.

@@ -14,6 +14,8 @@ use proc_macro::TokenStream;
 /// columns have the names of the fields and are bound by name: order does not matter, other columns are not read,
 /// and a missing column is `None` where the field is an `Option`.
 ///
+/// It also implements `Columns`, which names the columns for operators that the plan sees into: `Trip::COLS.zone_id`.
+///
 /// - `#[record(rename = "column")]` on a field: the column has this name.
 /// - `#[record(key)]` on the struct: it is also a `Key`, ordered by its fields from the first to the last; all
 ///   fields have to be keys.

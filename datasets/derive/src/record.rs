@@ -38,6 +38,7 @@ pub(crate) fn implement(input: &Input) -> TokenStream {
     let batch = parts.batch();
     let builder = parts.builder();
     let text = parts.text();
+    let names = parts.columns_by_name();
     let key = input.key.then(|| parts.key());
     quote! {
         #view
@@ -47,6 +48,7 @@ pub(crate) fn implement(input: &Input) -> TokenStream {
             #batch
             #builder
             #text
+            #names
             #key
         };
     }
@@ -342,6 +344,43 @@ impl Parts<'_> {
                 ) {
                     #(#tabs #texts::write_text(view.#names, out);)*
                 }
+            }
+        }
+    }
+
+    fn columns_by_name(&self) -> TokenStream {
+        let Parts { input, krate, indexes, .. } = self;
+        let Input { name, fields, .. } = input;
+        let generics = self.record_generics();
+        let (impls, types, bounds) = generics.split_for_impl();
+        let derived = quote!(#krate::record::derived);
+        let names: Vec<_> = fields.iter().map(|f| &f.name).collect();
+        let members = fields.iter().map(|Field { vis, name: field, ty, .. }| {
+            quote!(#vis #field: #derived::Col<#name #types, #ty>)
+        });
+        let columns = fields.iter().map(|f| &f.column);
+        let tys = fields.iter().map(|f| &f.ty);
+        quote! {
+            #[allow(dead_code, missing_docs)]
+            pub struct __Columns #impls #bounds {
+                #(#members,)*
+            }
+            #[automatically_derived]
+            impl #impls ::core::clone::Clone for __Columns #types #bounds {
+                fn clone(&self) -> Self {
+                    *self
+                }
+            }
+            #[automatically_derived]
+            impl #impls ::core::marker::Copy for __Columns #types #bounds {}
+            #[automatically_derived]
+            impl #impls #derived::Columns for #name #types #bounds {
+                type Fields = __Columns #types;
+                const COLS: #derived::Cols<Self> = #derived::Cols::new(__Columns {
+                    #(#names: #derived::Col::<#name #types, #tys>::new(#columns, |batch| {
+                        &batch.#indexes
+                    })),*
+                });
             }
         }
     }

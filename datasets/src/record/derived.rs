@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray, StructArray};
 use arrow::datatypes::{Field, Fields};
 use std::sync::Arc;
 
+pub use crate::columns::{Col, Cols, Columns};
 pub use arrow::array::ArrayRef;
 pub use arrow::datatypes::DataType;
 

@@ -114,6 +114,11 @@ pub trait Record: Sized + Send + Sync + 'static {
     fn nullable() -> bool {
         false
     }
+    /// Whether this is the view of a null: `None`.
+    #[inline(always)]
+    fn is_null(_view: Self::View<'_>) -> bool {
+        false
+    }
     /// Roughly how many bytes a record of this view takes in a batch; used for sizes in summaries only.
     fn approximate_bytes(_view: Self::View<'_>) -> usize {
         size_of::<Self::Slot>()

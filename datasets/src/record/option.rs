@@ -96,6 +96,10 @@ impl<T: Record> Record for Option<T> {
     fn nullable() -> bool {
         true
     }
+    #[inline(always)]
+    fn is_null(view: Option<T::View<'_>>) -> bool {
+        view.is_none()
+    }
     fn approximate_bytes(view: Option<T::View<'_>>) -> usize {
         view.map_or(1, T::approximate_bytes)
     }

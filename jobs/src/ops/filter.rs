@@ -1,12 +1,13 @@
-//! `filter`: narrows the selection; nothing is copied.
+//! `filter` and `filter_by`: narrow the selection; nothing is copied.
 
 use crate::dataset::Dataset;
 use crate::exec::row::AtRow;
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
+use windrow_datasets::columns::Predicate;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
-use windrow_datasets::{Batch, Record, for_selected};
+use windrow_datasets::{Batch, Builder, Cols, Columns, Record, for_selected};
 
 struct FilterPush<T: Record, F> {
     f: Arc<F>,
@@ -33,13 +34,7 @@ where
             count += usize::from((self.f)(unsafe { batch.get_unchecked(index) }));
         });
         at.done();
-        if count == 0 {
-            return Ok(Demand::More);
-        }
-        if count == batch.len() {
-            return self.out.batch(batch, Selection::All);
-        }
-        self.out.batch(batch, Selection::Rows(&self.rows[..count]))
+        pass::<T>(&mut *self.out, batch, &self.rows[..count])
     }
 
     #[inline]
@@ -49,6 +44,45 @@ where
 
     fn wants_rows(&self) -> bool {
         self.out.wants_rows()
+    }
+
+    fn finish(&mut self) -> Result<(), PushError> {
+        self.out.finish()
+    }
+}
+
+/// Passes on the rows of a batch that were kept.
+fn pass<T: Record>(
+    out: &mut dyn Push<T>,
+    batch: &T::Batch,
+    rows: &[u32],
+) -> Result<Demand, PushError> {
+    if rows.is_empty() {
+        return Ok(Demand::More);
+    }
+    if rows.len() == batch.len() {
+        return out.batch(batch, Selection::All);
+    }
+    out.batch(batch, Selection::Rows(rows))
+}
+
+struct PredicatePush<T: Record> {
+    predicate: Arc<Predicate<T>>,
+    out: Box<dyn Push<T>>,
+    /// The indexes that are selected; memory that is used again.
+    rows: Vec<u32>,
+}
+
+impl<T: Record> Push<T> for PredicatePush<T> {
+    fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError> {
+        self.predicate.select(batch, selection, &mut self.rows);
+        pass::<T>(&mut *self.out, batch, &self.rows)
+    }
+
+    fn row(&mut self, view: T::View<'_>) -> Result<Demand, PushError> {
+        let mut builder = T::Builder::default();
+        builder.push(view);
+        self.batch(&builder.finish(), Selection::All)
     }
 
     fn finish(&mut self) -> Result<(), PushError> {
@@ -78,5 +112,37 @@ impl<T: Record> Dataset<T> {
                 input: PhantomData,
             }))
         })
+    }
+
+    /// The records for which a predicate over columns is true, which the plan sees; `f` runs when the plan is made. What is
+    /// compared with null is neither true nor false, as in SQL.
+    ///
+    /// A column can be compared by `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `between`, `is_in` and `is_null`; predicates are joined
+    /// by `and`, `or` and `not`.
+    ///
+    /// ```
+    /// use windrow_datasets::Record;
+    ///
+    /// #[derive(Record)]
+    /// # #[record(crate = "windrow_datasets")]
+    /// struct Trip { fare: f64, payment_type: String }
+    ///
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let dear = flow
+    ///     .read_parquet::<Trip>("s3://trips/2026")
+    ///     .filter_by(|c| c.fare.gt(10.0).and(c.payment_type.eq("card")));
+    /// ```
+    #[track_caller]
+    pub fn filter_by(&self, f: impl FnOnce(Cols<T>) -> Predicate<T>) -> Dataset<T>
+    where
+        T: Columns,
+    {
+        let predicate = Arc::new(f(T::COLS));
+        let detail = format!("filter_by {predicate}");
+        let kept = self.narrow("filter_by", CodePlace::caller(), Vec::new(), move |_, out| {
+            let (predicate, out) = (predicate.clone(), out.into());
+            AnyPush::new::<T>(Box::new(PredicatePush { predicate, out, rows: Vec::new() }))
+        });
+        kept.detailed(detail)
     }
 }

@@ -7,14 +7,12 @@ use super::reduce::fold_by_key_in_order;
 use crate::dataset::Dataset;
 use crate::exec::OperatorError;
 use crate::shuffle::fold::{FoldRead, FoldShuffle, Folding};
-use arrow::datatypes::i256;
-use bytes::Bytes;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
+use windrow_datasets::columns::{Extreme, SumOverflow, Summable};
 use windrow_datasets::push::PushError;
-use windrow_datasets::record::{Date, Decimal, LocalTimestamp, Timestamp};
 use windrow_datasets::{Key, Record};
 
 impl<T: Record> Dataset<T> {
@@ -167,123 +165,6 @@ impl<K: Key> Folding for Distinct<K> {
     }
 }
 
-/// A value that can be summed by key.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no sum",
-    note = "integers, floats and decimals have; for others use `reduce_by_key` or `fold_by_key`"
-)]
-pub trait Summable: Record {
-    /// What a sum is: `i64` for signed integers, `u64` for others, and the type itself for floats and decimals.
-    type Sum: Record;
-    /// A sum in the making.
-    type Acc: Copy + Send + Sync + 'static;
-    /// A sum on its way between processes.
-    type Wire: Record;
-    /// Whether the order of adding makes no difference.
-    const EXACT: bool;
-
-    /// The sum of one value.
-    fn start(view: Self::View<'_>) -> Self::Acc;
-    /// Adds another sum.
-    fn add(acc: Self::Acc, other: Self::Acc) -> Self::Acc;
-    /// The sum for the way.
-    fn to_wire(acc: Self::Acc) -> Self::Wire;
-    /// What [`Summable::to_wire`] was given.
-    fn from_wire(wire: <Self::Wire as Record>::View<'_>) -> Self::Acc;
-    /// The sum; `None` if it cannot be represented.
-    fn finish(acc: Self::Acc) -> Option<Self::Sum>;
-}
-
-macro_rules! summable_integer {
-    ($sum:ty: $($native:ty)+) => {
-        $(impl Summable for $native {
-            type Sum = $sum;
-            /// Wide enough for 2^64 values.
-            type Acc = i128;
-            type Wire = [u8; 16];
-            const EXACT: bool = true;
-
-            #[inline(always)]
-            fn start(view: $native) -> i128 {
-                i128::from(view)
-            }
-            #[inline(always)]
-            fn add(acc: i128, other: i128) -> i128 {
-                acc + other
-            }
-            fn to_wire(acc: i128) -> [u8; 16] {
-                acc.to_le_bytes()
-            }
-            fn from_wire(wire: &[u8; 16]) -> i128 {
-                i128::from_le_bytes(*wire)
-            }
-            fn finish(acc: i128) -> Option<$sum> {
-                <$sum>::try_from(acc).ok()
-            }
-        })+
-    };
-}
-
-summable_integer!(i64: i8 i16 i32 i64);
-summable_integer!(u64: u8 u16 u32 u64);
-
-macro_rules! summable_float {
-    ($($native:ty)+) => {
-        $(impl Summable for $native {
-            type Sum = $native;
-            type Acc = $native;
-            type Wire = $native;
-            const EXACT: bool = false;
-
-            #[inline(always)]
-            fn start(view: $native) -> $native {
-                view
-            }
-            #[inline(always)]
-            fn add(acc: $native, other: $native) -> $native {
-                acc + other
-            }
-            fn to_wire(acc: $native) -> $native {
-                acc
-            }
-            fn from_wire(wire: $native) -> $native {
-                wire
-            }
-            fn finish(acc: $native) -> Option<$native> {
-                Some(acc)
-            }
-        })+
-    };
-}
-
-summable_float!(f32 f64);
-
-impl<const P: u8, const S: i8> Summable for Decimal<P, S> {
-    type Sum = Decimal<P, S>;
-    /// Wide enough for 2^64 values.
-    type Acc = i256;
-    type Wire = [u8; 32];
-    const EXACT: bool = true;
-
-    #[inline(always)]
-    fn start(view: Self) -> i256 {
-        i256::from_i128(view.raw())
-    }
-    #[inline(always)]
-    fn add(acc: i256, other: i256) -> i256 {
-        acc.wrapping_add(other)
-    }
-    fn to_wire(acc: i256) -> [u8; 32] {
-        acc.to_le_bytes()
-    }
-    fn from_wire(wire: &[u8; 32]) -> i256 {
-        i256::from_le_bytes(*wire)
-    }
-    fn finish(acc: i256) -> Option<Self> {
-        acc.to_i128().and_then(Decimal::from_raw)
-    }
-}
-
 /// Sums values by key.
 pub(super) struct Sum<K, V>(PhantomData<fn() -> (K, V)>);
 
@@ -313,56 +194,9 @@ impl<K: Key, V: Summable> Folding for Sum<K, V> {
     }
     fn finish(&self, acc: &V::Acc) -> Result<V::Sum, PushError> {
         V::finish(*acc).ok_or_else(|| {
-            OperatorError::Overflow(format!(
-                "sum_by_key: a sum does not fit {}; convert the values to `f64` or a decimal first",
-                std::any::type_name::<V::Sum>()
-            ))
-            .into()
+            let error = SumOverflow::new::<V::Sum>("a sum");
+            OperatorError::Overflow(format!("sum_by_key: {error}")).into()
         })
-    }
-}
-
-/// A value of which there is a least and a greatest.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no order",
-    note = "numbers, `String`, `Bytes`, dates, timestamps and decimals have; for others use `reduce_by_key`"
-)]
-pub trait Extreme: Record + Clone {
-    /// The order; floats in the total order of IEEE 754.
-    fn order(a: Self::View<'_>, b: Self::View<'_>) -> Ordering;
-}
-
-macro_rules! extreme {
-    ($($record:ty)+) => {
-        $(impl Extreme for $record {
-            #[inline(always)]
-            fn order(a: Self::View<'_>, b: Self::View<'_>) -> Ordering {
-                a.cmp(&b)
-            }
-        })+
-    };
-}
-
-extreme!(bool u8 u16 u32 u64 i8 i16 i32 i64 String Bytes Date Timestamp LocalTimestamp);
-
-impl Extreme for f32 {
-    #[inline(always)]
-    fn order(a: f32, b: f32) -> Ordering {
-        a.total_cmp(&b)
-    }
-}
-
-impl Extreme for f64 {
-    #[inline(always)]
-    fn order(a: f64, b: f64) -> Ordering {
-        a.total_cmp(&b)
-    }
-}
-
-impl<const P: u8, const S: i8> Extreme for Decimal<P, S> {
-    #[inline(always)]
-    fn order(a: Self::View<'_>, b: Self::View<'_>) -> Ordering {
-        a.cmp(&b)
     }
 }
 
@@ -385,13 +219,13 @@ impl<K: Key, V: Extreme> Folding for Extremes<K, V> {
     }
     #[inline(always)]
     fn push(&self, acc: &mut V, value: V::View<'_>) {
-        if V::order(value, acc.view()) == self.better {
+        if V::replaces(value, acc.view(), self.better) {
             *acc = V::own(value);
         }
     }
     #[inline(always)]
     fn merge(&self, acc: &mut V, other: V) {
-        if V::order(other.view(), acc.view()) == self.better {
+        if V::replaces(other.view(), acc.view(), self.better) {
             *acc = other;
         }
     }

@@ -3,6 +3,7 @@
 //! A *narrow* operator is a receiver in front of another one (see [`push`](windrow_datasets::push)); a *wide* one is a
 //! shuffle, what comes before it in a lane (a combiner), and what reads it.
 
+mod aggregate;
 mod count;
 mod emit;
 mod filter;
@@ -24,8 +25,8 @@ mod wide;
 mod with;
 
 pub use emit::Out;
-pub use fold::{Extreme, Summable};
 pub use group::{CoGrouped, Grouped, Values};
 pub use map::ViewFn;
 pub use reduce::Reduced;
+pub use windrow_datasets::columns::{Extreme, Summable};
 pub use with::{Broadcast, Lookup};

@@ -45,6 +45,9 @@ impl Display for Explained<'_> {
                     }
                 }
             }
+            for detail in &stage.details {
+                writeln!(f, "  {detail}")?;
+            }
             for collect in &stage.whole_inputs {
                 writeln!(f, "  reads collected {collect} whole")?;
             }

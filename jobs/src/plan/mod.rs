@@ -41,6 +41,8 @@ pub struct Plan {
 pub struct Stage {
     /// The operators, joined by ` > `.
     pub name: String,
+    /// What operators do with which columns, where the plan sees that.
+    pub details: Vec<String>,
     /// What it reads.
     pub root: Root,
     /// Where its rows go, in the order in which [`Plan::chain`] wants their receivers.
@@ -245,9 +247,13 @@ impl Plan {
         use std::fmt::Write;
         let mut text = format!("job {}\n", self.name);
         for (id, node) in self.graph.nodes.iter().enumerate() {
+            let detail = match &*node.detail {
+                "" => String::new(),
+                detail => format!(" ({detail})"),
+            };
             let _ = writeln!(
                 text,
-                "{id} {} {:?} -> {} at {}:{}",
+                "{id} {}{detail} {:?} -> {} at {}:{}",
                 node.operator,
                 node.inputs,
                 node.row,

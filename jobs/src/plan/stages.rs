@@ -2,7 +2,7 @@
 
 use super::{Output, Plan, Root, Stage};
 use crate::graph::{Graph, Kind, Node, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A node on the way from a root to an output, and by which of its inputs the way comes in.
 pub(super) type Step = (NodeId, usize);
@@ -172,6 +172,7 @@ pub(super) fn cut(name: String, graph: Graph) -> Plan {
         whole_inputs.dedup();
         stages.push(Stage {
             name: stage_name(&graph, root_node, &paths),
+            details: details(&graph, &paths),
             root,
             outputs: paths.iter().map(|path| path.output).collect(),
             whole_inputs,
@@ -219,6 +220,14 @@ fn producers_of(
         }
     }
     producers
+}
+
+/// What the operators on the paths say of themselves, in the order in which they were made.
+fn details(graph: &Graph, paths: &[Path]) -> Vec<String> {
+    let nodes: BTreeSet<NodeId> =
+        paths.iter().flat_map(|path| &path.steps).map(|&(node, _)| node).collect();
+    let details = nodes.into_iter().map(|node| graph.nodes[node].detail.clone());
+    details.filter(|detail| !detail.is_empty()).collect()
 }
 
 /// The operators from the root to the last one that all paths share, then those of each.

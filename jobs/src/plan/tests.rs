@@ -104,6 +104,16 @@ fn a_union_of_a_dataset_with_itself() {
 }
 
 #[test]
+fn columns() {
+    check("columns", |flow| {
+        let even = numbers(flow).filter_by(|c| c.1.is_in([2, 4]).or(c.0.lt(9).not()));
+        even.aggregate_by(|c| c.0, |c| (c.1.sum(), c.count())).collect("exact")?;
+        let floats = even.map(|(k, v)| (k, Some(v as f64), "x".to_string()));
+        floats.aggregate_by(|c| (c.2, c.0), |c| c.1.mean()).collect("ordered")
+    });
+}
+
+#[test]
 fn several_outputs() {
     check("several", |flow| {
         let evens = numbers(flow).filter(|(_, v)| v % 2 == 0);

@@ -1,0 +1,356 @@
+//! Predicates over columns: what `|c| c.fare.gt(10.0).and(c.payment_type.eq("card"))` gives.
+
+use super::Col;
+use super::values::{Comparable, MaybeNull};
+use crate::push::Selection;
+use crate::record::{Batch, Record};
+use std::cmp::Ordering;
+use std::fmt::{self, Debug, Display, Formatter};
+
+/// A condition on the columns of a record: comparisons of a column with constants, joined by [`and`](Predicate::and),
+/// [`or`](Predicate::or) and [`not`](Predicate::not).
+///
+/// As in SQL, what is compared with null is neither true nor false, nor is its opposite; only
+/// [`is_null`](Col::is_null) tells. Floats are compared as in Rust: NaN is neither less nor greater than anything, and
+/// unequal to all.
+pub struct Predicate<T: Record>(Node<T>);
+
+/// Keeps those of the rows for which a comparison is true, or those for which it is false.
+type Test<T> = Box<dyn Fn(&<T as Record>::Batch, &mut Vec<u32>, bool) + Send + Sync>;
+
+enum Node<T: Record> {
+    Leaf { test: Test<T>, text: String },
+    And(Box<[Node<T>; 2]>),
+    Or(Box<[Node<T>; 2]>),
+    Not(Box<Node<T>>),
+}
+
+impl<T: Record> Predicate<T> {
+    /// Both.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// let c = <(u32, String)>::COLS;
+    /// assert_eq!(c.0.gt(1).and(c.1.ne("x")).to_string(), r#"_0 > 1 and _1 != "x""#);
+    /// ```
+    #[must_use]
+    pub fn and(self, other: Predicate<T>) -> Predicate<T> {
+        Predicate(Node::And(Box::new([self.0, other.0])))
+    }
+
+    /// One of them, or both.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// let c = <(u32, String)>::COLS;
+    /// assert_eq!(c.0.lt(1).or(c.0.ge(9)).to_string(), "_0 < 1 or _0 >= 9");
+    /// ```
+    #[must_use]
+    pub fn or(self, other: Predicate<T>) -> Predicate<T> {
+        Predicate(Node::Or(Box::new([self.0, other.0])))
+    }
+
+    /// The opposite.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// let c = <(u32, Option<String>)>::COLS;
+    /// assert_eq!(c.1.is_null().not().to_string(), "not (_1 is null)");
+    /// ```
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "it is, too; so no trait has to be in scope")]
+    pub fn not(self) -> Predicate<T> {
+        Predicate(Node::Not(Box::new(self.0)))
+    }
+
+    /// The selected rows of a batch for which the predicate is true, into `rows`, ascending.
+    pub fn select(&self, batch: &T::Batch, selection: Selection<'_>, rows: &mut Vec<u32>) {
+        rows.clear();
+        match selection {
+            Selection::All => rows.extend(0..batch.len() as u32),
+            Selection::Rows(selected) => rows.extend_from_slice(selected),
+        }
+        self.0.retain(batch, rows, true);
+    }
+}
+
+impl<T: Record> std::ops::Not for Predicate<T> {
+    type Output = Predicate<T>;
+
+    fn not(self) -> Predicate<T> {
+        self.not()
+    }
+}
+
+impl<T: Record> Node<T> {
+    /// Keeps the rows for which this is `wanted`: true or false. Where it is unknown, because of a null, it is neither.
+    fn retain(&self, batch: &T::Batch, rows: &mut Vec<u32>, wanted: bool) {
+        match (self, wanted) {
+            (Node::Leaf { test, .. }, _) => test(batch, rows, wanted),
+            (Node::Not(node), _) => node.retain(batch, rows, !wanted),
+            (Node::And(nodes), true) | (Node::Or(nodes), false) => {
+                nodes.iter().for_each(|node| node.retain(batch, rows, wanted));
+            }
+            (Node::And(nodes), false) | (Node::Or(nodes), true) => {
+                let [a, b] = &**nodes;
+                let mut of_a = rows.clone();
+                a.retain(batch, &mut of_a, wanted);
+                let mut of_b = without(rows, &of_a);
+                b.retain(batch, &mut of_b, wanted);
+                merge(&of_a, &of_b, rows);
+            }
+        }
+    }
+
+    /// Writes it, in parentheses where it would bind less than what is around it.
+    fn write(&self, f: &mut Formatter<'_>, around: u8) -> fmt::Result {
+        let (binds, word, nodes) = match self {
+            Node::Leaf { text, .. } => return f.write_str(text),
+            Node::Not(node) => {
+                f.write_str("not (")?;
+                node.write(f, 0)?;
+                return f.write_str(")");
+            }
+            Node::Or(nodes) => (1, " or ", nodes),
+            Node::And(nodes) => (2, " and ", nodes),
+        };
+        if binds < around {
+            f.write_str("(")?;
+        }
+        nodes[0].write(f, binds)?;
+        f.write_str(word)?;
+        nodes[1].write(f, binds)?;
+        if binds < around {
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Record> Display for Predicate<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.write(f, 0)
+    }
+}
+
+impl<T: Record> Debug for Predicate<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "Predicate({self})")
+    }
+}
+
+/// The rows that are not among `others`, which are some of them; both ascend.
+fn without(rows: &[u32], others: &[u32]) -> Vec<u32> {
+    let mut others = others.iter().peekable();
+    rows.iter().copied().filter(|row| others.next_if_eq(&row).is_none()).collect()
+}
+
+/// The rows of both, ascending, into `out`.
+fn merge(a: &[u32], b: &[u32], out: &mut Vec<u32>) {
+    out.clear();
+    let mut b = b.iter().copied().peekable();
+    for &row in a {
+        while let Some(other) = b.next_if(|other| *other < row) {
+            out.push(other);
+        }
+        out.push(row);
+    }
+    out.extend(b);
+}
+
+/// Keeps the rows that `f` accepts.
+#[inline(always)]
+fn keep(rows: &mut Vec<u32>, f: impl Fn(usize) -> bool) {
+    let mut kept = 0;
+    for at in 0..rows.len() {
+        let row = rows[at];
+        // Written always and counted if it passes: no branch for the processor to guess.
+        rows[kept] = row;
+        kept += usize::from(f(row as usize));
+    }
+    rows.truncate(kept);
+}
+
+/// What a column is compared with.
+type Value<V> = <V as MaybeNull>::Value;
+type ValueView<'v, V> = <Value<V> as Record>::View<'v>;
+
+impl<T: Record, V: Record> Col<T, V> {
+    /// The predicate that is `test` of a value, and unknown of null.
+    fn test(
+        self,
+        text: String,
+        test: impl for<'a> Fn(ValueView<'a, V>) -> bool + Send + Sync + 'static,
+    ) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        let test: Test<T> = Box::new(move |batch, rows, wanted| {
+            let column = self.of(batch);
+            keep(rows, |row| {
+                // SAFETY: rows of a selection are below the batch's length, and no column is shorter.
+                let value = V::value(unsafe { column.get_unchecked(row) });
+                value.is_some_and(|value| test(value) == wanted)
+            });
+        });
+        Predicate(Node::Leaf { test, text })
+    }
+
+    /// The predicate whether the order of a value to a constant is one that is `accepted`.
+    fn compare(
+        self,
+        sign: &str,
+        with: ValueView<'_, V>,
+        accepted: impl Fn(Option<Ordering>) -> bool + Send + Sync + 'static,
+    ) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        let with = <Value<V>>::own(with);
+        let text = format!("{} {sign} {with:?}", self.name);
+        self.test(text, move |value| accepted(<Value<V>>::compare(value, with.view())))
+    }
+
+    /// Equal to a constant.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, String)>::COLS.1.eq("card").to_string(), r#"_1 = "card""#);
+    /// ```
+    pub fn eq(self, value: ValueView<'_, V>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        self.compare("=", value, |order| order == Some(Ordering::Equal))
+    }
+
+    /// Other than a constant.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, String)>::COLS.0.ne(7).to_string(), "_0 != 7");
+    /// ```
+    pub fn ne(self, value: ValueView<'_, V>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        self.compare("!=", value, |order| order != Some(Ordering::Equal))
+    }
+
+    /// Less than a constant.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, f64)>::COLS.1.lt(0.5).to_string(), "_1 < 0.5");
+    /// ```
+    pub fn lt(self, value: ValueView<'_, V>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        self.compare("<", value, |order| order == Some(Ordering::Less))
+    }
+
+    /// Less than a constant, or equal.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, f64)>::COLS.1.le(0.5).to_string(), "_1 <= 0.5");
+    /// ```
+    pub fn le(self, value: ValueView<'_, V>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        self.compare("<=", value, |order| order.is_some_and(Ordering::is_le))
+    }
+
+    /// Greater than a constant.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, Option<f64>)>::COLS.1.gt(10.0).to_string(), "_1 > 10.0");
+    /// ```
+    pub fn gt(self, value: ValueView<'_, V>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        self.compare(">", value, |order| order == Some(Ordering::Greater))
+    }
+
+    /// Greater than a constant, or equal.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, f64)>::COLS.0.ge(10).to_string(), "_0 >= 10");
+    /// ```
+    pub fn ge(self, value: ValueView<'_, V>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        self.compare(">=", value, |order| order.is_some_and(Ordering::is_ge))
+    }
+
+    /// From one constant to another, both included.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, f64)>::COLS.0.between(1, 9).to_string(), "_0 between 1 and 9");
+    /// ```
+    pub fn between(self, least: ValueView<'_, V>, greatest: ValueView<'_, V>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        let (least, greatest) = (<Value<V>>::own(least), <Value<V>>::own(greatest));
+        let text = format!("{} between {least:?} and {greatest:?}", self.name);
+        self.test(text, move |value| {
+            let from = <Value<V>>::compare(<Value<V>>::shorten(value), least.view());
+            let to = <Value<V>>::compare(value, greatest.view());
+            from.is_some_and(Ordering::is_ge) && to.is_some_and(Ordering::is_le)
+        })
+    }
+
+    /// One of several constants.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// let c = <(u32, String)>::COLS;
+    /// assert_eq!(c.0.is_in([7, 3]).to_string(), "_0 in (3, 7)");
+    /// assert_eq!(c.1.is_in(["card", "cash"]).to_string(), r#"_1 in ("card", "cash")"#);
+    /// ```
+    pub fn is_in<'v>(self, values: impl IntoIterator<Item = ValueView<'v, V>>) -> Predicate<T>
+    where
+        V: MaybeNull,
+    {
+        let compare = |a: &Value<V>, b: &Value<V>| <Value<V>>::compare(a.view(), b.view());
+        let mut values: Vec<Value<V>> = values.into_iter().map(<Value<V>>::own).collect();
+        // Nothing equals NaN, so that those that are left have a total order.
+        values.retain(|value| compare(value, value).is_some());
+        values.sort_by(|a, b| compare(a, b).unwrap_or(Ordering::Equal));
+        values.dedup_by(|a, b| compare(a, b) == Some(Ordering::Equal));
+        let texts: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+        let text = format!("{} in ({})", self.name, texts.join(", "));
+        self.test(text, move |value| {
+            let order = |other: &Value<V>| {
+                <Value<V>>::compare(other.view(), <Value<V>>::shorten(value))
+                    .unwrap_or(Ordering::Less)
+            };
+            values.binary_search_by(order).is_ok()
+        })
+    }
+
+    /// Null. Of a column without nulls it is false.
+    ///
+    /// ```
+    /// # use windrow_datasets::Columns;
+    /// assert_eq!(<(u32, Option<f64>)>::COLS.1.is_null().to_string(), "_1 is null");
+    /// ```
+    pub fn is_null(self) -> Predicate<T> {
+        let test: Test<T> = Box::new(move |batch, rows, wanted| {
+            let column = self.of(batch);
+            keep(rows, |row| {
+                // SAFETY: rows of a selection are below the batch's length, and no column is shorter.
+                V::is_null(unsafe { column.get_unchecked(row) }) == wanted
+            });
+        });
+        Predicate(Node::Leaf { test, text: format!("{} is null", self.name) })
+    }
+}

@@ -1,0 +1,352 @@
+//! What values of columns can do: be summed, averaged, ordered, compared. An `Option` of them can as well: what is
+//! null is left out, as in SQL.
+
+use crate::record::{Date, Decimal, LocalTimestamp, Record, Timestamp};
+use arrow::datatypes::i256;
+use bytes::Bytes;
+use std::cmp::Ordering;
+use std::fmt::Debug;
+
+/// A value that can be summed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no sum",
+    label = "has no sum",
+    note = "integers, floats and decimals have, and `Option`s of them: for others use `reduce_by_key` or `fold_by_key`, or count them"
+)]
+pub trait Summable: Record {
+    /// What a sum is: `i64` for signed integers, `u64` for others, and the type itself for floats and decimals; for an
+    /// `Option` an `Option` of that, which is `None` where all values are.
+    type Sum: Record;
+    /// A sum in the making.
+    type Acc: Copy + Send + Sync + 'static;
+    /// A sum on its way between processes.
+    type Wire: Record;
+    /// Whether the order of adding makes no difference.
+    const EXACT: bool;
+
+    /// The sum of one value.
+    fn start(view: Self::View<'_>) -> Self::Acc;
+    /// Adds another sum.
+    fn add(acc: Self::Acc, other: Self::Acc) -> Self::Acc;
+    /// The sum for the way.
+    fn to_wire(acc: Self::Acc) -> Self::Wire;
+    /// What [`Summable::to_wire`] was given.
+    fn from_wire(wire: <Self::Wire as Record>::View<'_>) -> Self::Acc;
+    /// The sum; `None` if it cannot be represented.
+    fn finish(acc: Self::Acc) -> Option<Self::Sum>;
+}
+
+/// A value that has a mean.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no mean",
+    label = "has no mean",
+    note = "integers, floats and decimals have, and `Option`s of them"
+)]
+pub trait Averaged: Record {
+    /// What is summed for it.
+    type Wide: Summable;
+    /// What the mean is: `f64`, or for an `Option` an `Option` of that, which is `None` where all values are.
+    type Mean: Record;
+
+    /// The value to be summed; `None` for null.
+    fn widen(view: Self::View<'_>) -> Option<<Self::Wide as Summable>::Acc>;
+    /// A sum divided by a count.
+    fn divide(sum: <Self::Wide as Summable>::Acc, count: u64) -> f64;
+    /// The mean, `None` if there was no value.
+    fn finish(mean: Option<f64>) -> Self::Mean;
+}
+
+macro_rules! summable_integer {
+    ($sum:ty: $($native:ty)+) => {
+        $(impl Summable for $native {
+            type Sum = $sum;
+            /// Wide enough for 2^64 values.
+            type Acc = i128;
+            type Wire = [u8; 16];
+            const EXACT: bool = true;
+
+            #[inline(always)]
+            fn start(view: $native) -> i128 {
+                i128::from(view)
+            }
+            #[inline(always)]
+            fn add(acc: i128, other: i128) -> i128 {
+                acc + other
+            }
+            fn to_wire(acc: i128) -> [u8; 16] {
+                acc.to_le_bytes()
+            }
+            fn from_wire(wire: &[u8; 16]) -> i128 {
+                i128::from_le_bytes(*wire)
+            }
+            fn finish(acc: i128) -> Option<$sum> {
+                <$sum>::try_from(acc).ok()
+            }
+        }
+
+        impl Averaged for $native {
+            type Wide = $native;
+            type Mean = f64;
+
+            #[inline(always)]
+            fn widen(view: $native) -> Option<i128> {
+                Some(i128::from(view))
+            }
+            fn divide(sum: i128, count: u64) -> f64 {
+                sum as f64 / count as f64
+            }
+            fn finish(mean: Option<f64>) -> f64 {
+                mean.unwrap_or(f64::NAN)
+            }
+        })+
+    };
+}
+
+summable_integer!(i64: i8 i16 i32 i64);
+summable_integer!(u64: u8 u16 u32 u64);
+
+macro_rules! summable_float {
+    ($($native:ty)+) => {
+        $(impl Summable for $native {
+            type Sum = $native;
+            type Acc = $native;
+            type Wire = $native;
+            const EXACT: bool = false;
+
+            #[inline(always)]
+            fn start(view: $native) -> $native {
+                view
+            }
+            #[inline(always)]
+            fn add(acc: $native, other: $native) -> $native {
+                acc + other
+            }
+            fn to_wire(acc: $native) -> $native {
+                acc
+            }
+            fn from_wire(wire: $native) -> $native {
+                wire
+            }
+            fn finish(acc: $native) -> Option<$native> {
+                Some(acc)
+            }
+        }
+
+        impl Averaged for $native {
+            type Wide = f64;
+            type Mean = f64;
+
+            #[inline(always)]
+            fn widen(view: $native) -> Option<f64> {
+                Some(f64::from(view))
+            }
+            fn divide(sum: f64, count: u64) -> f64 {
+                sum / count as f64
+            }
+            fn finish(mean: Option<f64>) -> f64 {
+                mean.unwrap_or(f64::NAN)
+            }
+        })+
+    };
+}
+
+summable_float!(f32 f64);
+
+impl<const P: u8, const S: i8> Summable for Decimal<P, S> {
+    type Sum = Decimal<P, S>;
+    /// Wide enough for 2^64 values.
+    type Acc = i256;
+    type Wire = [u8; 32];
+    const EXACT: bool = true;
+
+    #[inline(always)]
+    fn start(view: Self) -> i256 {
+        i256::from_i128(view.raw())
+    }
+    #[inline(always)]
+    fn add(acc: i256, other: i256) -> i256 {
+        acc.wrapping_add(other)
+    }
+    fn to_wire(acc: i256) -> [u8; 32] {
+        acc.to_le_bytes()
+    }
+    fn from_wire(wire: &[u8; 32]) -> i256 {
+        i256::from_le_bytes(*wire)
+    }
+    fn finish(acc: i256) -> Option<Self> {
+        acc.to_i128().and_then(Decimal::from_raw)
+    }
+}
+
+impl<const P: u8, const S: i8> Averaged for Decimal<P, S> {
+    type Wide = Decimal<P, S>;
+    type Mean = f64;
+
+    #[inline(always)]
+    fn widen(view: Self) -> Option<i256> {
+        Some(Self::start(view))
+    }
+    fn divide(sum: i256, count: u64) -> f64 {
+        let one = 10i128.pow(u32::from(S.unsigned_abs())) as f64;
+        // The sum is most often small: then there is one rounding less.
+        let raw = sum.to_i128().map_or_else(|| to_f64(sum), |sum| sum as f64);
+        raw / count as f64 / one
+    }
+    fn finish(mean: Option<f64>) -> f64 {
+        mean.unwrap_or(f64::NAN)
+    }
+}
+
+/// The nearest `f64`, or one next to it.
+fn to_f64(number: i256) -> f64 {
+    let (low, high) = number.to_parts();
+    high as f64 * 2f64.powi(128) + low as f64
+}
+
+/// Null is left out: the sum of nothing but nulls is `None`.
+impl<V: Summable> Summable for Option<V> {
+    type Sum = Option<V::Sum>;
+    type Acc = Option<V::Acc>;
+    type Wire = Option<V::Wire>;
+    const EXACT: bool = V::EXACT;
+
+    #[inline(always)]
+    fn start(view: Option<V::View<'_>>) -> Option<V::Acc> {
+        view.map(V::start)
+    }
+    #[inline(always)]
+    fn add(acc: Option<V::Acc>, other: Option<V::Acc>) -> Option<V::Acc> {
+        match (acc, other) {
+            (Some(acc), Some(other)) => Some(V::add(acc, other)),
+            _ => acc.or(other),
+        }
+    }
+    fn to_wire(acc: Option<V::Acc>) -> Option<V::Wire> {
+        acc.map(V::to_wire)
+    }
+    fn from_wire(wire: Option<<V::Wire as Record>::View<'_>>) -> Option<V::Acc> {
+        wire.map(V::from_wire)
+    }
+    fn finish(acc: Option<V::Acc>) -> Option<Option<V::Sum>> {
+        match acc {
+            Some(acc) => V::finish(acc).map(Some),
+            None => Some(None),
+        }
+    }
+}
+
+impl<V: Averaged<Mean = f64>> Averaged for Option<V> {
+    type Wide = V::Wide;
+    type Mean = Option<f64>;
+
+    #[inline(always)]
+    fn widen(view: Option<V::View<'_>>) -> Option<<V::Wide as Summable>::Acc> {
+        view.and_then(V::widen)
+    }
+    fn divide(sum: <V::Wide as Summable>::Acc, count: u64) -> f64 {
+        V::divide(sum, count)
+    }
+    fn finish(mean: Option<f64>) -> Option<f64> {
+        mean
+    }
+}
+
+/// A value of which there is a least and a greatest.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no order",
+    label = "has no least and no greatest value",
+    note = "numbers, `bool`, `String`, `Bytes`, dates, timestamps and decimals have, and `Option`s of them; for others use `reduce_by_key`"
+)]
+pub trait Extreme: Record + Clone {
+    /// Whether `new` is on the `wanted` side of `old`: floats in the total order of IEEE 754, and null on neither, so that
+    /// anything replaces it.
+    fn replaces(new: Self::View<'_>, old: Self::View<'_>, wanted: Ordering) -> bool;
+}
+
+/// A value that predicates compare with constants.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be compared in a predicate",
+    label = "cannot be compared by column",
+    note = "numbers, `bool`, `String`, `Bytes`, dates, timestamps and decimals can, and `Option`s of them; for others use `filter` with a closure"
+)]
+pub trait Comparable: Record + Debug {
+    /// The order, as `partial_cmp` gives it: none where a float is no number.
+    fn compare(a: Self::View<'_>, b: Self::View<'_>) -> Option<Ordering>;
+}
+
+macro_rules! ordered {
+    ($cmp:ident: $($record:ty)+) => {
+        $(impl Extreme for $record {
+            #[inline(always)]
+            fn replaces(new: Self::View<'_>, old: Self::View<'_>, wanted: Ordering) -> bool {
+                new.$cmp(&old) == wanted
+            }
+        }
+
+        impl Comparable for $record {
+            #[inline(always)]
+            fn compare(a: Self::View<'_>, b: Self::View<'_>) -> Option<Ordering> {
+                PartialOrd::partial_cmp(&a, &b)
+            }
+        })+
+    };
+}
+
+ordered!(cmp: bool u8 u16 u32 u64 i8 i16 i32 i64 String Bytes Date Timestamp LocalTimestamp);
+ordered!(total_cmp: f32 f64);
+
+impl<const P: u8, const S: i8> Extreme for Decimal<P, S> {
+    #[inline(always)]
+    fn replaces(new: Self, old: Self, wanted: Ordering) -> bool {
+        new.cmp(&old) == wanted
+    }
+}
+
+impl<const P: u8, const S: i8> Comparable for Decimal<P, S> {
+    #[inline(always)]
+    fn compare(a: Self, b: Self) -> Option<Ordering> {
+        a.partial_cmp(&b)
+    }
+}
+
+impl<V: Extreme> Extreme for Option<V> {
+    #[inline(always)]
+    fn replaces(new: Option<V::View<'_>>, old: Option<V::View<'_>>, wanted: Ordering) -> bool {
+        match (new, old) {
+            (Some(new), Some(old)) => V::replaces(new, old, wanted),
+            (new, old) => new.is_some() && old.is_none(),
+        }
+    }
+}
+
+/// A value that predicates know, or an `Option` of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be compared in a predicate",
+    label = "cannot be compared by column",
+    note = "numbers, `bool`, `String`, `Bytes`, dates, timestamps and decimals can, and `Option`s of them; for others use `filter` with a closure"
+)]
+pub trait MaybeNull: Record {
+    /// The value without the `Option`.
+    type Value: Comparable;
+
+    /// The value; `None` for null.
+    fn value(view: Self::View<'_>) -> Option<<Self::Value as Record>::View<'_>>;
+}
+
+impl<V: Comparable> MaybeNull for V {
+    type Value = V;
+
+    #[inline(always)]
+    fn value(view: V::View<'_>) -> Option<V::View<'_>> {
+        Some(view)
+    }
+}
+
+impl<V: Comparable> MaybeNull for Option<V> {
+    type Value = V;
+
+    #[inline(always)]
+    fn value(view: Option<V::View<'_>>) -> Option<V::View<'_>> {
+        view
+    }
+}
