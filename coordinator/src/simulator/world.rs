@@ -19,6 +19,9 @@ const TRACE: usize = 40;
 /// After so many events it is told how many decisions there were.
 const TELL_EVERY: u64 = 4_096;
 
+/// The most restarts of the coordinator in a run: each costs a copy of all that it knows.
+const RESTARTS_MAX: u64 = 64;
+
 pub(crate) struct World {
     pub(crate) scheduler: Scheduler,
     pub(crate) config: Config,
@@ -258,7 +261,10 @@ impl World {
         self.scheduler.handle(&event, now, &mut outcomes);
         self.report.decisions += outcomes.len() as u64;
         let torn = event.sender().is_some() || event == Event::Tick;
-        let restarts = torn && !self.healed && self.faults.chance(self.swarm.restart);
+        let restarts = torn
+            && !self.healed
+            && self.faults.chance(self.swarm.restart)
+            && self.report.faults[Fault::Restart as usize] < RESTARTS_MAX;
         if restarts {
             let kept = self.faults.below(outcomes.len() as u64 + 1) as usize;
             outcomes.truncate(kept);
