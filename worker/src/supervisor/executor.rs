@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | an attempt was cancelled and went on beyond the grace: the executor is killed | that one | `Cancelled` |
 //! | | the others in it | `Collateral`: run again, uncharged |
-//! | the executor died by itself | all in it, since nobody knows whose fault it was | `LostExecutor` |
+//! | the executor died by itself | the one in it | `LostExecutor` |
+//! | | all in it, since nobody knows whose fault it was | `LostExecutorOfSeveral`: counts apart |
 //! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
 //! | it refused the job | all | what it said |
 
@@ -292,9 +293,14 @@ impl Running {
                     ),
                 };
                 tracing::warn!(job = %name.0, "{text}");
+                let attempts = state.attempts(name);
                 state.executor_gone(name, |_, deadline| match deadline {
                     Some(_) => cancelled(),
-                    None => Failure::new(FailureClass::LostExecutor, text.clone()),
+                    None if attempts <= 1 => Failure::new(FailureClass::LostExecutor, text.clone()),
+                    None => Failure::new(
+                        FailureClass::LostExecutorOfSeveral,
+                        format!("with {attempts} attempts in it, {text}"),
+                    ),
                 })
             }
         }

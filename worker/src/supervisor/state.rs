@@ -161,6 +161,13 @@ impl State {
         }
     }
 
+    /// How many attempts an executor holds, those that were cancelled among them.
+    pub(super) fn attempts(&self, (job, number): ExecutorName) -> usize {
+        let inner = self.lock();
+        let executor = inner.executors.get(&job).filter(|there| there.number == number);
+        executor.map_or(0, |executor| executor.attempts.len())
+    }
+
     /// An executor is no more: all its attempts have ended. `why` says of each how, given its deadline if it was
     /// cancelled. False if the executor was not wanted any more.
     pub(super) fn executor_gone(
