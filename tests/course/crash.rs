@@ -4,7 +4,7 @@ use crate::quiet::{course_rows, notes, windrow};
 use crate::{room, tests};
 use std::collections::BTreeMap;
 
-tests![crashes_change_nothing];
+tests![crashes_change_nothing, a_task_beside_others_that_crash];
 
 fn crashes_change_nothing() {
     let room = room!();
@@ -25,4 +25,16 @@ fn crashes_change_nothing() {
     }
     assert!(seen.get("exits").is_some_and(|&exits| exits > 2), "{seen:?}");
     assert!(seen.get("sleeps").is_some_and(|&sleeps| sleeps > 2), "{seen:?}");
+}
+
+fn a_task_beside_others_that_crash() {
+    let room = room!();
+    // Each of tasks 1 to 7 ends its process once, and the attempt of task 0 with it.
+    let run = "run course --maps 8 --reduces 1 --map drag --ms 60000 --log log --output out";
+    let done = windrow(&room, &format!("{run} --workers 1 --threads 2")).ok();
+    let notes = notes(&room, "log");
+    let of_first = notes.iter().filter(|(task, ..)| task == "map 0");
+    let dragged = of_first.filter(|(.., what)| what == "begins").count();
+    assert!(dragged > 4, "{notes:?}\n{}", done.report);
+    assert_eq!(room.rows("out"), course_rows(8, 1));
 }

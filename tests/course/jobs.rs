@@ -30,6 +30,8 @@ pub(crate) enum Act {
     Sleep,
     /// Is slow in the last task.
     SleepInTheLast,
+    /// In task 0, waits for the end of all others; these end, each once, the process that runs task 0.
+    Drag,
     /// Once in three attempts, ends its process or is slow.
     Crash,
     /// Panics.
@@ -78,6 +80,7 @@ impl Log {
             Act::Meet => self.meet(task),
             Act::Sleep => std::thread::sleep(self.pause),
             Act::SleepInTheLast if task.number == task.last => std::thread::sleep(self.pause),
+            Act::Drag => self.drag(task),
             Act::Crash => self.crash(task),
             _ => harm(act),
         }
@@ -96,6 +99,26 @@ impl Log {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.note(task, "met another");
+    }
+
+    fn drag(&self, task: Task) {
+        let begun = Instant::now();
+        let wait = |for_what: &dyn Fn(&[String]) -> bool| {
+            while !for_what(&self.of_kind(task.kind)) && begun.elapsed() < self.pause {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        if task.number == 0 {
+            let ended = |line: &&String| line.ends_with(" ends");
+            return wait(&|lines| lines.iter().filter(ended).count() as u64 == task.last);
+        }
+        let own = format!("{} {} ", task.kind, task.number);
+        if !self.of_kind(&own).iter().any(|line| line.ends_with(" exits")) {
+            let together = format!("{} 0 process {} begins", task.kind, std::process::id());
+            wait(&|lines| lines.contains(&together));
+            self.note(task, "exits");
+            std::process::exit(7);
+        }
     }
 
     /// What happens depends on the task, and on how often it was begun.
