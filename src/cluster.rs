@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use windrow_datasets::commit::{self, Manifest, WriteMode};
 use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Plan;
-use windrow_jobs::{Job, Outcome, Summary};
+use windrow_jobs::{Flow, Job, Outcome, Summary};
 use windrow_protocol::client::Client;
 use windrow_protocol::control::{JobOptions, JobState, JobStatus, JobSubmission};
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -66,6 +66,21 @@ impl Cluster {
             job.to_json().map_err(|source| RunError::Arguments { job: J::NAME, source })?;
         let plan = Plan::of(job)?;
         let prepared = Prepared { name: J::NAME.to_string(), arguments, plan };
+        self.run_prepared(&prepared, |_, _| {})
+    }
+
+    /// Runs a plan that workers have by this name without a job of it: for tests, which have workers of their own.
+    ///
+    /// # Errors
+    /// As for [`Cluster::run`].
+    #[doc(hidden)]
+    pub fn run_plan(
+        &self,
+        name: &str,
+        plan: impl FnOnce(&Flow) -> windrow_jobs::Result<()>,
+    ) -> Result<Outcome, RunError> {
+        let plan = Plan::from_fn(name, plan)?;
+        let prepared = Prepared { name: name.to_string(), arguments: "null".to_string(), plan };
         self.run_prepared(&prepared, |_, _| {})
     }
 
