@@ -13,6 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Plan;
 use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::link::LinkConfig;
+use windrow_protocol::transport::{self, ConnectError};
 use windrow_worker::executor::task::Tasks;
 use windrow_worker::executor_process::{self, ExecutorConfig, PlanSource};
 use windrow_worker::supervisor::{
@@ -79,6 +81,17 @@ fn host() -> String {
     format!("{}-{}", name.trim(), boot.trim())
 }
 
+/// Makes sure that it is no wrong address; where nobody is yet, the worker waits, and says so.
+async fn look_for(coordinator: &str) -> Result<(), ConnectError> {
+    match transport::connect(coordinator, LinkConfig::default().connect).await {
+        Err(error) if error.is_transient() => {
+            super::tell(&format!("windrow: worker: {error}; trying until it is there\n"));
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
 impl Worker {
     /// Works until the coordinator or a signal says stop.
     pub(super) fn run(self) -> Result<(), Failed> {
@@ -106,6 +119,9 @@ impl Worker {
         };
         let runtime = cluster::runtime()?;
         runtime.block_on(async {
+            if !self.die_with_parent {
+                look_for(&self.coordinator).await.map_err(|error| because(&error))?;
+            }
             let link = supervisor_link(self.coordinator);
             let supervisor =
                 Supervisor::start(config, link).await.map_err(|error| because(&error))?;

@@ -30,9 +30,8 @@ enum Mode {
 /// The ways within this process.
 const THREADS: [Mode; 3] = [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5)];
 
-/// All ways.
-const EVERYWHERE: [Mode; 5] =
-    [THREADS[0], THREADS[1], THREADS[2], Mode::Workers(2), Mode::Faulted(3)];
+/// The ways over worker processes: the first plan of a test runs in all of them, and each one behind it in one.
+const WORKERS: [Mode; 2] = [Mode::Workers(2), Mode::Faulted(3)];
 
 impl Mode {
     fn run(
@@ -110,23 +109,25 @@ impl Ran {
 ///
 /// A test must come to the same calls of this in the same order whenever it runs; see [`workers`].
 pub(crate) fn everywhere(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
-    run_in(&EVERYWHERE, plan)
+    let call = Call::now();
+    let over_workers = match call.number() {
+        0 => &WORKERS[..],
+        number => &WORKERS[number % 2..][..1],
+    };
+    let modes = [&THREADS, over_workers].concat();
+    call.in_executor(&plan).unwrap_or_else(|| run_in(&modes, &call, plan))
 }
 
 /// Runs a plan as [`everywhere`], but within this process alone: for plans that are random, and for many.
 pub(crate) fn in_this_process(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
-    run_in(&THREADS, plan)
+    run_in(&THREADS, &Call::now(), plan)
 }
 
-fn run_in(modes: &[Mode], plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
-    let call = Call::now();
-    if let Some(ran) = call.in_executor(&plan) {
-        return ran;
-    }
+fn run_in(modes: &[Mode], call: &Call, plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
     let mut first: Option<(Mode, Ran)> = None;
     for &mode in modes {
         let folder = tempfile::tempdir().unwrap();
-        let outcome = mode.run(&call, folder.path(), &plan).unwrap_or_else(|error| {
+        let outcome = mode.run(call, folder.path(), &plan).unwrap_or_else(|error| {
             panic!("{mode:?}: {error}");
         });
         let ran = Ran { outcome, files: files_below(folder.path()) };

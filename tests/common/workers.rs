@@ -60,6 +60,11 @@ impl Call {
         Call { test, number: *next - 1 }
     }
 
+    /// How many calls there were before in the test.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
     /// Where it is recorded what the call has given.
     fn record(&self) -> PathBuf {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("everywhere");

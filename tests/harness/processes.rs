@@ -55,3 +55,31 @@ pub fn below(process: u32) -> BTreeMap<u32, String> {
     }
     found
 }
+
+/// The ports on which a process listens.
+pub fn listening(pid: u32) -> Vec<u16> {
+    const LISTENS: &str = "0A";
+    let mut sockets = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        let target = target.to_string_lossy().into_owned();
+        let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+        sockets.extend(inode.map(str::to_string));
+    }
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let port = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let ours = fields.get(3) == Some(&LISTENS) && sockets.contains(&fields[9].to_string());
+        let (_, port) = fields.get(1).filter(|_| ours)?.split_once(':')?;
+        u16::from_str_radix(port, 16).ok()
+    };
+    table.lines().skip(1).filter_map(port).collect()
+}
+
+/// The most memory that a process ever had, in bytes.
+pub fn memory_peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    number.expect("the process lives, and has memory") << 10
+}

@@ -90,7 +90,9 @@ pub enum SupervisorError {
     #[error("{0}; choose another folder with --scratch")]
     Scratch(io::Error),
     /// The data plane cannot listen.
-    #[error("the data plane cannot listen on {address}: {source}")]
+    #[error(
+        "the data plane cannot listen on {address}: {source}; choose another address with --listen"
+    )]
     Listen {
         /// Where it should.
         address: SocketAddr,
