@@ -26,6 +26,7 @@ pub struct Cluster {
     client: Client,
     runtime: Arc<Runtime>,
     mode: WriteMode,
+    task_timeout: Option<Duration>,
     storage: Storage,
 }
 
@@ -48,13 +49,19 @@ impl Cluster {
     pub(crate) fn connect_on(runtime: Arc<Runtime>, address: &str) -> Result<Cluster, RunError> {
         let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
         let storage = Storage::new();
-        Ok(Cluster { client, runtime, mode: WriteMode::Error, storage })
+        Ok(Cluster { client, runtime, mode: WriteMode::Error, task_timeout: None, storage })
     }
 
     /// What is done about output that is there already.
     #[must_use]
     pub fn mode(self, mode: WriteMode) -> Cluster {
         Cluster { mode, ..self }
+    }
+
+    /// An attempt that runs for longer is ended, and its task tried again as after any other failure of its own.
+    #[must_use]
+    pub fn task_timeout(self, task_timeout: Option<Duration>) -> Cluster {
+        Cluster { task_timeout, ..self }
     }
 
     /// Runs a job, and waits for its end.
@@ -99,7 +106,11 @@ impl Cluster {
             token: draw_token(),
             name: job.name.clone(),
             arguments: job.arguments.clone(),
-            options: JobOptions { mode: self.mode, short_id },
+            options: JobOptions {
+                mode: self.mode,
+                short_id,
+                task_timeout_ms: self.task_timeout.map(|limit| limit.as_millis() as u64),
+            },
             binary: binary::own().clone(),
             fingerprint: fingerprint(&job.plan),
             shape: shape_of(&job.plan),

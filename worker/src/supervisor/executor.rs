@@ -5,7 +5,8 @@
 //! | what happened | the attempt | class |
 //! |---|---|---|
 //! | an attempt was cancelled and went on beyond the grace: the executor is killed | that one | `Cancelled` |
-//! | | the others in it | `Collateral`: run again, uncharged |
+//! | an attempt ran for longer than the job allows: the executor is killed | that one | `UserCode` |
+//! | | in both cases, the others in it | `Collateral`: run again, uncharged |
 //! | the executor died by itself | the one in it | `LostExecutor` |
 //! | | all in it, since nobody knows whose fault it was | `LostExecutorOfSeveral`: counts apart |
 //! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
@@ -95,6 +96,7 @@ async fn start<C: Control>(
             scratch: scratch.to_string_lossy().into_owned(),
             blocks: keeping.blocks.folder(name.0).to_string_lossy().into_owned(),
         };
+        running.limit = start.spec.options.task_timeout_ms.map(Duration::from_millis);
         running.introduce(start).await?;
         Ok(running)
     };
@@ -161,6 +163,8 @@ struct Running {
     /// What does not fit into that; bounded by the orders that there are.
     backlog: VecDeque<ToExecutor>,
     inputs: Vec<Vec<ShuffleId>>,
+    /// How long an attempt may run.
+    limit: Option<Duration>,
     waiting: HashMap<StageId, Waiting>,
     asking: JoinSet<Answer>,
     /// The versions of the lists of blocks that the executor has.
@@ -173,7 +177,7 @@ enum Over {
     Unwanted,
     /// It said so, or its socket is closed: the cause, if it is not the process's end.
     Died(Option<String>),
-    /// A cancelled attempt has not stopped.
+    /// An attempt has gone on for longer than it may.
     Killed,
 }
 
@@ -198,6 +202,7 @@ impl Running {
             out,
             backlog: VecDeque::new(),
             inputs: Vec::new(),
+            limit: None,
             waiting: HashMap::new(),
             asking: JoinSet::new(),
             told: HashMap::new(),
@@ -269,12 +274,21 @@ impl Running {
                 self.kill().await;
                 tracing::warn!(job = %name.0, pid, "an executor was killed: an attempt did not stop");
                 let now = Instant::now();
-                state.executor_gone(name, |_, deadline| match deadline {
+                let overdue = state.overdue(name, now);
+                let limit = self.limit.unwrap_or_default();
+                state.executor_gone(name, |attempt, deadline| match deadline {
                     Some(deadline) if deadline <= now => Failure::new(
                         FailureClass::Cancelled,
                         format!("the attempt was told to stop and did not within {} ms: its executor was killed", grace.as_millis()),
                     ),
                     Some(_) => cancelled(),
+                    None if overdue.contains(&attempt) => Failure::new(
+                        FailureClass::UserCode,
+                        format!(
+                            "the attempt ran for more than {} s, and was ended: does a closure loop for ever? If it is only slow, let it run for longer with --task-timeout",
+                            limit.as_secs_f32()
+                        ),
+                    ),
                     None => Failure::new(
                         FailureClass::Collateral,
                         "the executor was killed because another attempt in it did not stop",
@@ -366,6 +380,19 @@ impl Running {
         }
     }
 
+    /// Lets an attempt run.
+    fn begin<C: Control>(
+        &mut self,
+        keeping: &Arc<Keeping<C>>,
+        name: ExecutorName,
+        order: Box<TaskOrder>,
+    ) {
+        if let Some(limit) = self.limit {
+            keeping.state.begins(name, order.attempt, Instant::now() + limit);
+        }
+        self.say(ToExecutor::Run(order));
+    }
+
     fn say(&mut self, message: ToExecutor) {
         if !self.backlog.is_empty() {
             self.backlog.push_back(message);
@@ -381,7 +408,7 @@ impl Running {
                 let reads =
                     matches!(order.work, Work::Compute { input: TaskInput::Buckets { .. }, .. });
                 if !reads {
-                    return self.say(ToExecutor::Run(order));
+                    return self.begin(keeping, name, order);
                 }
                 self.waiting.entry(stage).or_default().next.push(*order);
                 self.ask(keeping, name, stage);
@@ -447,7 +474,7 @@ impl Running {
                     }
                 }
                 for order in orders {
-                    self.say(ToExecutor::Run(Box::new(order)));
+                    self.begin(keeping, name, Box::new(order));
                 }
             }
             Err(failure) => {
