@@ -34,6 +34,9 @@ pub(crate) struct RunFlags {
     /// Memory of each local worker
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = bytes)]
     pub(crate) memory: u64,
+    /// End a local worker's executor that has more memory [default: no limit]
+    #[arg(long, value_name = "SIZE", requires = "workers", value_parser = bytes)]
+    pub(crate) memory_limit: Option<u64>,
     /// The folder for shuffle files of local workers [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
     pub(crate) scratch: PathBuf,
@@ -139,6 +142,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
                 workers,
                 threads: flags.threads.map_or(each, usize::from),
                 memory: flags.memory,
+                memory_limit: flags.memory_limit,
                 scratch: flags.scratch.clone(),
                 lease_ms: flags.lease_ms,
             };

@@ -39,6 +39,9 @@ pub(crate) struct Worker {
     /// Memory for tasks
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::run::bytes)]
     memory: u64,
+    /// End an executor that has more memory [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = super::run::bytes)]
+    memory_limit: Option<u64>,
     /// The folder for shuffle files [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
     scratch: PathBuf,
@@ -110,6 +113,7 @@ impl Worker {
             slots: threads,
             threads,
             memory: self.memory,
+            memory_limit: self.memory_limit,
             scratch: self.scratch,
             binary: binary::own().clone(),
             executor,

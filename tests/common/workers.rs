@@ -178,6 +178,7 @@ fn worker() {
         slots: 1,
         threads: 1,
         memory: 1 << 30,
+        memory_limit: None,
         scratch: PathBuf::from(variable(SCRATCH)),
         binary: windrow::own_binary().clone(),
         executor,

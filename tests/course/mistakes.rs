@@ -5,7 +5,12 @@ use crate::harness::processes::is_alive;
 use crate::quiet::windrow;
 use crate::{room, tests};
 
-tests![a_closure_that_panics, a_closure_that_loops_for_ever, a_closure_that_loops_once];
+tests![
+    a_closure_that_panics,
+    a_closure_that_loops_for_ever,
+    a_closure_that_loops_once,
+    a_closure_that_eats_memory
+];
 
 fn a_closure_that_panics() {
     let room = room!();
@@ -58,4 +63,19 @@ fn a_closure_that_loops_once() {
     assert_eq!(json["retries"], 1, "{}", done.report);
     assert!(room.path("looped").exists());
     assert_eq!(room.rows("out"), ["one", "two", "three"]);
+}
+
+fn a_closure_that_eats_memory() {
+    let room = room!();
+    room.write("in/lines.txt", "one\ntwo\nthree\n");
+    let run = "run each-line --input in --act eat --workers 2 --threads 1 --memory-limit 300MiB";
+    let done = windrow(&room, &format!("{run} --output out --at two")).run();
+    assert_eq!(done.code(), Some(1), "{}", done.report);
+    done.says(&["memory ran out", "failed 4 times", "--memory-limit is 300 MiB", "j1/s0/0"]);
+    assert!(!room.path("out").exists(), "{}", done.report);
+    // Once is no harm.
+    let done = windrow(&room, &format!("{run} --output once --at two --once eaten --json")).ok();
+    let json: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
+    assert_eq!(json["retries"], 1, "{}", done.report);
+    assert_eq!(room.rows("once"), ["one", "two", "three"]);
 }

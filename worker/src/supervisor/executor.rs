@@ -9,6 +9,8 @@
 //! | | in both cases, the others in it | `Collateral`: run again, uncharged |
 //! | the executor died by itself | the one in it | `LostExecutor` |
 //! | | all in it, since nobody knows whose fault it was | `LostExecutorOfSeveral`: counts apart |
+//! | it had more memory than it may: it is killed | the one in it | `Memory` |
+//! | | all in it, if several | `LostExecutorOfSeveral` |
 //! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
 //! | it refused the job | all | what it said |
 
@@ -34,6 +36,9 @@ use windrow_protocol::executor::{ExecutorStart, FromExecutor, ToExecutor};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, ShuffleId, StageId, WorkerId};
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
+
+/// How often it is looked at how much memory an executor has.
+const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
 /// What the tasks that keep executors have in common.
 pub(super) struct Keeping<C> {
@@ -179,6 +184,8 @@ enum Over {
     Died(Option<String>),
     /// An attempt has gone on for longer than it may.
     Killed,
+    /// It has more memory than it may: so many bytes.
+    Oversized(u64),
 }
 
 impl Running {
@@ -295,6 +302,25 @@ impl Running {
                     ),
                 })
             }
+            Over::Oversized(bytes) => {
+                self.kill().await;
+                let limit = keeping.config.memory_limit.unwrap_or_default();
+                let attempts = state.attempts(name);
+                let text = format!(
+                    "the executor (process {pid}) was killed with {attempts} attempts in it: it had {} MiB of memory, and --memory-limit is {} MiB",
+                    bytes >> 20,
+                    limit >> 20
+                );
+                tracing::warn!(job = %name.0, "{text}");
+                let class = match attempts {
+                    0 | 1 => FailureClass::Memory,
+                    _ => FailureClass::LostExecutorOfSeveral,
+                };
+                state.executor_gone(name, |_, deadline| match deadline {
+                    Some(_) => cancelled(),
+                    None => Failure::new(class, text.clone()),
+                })
+            }
             Over::Died(cause) => {
                 if cause.is_some() {
                     let _ = self.child.start_kill();
@@ -328,6 +354,9 @@ impl Running {
         wake: &Notify,
     ) -> Over {
         let state = &keeping.state;
+        let (pid, limit) = (self.child.id(), keeping.config.memory_limit);
+        let mut looks = tokio::time::interval(MEMORY_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let Some(to_do) = state.take(name) else { return Over::Unwanted };
             for to_do in to_do {
@@ -367,6 +396,13 @@ impl Running {
                     }
                 },
                 Some(answer) = self.asking.join_next() => answer.ok(),
+                _ = looks.tick(), if limit.is_some() => {
+                    let bytes = pid.and_then(process::memory_of).unwrap_or_default();
+                    if limit.is_some_and(|limit| bytes > limit) {
+                        return Over::Oversized(bytes);
+                    }
+                    None
+                }
                 () = overdue, if deadline.is_some() => {
                     if state.deadline(name).is_some_and(|deadline| deadline <= Instant::now()) {
                         return Over::Killed;

@@ -44,6 +44,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         slots: 3,
         threads: 3,
         memory: 64 << 20,
+        memory_limit: None,
         scratch: scratch.to_path_buf(),
         binary: binary(),
         executor: command("executor"),
