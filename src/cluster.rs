@@ -159,9 +159,7 @@ impl Cluster {
             })?;
             outcome.outputs.push((output.location.clone(), manifest));
         }
-        let counted = |at: usize| status.counts.counters.get(at).copied().unwrap_or_default();
-        let counters = plan.counters().iter().enumerate();
-        outcome.counters = counters.map(|(at, name)| (name.clone(), counted(at))).collect();
+        outcome.counters = plan.named_counters(&status.counts.counters);
         outcome.summary = summary(status);
         Ok(outcome)
     }
@@ -180,7 +178,7 @@ fn summary(status: &JobStatus) -> Summary {
         tasks: stages.clone().map(|stage| stage.1).sum(),
         retries: status.retries,
         shuffle_bytes: status.shuffle_bytes,
-        memory_peak_bytes: windrow_worker::local::memory_peak_bytes(),
+        memory_peak_bytes: status.counts.memory_peak_bytes,
         elapsed: Duration::from_millis(status.elapsed_ms),
         stages: stages.collect(),
     }

@@ -24,7 +24,7 @@ fn shape() -> JobShape {
     let map = stage(source, vec![OutputShape::Shuffle(ShuffleId(0))]);
     let reduce = stage(RootShape::Shuffles(vec![ShuffleId(0)]), Vec::new());
     let shuffle = ShuffleShape { producers: vec![StageId(0)], cut: CutShape::ByBytes };
-    JobShape { stages: vec![map, reduce], shuffles: vec![shuffle], sinks: 0, collects: 0 }
+    JobShape { stages: vec![map, reduce], shuffles: vec![shuffle], sinks: 0, collects: Vec::new() }
 }
 
 #[allow(clippy::disallowed_methods, reason = "it measures")]

@@ -66,7 +66,10 @@ async fn a_job_of_two_stages_runs_to_its_end() {
         assert_eq!(order.work, Work::Compute { input, cuts, whole_inputs });
     }
     let parts = (0..3).map(part).collect();
-    assert_eq!(orders[9].work, Work::Commit { outputs: vec![(SinkId(0), parts)] });
+    assert_eq!(
+        orders[9].work,
+        Work::Commit { outputs: vec![(SinkId(0), parts)], counters: Vec::new() }
+    );
     assert_eq!(events.next().await.unwrap().number, 1);
     assert_eq!(client.jobs().await.unwrap().len(), 1);
     running.shut_down().await;
@@ -315,7 +318,7 @@ async fn broadcasts_and_samples_get_what_they_read() {
         ],
         shuffles: Vec::new(),
         sinks: 0,
-        collects: 2,
+        collects: vec![vec![StageId(0)], vec![StageId(1)]],
     };
     let running = start().await;
     let client = client(&running).await;

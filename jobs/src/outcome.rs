@@ -37,7 +37,7 @@ pub struct Summary {
     pub retries: u64,
     /// Bytes that went from process to process, or to disk, between stages.
     pub shuffle_bytes: u64,
-    /// The most memory that this process had, in bytes; over a cluster that is only the submitter's.
+    /// The most memory that a process that ran tasks of the job had, in bytes.
     pub memory_peak_bytes: u64,
     /// Time from start to end.
     pub elapsed: Duration,

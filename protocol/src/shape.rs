@@ -16,8 +16,8 @@ pub struct JobShape {
     pub shuffles: Vec<ShuffleShape>,
     /// The number of sinks. A job with sinks has one commit task, once all stages are done.
     pub sinks: u32,
-    /// The number of collected datasets.
-    pub collects: u32,
+    /// For each collected dataset the stages that write it, in the order in which their rows count.
+    pub collects: Vec<Vec<StageId>>,
 }
 
 impl JobShape {

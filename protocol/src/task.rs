@@ -40,6 +40,8 @@ pub enum Work {
     Commit {
         /// The parts, by sink.
         outputs: Vec<(SinkId, Vec<Staged>)>,
+        /// The total of each of the plan's counters.
+        counters: Vec<u64>,
     },
 }
 
@@ -122,6 +124,9 @@ pub struct TaskCounts {
     pub bytes_written: u64,
     /// The job's own counters, by number in the plan's order.
     pub counters: Vec<u64>,
+    /// The most memory that the process of the attempt had had when it ended, in bytes; of several attempts the most
+    /// of any.
+    pub memory_peak_bytes: u64,
 }
 
 impl TaskCounts {
@@ -131,6 +136,7 @@ impl TaskCounts {
         self.bytes_read += other.bytes_read;
         self.records_written += other.records_written;
         self.bytes_written += other.bytes_written;
+        self.memory_peak_bytes = self.memory_peak_bytes.max(other.memory_peak_bytes);
         if self.counters.len() < other.counters.len() {
             self.counters.resize(other.counters.len(), 0);
         }

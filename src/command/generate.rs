@@ -17,16 +17,16 @@ pub(crate) struct Generate {
 enum Kind {
     /// Records of 100 bytes with a key of 10, as gensort writes them
     Tera {
-        /// How many records
-        #[arg(long)]
+        /// How many records: 20M, 500K
+        #[arg(long, value_parser = super::quantity::count)]
         records: u64,
         #[command(flatten)]
         target: Target,
     },
     /// Lines `station;temperature`
     Measurements {
-        /// How many lines
-        #[arg(long)]
+        /// How many lines: 20M, 500K
+        #[arg(long, value_parser = super::quantity::count)]
         records: u64,
         #[command(flatten)]
         target: Target,
@@ -34,7 +34,7 @@ enum Kind {
     /// Lines of words, frequent and rare ones as in a language
     Words {
         /// About how many bytes, with or without a unit: 1GB, 64MiB
-        #[arg(long, value_parser = super::run::bytes)]
+        #[arg(long, value_parser = super::quantity::bytes)]
         bytes: u64,
         #[command(flatten)]
         target: Target,

@@ -5,6 +5,7 @@ mod coordinator;
 mod generate;
 mod jobs;
 mod progress;
+mod quantity;
 mod run;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! `run`: a job, in this process.
 
+use super::quantity::human;
 use super::{Failed, progress};
 use crate::cluster::{self, Cluster, Prepared};
 use crate::launcher::{Launched, LocalWorkers};
@@ -32,7 +33,7 @@ pub(crate) struct RunFlags {
     #[arg(long, value_name = "SECONDS", requires = "over_workers", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) task_timeout: Option<u64>,
     /// Memory of each local worker
-    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     pub(crate) memory: u64,
     /// End a local worker's executor that has more memory [default: no limit]
     #[arg(long, value_name = "SIZE", requires = "workers", value_parser = bytes)]
@@ -278,39 +279,4 @@ fn summary(job: &str, outcome: &Outcome) -> String {
         line("output", format!("{location}, {} files", manifest.files.len()));
     }
     format!("{job} succeeded in {:.2} s\n{text}", summary.elapsed.as_secs_f64())
-}
-
-/// A size for people.
-pub(crate) fn human(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
-    let mut size = bytes as f64;
-    let mut unit = "bytes";
-    for next in UNITS {
-        if size < 1000.0 {
-            break;
-        }
-        (size, unit) = (size / 1000.0, next);
-    }
-    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
-}
-
-/// A number of bytes with or without a unit.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 9] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("TiB", 1 << 40),
-        ("KB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("TB", 1_000_000_000_000),
-        ("B", 1),
-    ];
-    let (digits, times) = UNITS
-        .iter()
-        .find_map(|(unit, times)| Some((text.strip_suffix(unit)?, *times)))
-        .unwrap_or((text, 1));
-    let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(times));
-    number.ok_or_else(|| format!("`{text}` is no size; write it as in 4GiB, 500MB or 1000"))
 }

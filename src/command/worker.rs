@@ -37,7 +37,7 @@ pub(crate) struct Worker {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Memory for tasks
-    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::run::bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     memory: u64,
     /// End an executor that has more memory [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = super::run::bytes)]

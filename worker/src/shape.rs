@@ -30,10 +30,11 @@ pub fn shape_of(plan: &Plan) -> JobShape {
             .collect(),
         sample: stage.sample,
     };
+    let stages = |of: &[usize]| of.iter().map(|&stage| StageId(stage as u32)).collect();
     let shuffle = |number: u32| {
         let shuffle = plan.shuffle(number);
         ShuffleShape {
-            producers: shuffle.producers.iter().map(|&stage| StageId(stage as u32)).collect(),
+            producers: stages(shuffle.producers),
             cut: shuffle.partitions.map_or(CutShape::ByBytes, CutShape::Fixed),
         }
     };
@@ -41,7 +42,7 @@ pub fn shape_of(plan: &Plan) -> JobShape {
         stages: plan.stages().iter().map(stage).collect(),
         shuffles: (0..plan.shuffles() as u32).map(shuffle).collect(),
         sinks: plan.sinks() as u32,
-        collects: plan.collects() as u32,
+        collects: (0..plan.collects() as u32).map(|n| stages(plan.collect(n).producers)).collect(),
     }
 }
 

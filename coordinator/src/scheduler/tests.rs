@@ -21,7 +21,7 @@ fn two_stages() -> JobShape {
         ],
         shuffles: vec![ShuffleShape { producers: vec![StageId(0)], cut: CutShape::Fixed(2) }],
         sinks: 1,
-        collects: 0,
+        collects: Vec::new(),
     }
 }
 

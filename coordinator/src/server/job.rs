@@ -258,9 +258,11 @@ impl Job {
         self.submission.shape.shuffles.get(shuffle.0 as usize).map_or(&[], |of| &of.producers)
     }
 
-    /// The frames of a collected dataset, in (stage, partition) order.
+    /// The frames of a collected dataset, in the order of its rows.
     pub(crate) fn collected(&self, collect: CollectId) -> impl Iterator<Item = &Arc<Vec<u8>>> {
-        self.stages.iter().flat_map(move |stage| {
+        let producers = self.submission.shape.collects.get(collect.0 as usize);
+        let stages = producers.into_iter().flatten().filter_map(|stage| self.stage(*stage));
+        stages.flat_map(move |stage| {
             stage.collected.range((collect, 0)..=(collect, u32::MAX)).map(|(_, frames)| frames)
         })
     }

@@ -24,7 +24,10 @@ impl Job {
             TaskKind::Compute => self.compute(attempt)?,
             TaskKind::Commit => {
                 let sinks = (0..self.submission.shape.sinks).map(SinkId);
-                Work::Commit { outputs: sinks.map(|sink| (sink, self.staged(sink))).collect() }
+                Work::Commit {
+                    outputs: sinks.map(|sink| (sink, self.staged(sink))).collect(),
+                    counters: self.counts.counters.clone(),
+                }
             }
         };
         Ok(TaskOrder { attempt, lanes, work })

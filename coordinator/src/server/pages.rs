@@ -60,7 +60,7 @@ impl Core {
         from: u64,
     ) -> Result<Vec<u8>, Refusal> {
         let job = self.job(id)?;
-        if collect.0 >= job.submission.shape.collects {
+        if collect.0 as usize >= job.submission.shape.collects.len() {
             let text = format!("job {id} has no collected dataset {}", collect.0);
             return Err(Refusal::Invalid(text));
         }

@@ -158,8 +158,9 @@ fn size_of(order: &TaskOrder) -> usize {
             let whole: usize = whole_inputs.iter().map(|(_, frames)| frames.len()).sum();
             input + cuts.len() * 8 + whole
         }
-        Work::Commit { outputs } => {
-            outputs.iter().map(|(_, parts)| parts.len() * 200).sum::<usize>()
+        Work::Commit { outputs, counters } => {
+            let parts: usize = outputs.iter().map(|(_, parts)| parts.len() * 200).sum();
+            parts + counters.len() * 10
         }
     };
     work + 32

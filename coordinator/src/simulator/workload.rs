@@ -110,7 +110,12 @@ pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
         })
         .collect();
     let sinks = u32::from(stages.iter().any(|s| s.outputs.contains(&SINK)));
-    let collects = u32::from(stages.iter().any(|s| s.outputs.contains(&COLLECT)));
+    let collectors: Vec<StageId> = (0..)
+        .zip(&stages)
+        .filter(|(_, stage)| stage.outputs.contains(&COLLECT))
+        .map(|(at, _)| StageId(at))
+        .collect();
+    let collects = if collectors.is_empty() { Vec::new() } else { vec![collectors] };
     let weight = random.between(1, 3) as u32;
     Plan { shape: JobShape { stages, shuffles, sinks, collects }, sizes, weight }
 }

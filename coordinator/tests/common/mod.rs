@@ -100,7 +100,7 @@ pub(crate) fn two_stages(partitions: u32) -> JobShape {
             cut: CutShape::Fixed(partitions),
         }],
         sinks: 1,
-        collects: 1,
+        collects: vec![vec![StageId(1)]],
     }
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
             output.collected = vec![(CollectId(0), partition.to_be_bytes().to_vec())];
             output.staged = vec![(SinkId(0), part(partition))];
         }
-        Work::Commit { outputs } => {
+        Work::Commit { outputs, .. } => {
             let names = outputs.iter().flat_map(|(_, parts)| parts).map(|part| part.name.as_str());
             output.manifests = vec![(SinkId(0), names.collect::<Vec<_>>().join(","))];
         }

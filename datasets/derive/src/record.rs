@@ -265,6 +265,10 @@ impl Parts<'_> {
                     // SAFETY: all columns are of one length; the caller keeps `index` in bounds.
                     unsafe { #view { #(#names: #batches::get_unchecked(&self.#indexes, index)),* } }
                 }
+                #[inline]
+                fn prefetch(&self, index: usize) {
+                    #(#batches::prefetch(&self.#indexes, index);)*
+                }
                 fn to_array(&self) -> #array {
                     #krate::record::derived::struct_array::<#name #types>(::std::vec![
                         #(#batches::to_array(&self.#indexes)),*
@@ -309,6 +313,9 @@ impl Parts<'_> {
                 }
                 fn len(&self) -> usize {
                     #first::len(&self.0)
+                }
+                fn reserve(&mut self, records: usize) {
+                    #(#builders::reserve(&mut self.#indexes, records);)*
                 }
                 fn finish(&mut self) -> <#name #types as #krate::record::Record>::Batch {
                     __Batch(#(#builders::finish(&mut self.#indexes)),*)

@@ -5,8 +5,10 @@
 //! they are first touched: the range is much larger than what is used. Pieces that are given back are used again, by
 //! this job or the next; [`trim`] gives what is free back to the system.
 
+mod gather;
 mod read_buffer;
 
+pub(crate) use gather::Gather;
 pub use read_buffer::ReadBuffer;
 
 use std::ptr::NonNull;

@@ -1,8 +1,8 @@
 //! `String` and `Bytes`: byte strings as Arrow view columns, or dictionaries of them.
 
 use super::byte_slot::{ByteSlot, INLINE_BYTES};
-use super::gather::Gather;
 use super::{Batch, BindError, Builder, Heap, Key, Record};
+use crate::memory::{Gather, prefetch};
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, GenericByteViewArray, new_empty_array,
 };
@@ -180,7 +180,7 @@ impl<B: ByteViewType> BytesBuilder<B> {
             return;
         }
         if self.data.len() + bytes.len() > BUFFER_BYTES && !self.data.is_empty() {
-            self.buffers.push(Buffer::from_vec(self.data.take()));
+            self.buffers.push(self.data.take());
         }
         let place = (self.buffers.len() as u64) | ((self.data.len() as u64) << 32);
         self.data.extend(bytes);
@@ -189,7 +189,7 @@ impl<B: ByteViewType> BytesBuilder<B> {
 
     fn finish_views(&mut self) -> BytesColumn<B> {
         if !self.data.is_empty() {
-            self.buffers.push(Buffer::from_vec(self.data.take()));
+            self.buffers.push(self.data.take());
         }
         if self.views.is_empty() {
             return BytesColumn::Views(new_empty_array(&B::DATA_TYPE).as_byte_view::<B>().clone());
@@ -253,6 +253,17 @@ macro_rules! byte_record {
                 // SAFETY: as above.
                 unsafe { array.value_unchecked(at) }
             }
+            #[inline(always)]
+            fn prefetch(&self, index: usize) {
+                match self {
+                    BytesColumn::Views(views) => {
+                        prefetch(views.views().as_ptr().wrapping_add(index));
+                    }
+                    BytesColumn::Dictionary { codes, .. } => {
+                        prefetch(codes.as_ptr().wrapping_add(index));
+                    }
+                }
+            }
             fn to_array(&self) -> ArrayRef {
                 self.to_views()
             }
@@ -272,6 +283,9 @@ macro_rules! byte_record {
             }
             fn len(&self) -> usize {
                 self.views.len()
+            }
+            fn reserve(&mut self, records: usize) {
+                self.views.reserve(records);
             }
             fn finish(&mut self) -> BytesColumn<$kind> {
                 self.finish_views()

@@ -1,7 +1,7 @@
 //! `[u8; N]`: byte strings of one length, as Arrow's fixed-size binary.
 
-use super::gather::Gather;
 use super::{Batch, BindError, Builder, Heap, Key, Record, mix};
+use crate::memory::Gather;
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
@@ -137,9 +137,11 @@ impl<const N: usize> Builder<[u8; N]> for FixedBuilder<N> {
     fn len(&self) -> usize {
         self.0.len()
     }
+    fn reserve(&mut self, records: usize) {
+        self.0.reserve(records);
+    }
     fn finish(&mut self) -> FixedColumn<N> {
-        let values = self.0.take();
-        FixedColumn { len: values.len(), values: Buffer::from_vec(values.into_flattened()) }
+        FixedColumn { len: self.0.len(), values: self.0.take() }
     }
 }
 

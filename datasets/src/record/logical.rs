@@ -1,7 +1,7 @@
 //! Types of our own over Arrow's numbers: what dates, timestamps and decimals have in common.
 
-use super::gather::Gather;
 use super::{Batch, BindError, Builder, Record};
+use crate::memory::{Gather, prefetch};
 use arrow::array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
@@ -59,6 +59,10 @@ impl<T: Logical + for<'a> Record<View<'a> = T>> Batch<T> for LogicalColumn<T> {
         // SAFETY: the caller keeps `index` in bounds.
         T::of(unsafe { *self.0.get_unchecked(index) })
     }
+    #[inline(always)]
+    fn prefetch(&self, index: usize) {
+        prefetch(self.0.as_ptr().wrapping_add(index));
+    }
     fn to_array(&self) -> ArrayRef {
         let array = PrimitiveArray::<T::Arrow>::new(self.0.clone(), None);
         Arc::new(array.with_data_type(T::DATA_TYPE()))
@@ -84,6 +88,9 @@ impl<T: Logical + for<'a> Record<View<'a> = T, Batch = LogicalColumn<T>>> Builde
     }
     fn len(&self) -> usize {
         self.0.len()
+    }
+    fn reserve(&mut self, records: usize) {
+        self.0.reserve(records);
     }
     fn finish(&mut self) -> LogicalColumn<T> {
         LogicalColumn(self.0.take().into())

@@ -46,7 +46,6 @@ mod decimal;
 pub mod derived;
 mod encoded;
 mod fixed;
-mod gather;
 mod heap;
 mod key;
 mod list;
@@ -168,6 +167,8 @@ pub trait Builder<T: Record>: Default + Send {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// Makes room for so many more records, as far as their size is known, and for no others.
+    fn reserve(&mut self, _records: usize) {}
     /// The batch of all records so far; the builder is empty again.
     fn finish(&mut self) -> T::Batch;
 }

@@ -117,6 +117,10 @@ impl<T: Record> Batch<Option<T>> for OptColumn<T> {
         // SAFETY: the caller keeps `index` in bounds.
         Some(unsafe { self.values.get_unchecked(index) })
     }
+    #[inline(always)]
+    fn prefetch(&self, index: usize) {
+        self.values.prefetch(index);
+    }
     fn to_array(&self) -> ArrayRef {
         let values = self.values.to_array();
         if T::nullable() {
@@ -167,6 +171,9 @@ impl<T: Record> Builder<Option<T>> for OptBuilder<T> {
     }
     fn len(&self) -> usize {
         self.values.len()
+    }
+    fn reserve(&mut self, records: usize) {
+        self.values.reserve(records);
     }
     fn finish(&mut self) -> OptColumn<T> {
         OptColumn { nulls: self.nulls.finish(), values: self.values.finish() }

@@ -1,7 +1,7 @@
 //! Integers, floats, `bool` and `()`: records whose view, slot and owned form are one and the same.
 
-use super::gather::Gather;
 use super::{Batch, BindError, Builder, Heap, Key, Record, mix};
+use crate::memory::{Gather, prefetch};
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, NullArray, PrimitiveArray,
 };
@@ -121,6 +121,10 @@ macro_rules! scalar_record {
                 // SAFETY: the caller keeps `index` in bounds.
                 unsafe { *self.0.get_unchecked(index) }
             }
+            #[inline(always)]
+            fn prefetch(&self, index: usize) {
+                prefetch(self.0.as_ptr().wrapping_add(index));
+            }
             fn to_array(&self) -> ArrayRef {
                 Arc::new(PrimitiveArray::<$arrow>::new(self.0.clone(), None))
             }
@@ -140,6 +144,9 @@ macro_rules! scalar_record {
             }
             fn len(&self) -> usize {
                 self.0.len()
+            }
+            fn reserve(&mut self, records: usize) {
+                self.0.reserve(records);
             }
             fn finish(&mut self) -> ScalarColumn<$arrow> {
                 ScalarColumn(self.0.take().into())

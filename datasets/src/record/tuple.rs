@@ -113,6 +113,9 @@ macro_rules! tuple_record {
             fn len(&self) -> usize {
                 self.0.len()
             }
+            fn reserve(&mut self, records: usize) {
+                $(self.$index.reserve(records);)+
+            }
             fn finish(&mut self) -> $batch<$($letter),+> {
                 $batch($(self.$index.finish()),+)
             }

@@ -5,12 +5,14 @@
 //! given, or an own one made on first use), and the calling thread waits for its answer on a channel.
 
 mod error;
+mod http;
 mod list;
 mod local;
 mod remote;
 mod write;
 
 pub use error::{StorageError, StorageErrorKind};
+pub use http::Traffic;
 pub(crate) use write::PartUpload;
 
 use crate::location::{Location, Locations};
@@ -37,6 +39,7 @@ struct Shared {
     clients: Mutex<HashMap<String, Client>>,
     given: Option<Handle>,
     own: OnceLock<OwnRuntime>,
+    meter: Arc<http::Meter>,
 }
 
 /// A client of a store.
@@ -173,6 +176,11 @@ impl Storage {
         }
     }
 
+    /// What went to and from object stores so far; not by clients that were [set](Storage::set_client).
+    pub fn traffic(&self) -> Traffic {
+        self.shared.meter.traffic()
+    }
+
     fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, Client>> {
         self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,7 +198,7 @@ impl Storage {
         if let Some(client) = clients.get(root) {
             return Ok((client.clone(), path));
         }
-        let client = remote::connect(location, root)?;
+        let client = remote::connect(location, root, &self.shared.meter)?;
         clients.insert(root.to_string(), client.clone());
         Ok((client, path))
     }

@@ -1,20 +1,25 @@
 //! Object stores: clients, listing, and reads through a window.
 
+use super::http::{Connector, Meter};
 use super::{Client, Object, ReadAt, Storage, StorageError, StorageErrorKind};
 use crate::location::{Location, glob};
 use crate::source::SourceError;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{ClientConfigKey, ObjectStore, ObjectStoreExt, RetryConfig};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The bytes that a read fetches at least, since each request waits for its first byte.
 const WINDOW_BYTES: u64 = 4 << 20;
 
-/// How long one request may take, body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one request may take, body included, and how long a store may be silent before an answer or within one.
+const TIMEOUTS: [(ClientConfigKey, &str); 2] =
+    [(ClientConfigKey::Timeout, "60 seconds"), (ClientConfigKey::ReadTimeout, "20 seconds")];
+
+/// What the client says of a timeout that nobody has set.
+const DEFAULT_TIMEOUT: &str = "30 seconds";
 
 /// The path of an object within its store.
 pub(super) fn object_path(
@@ -31,7 +36,11 @@ pub(super) fn object_path(
 }
 
 /// A client for all below `root`, with what the environment says on regions, endpoints and secrets.
-pub(super) fn connect(location: &Location, root: &str) -> Result<Client, StorageError> {
+pub(super) fn connect(
+    location: &Location,
+    root: &str,
+    meter: &Arc<Meter>,
+) -> Result<Client, StorageError> {
     use object_store::{aws, azure, gcp, http};
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         let reason = "no TLS provider is installed in this process: start through windrow::main, or call rustls::crypto::ring::default_provider().install_default() first";
@@ -42,31 +51,41 @@ pub(super) fn connect(location: &Location, root: &str) -> Result<Client, Storage
         retry_timeout: Duration::from_secs(120),
         ..RetryConfig::default()
     };
-    let options = ClientOptions::new().with_timeout(REQUEST_TIMEOUT);
+    let connector = Connector(meter.clone());
     let (scheme, _) = root.split_once("://").unwrap_or((root, ""));
+    /// A builder that knows the environment, with what it does not say.
+    macro_rules! build {
+        ($builder:ty, $key:path) => {
+            TIMEOUTS
+                .iter()
+                .fold(<$builder>::from_env().with_url(root), |builder, (key, value)| {
+                    let said = builder.get_config_value(&$key(*key));
+                    if said.is_none_or(|said| said == DEFAULT_TIMEOUT) {
+                        builder.with_config($key(*key), *value)
+                    } else {
+                        builder
+                    }
+                })
+                .with_retry(retry)
+                .with_http_connector(connector)
+                .build()
+                .map(|store| Client::with_multipart(Arc::new(store)))
+        };
+    }
     let client: Result<Client, object_store::Error> = match scheme {
-        "s3" | "s3a" => aws::AmazonS3Builder::from_env()
-            .with_url(root)
+        "s3" | "s3a" => build!(aws::AmazonS3Builder, aws::AmazonS3ConfigKey::Client),
+        "gs" => build!(gcp::GoogleCloudStorageBuilder, gcp::GoogleConfigKey::Client),
+        "http" | "https" => TIMEOUTS
+            .iter()
+            .fold(http::HttpBuilder::new().with_url(root), |builder, (key, value)| {
+                builder.with_config(*key, *value)
+            })
+            .with_config(ClientConfigKey::AllowHttp, "true")
             .with_retry(retry)
-            .build()
-            .map(|store| Client::with_multipart(Arc::new(store))),
-        "gs" => gcp::GoogleCloudStorageBuilder::from_env()
-            .with_url(root)
-            .with_retry(retry)
-            .with_client_options(options)
-            .build()
-            .map(|store| Client::with_multipart(Arc::new(store))),
-        "http" | "https" => http::HttpBuilder::new()
-            .with_url(root)
-            .with_retry(retry)
-            .with_client_options(options.with_allow_http(true))
+            .with_http_connector(connector)
             .build()
             .map(|store| Client { store: Arc::new(store), multipart: None }),
-        _ => azure::MicrosoftAzureBuilder::from_env()
-            .with_url(root)
-            .with_retry(retry)
-            .build()
-            .map(|store| Client::with_multipart(Arc::new(store))),
+        _ => build!(azure::MicrosoftAzureBuilder, azure::AzureConfigKey::Client),
     };
     client.map_err(|e| {
         let reason = format!("the store cannot be opened; check the environment: {e}");

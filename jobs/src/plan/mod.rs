@@ -18,6 +18,7 @@ use crate::graph::{Graph, Kind, NodeId, SourceCode};
 use crate::job::Job;
 use crate::shuffle::collect::CollectCode;
 use crate::shuffle::{ReadCode, ShuffleCode};
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use windrow_datasets::location::Location;
@@ -205,6 +206,12 @@ impl Plan {
     /// The names of the counters.
     pub fn counters(&self) -> &[String] {
         &self.graph.counters
+    }
+
+    /// The counters by name, of their totals in the order of [`Plan::counters`]; what has no total counted nothing.
+    pub fn named_counters(&self, totals: &[u64]) -> BTreeMap<String, u64> {
+        let total = |at: usize| totals.get(at).copied().unwrap_or_default();
+        self.counters().iter().enumerate().map(|(at, name)| (name.clone(), total(at))).collect()
     }
 
     /// The receiver of the records of a stage's root, in front of receivers of its [outputs](Stage::outputs).

@@ -64,10 +64,11 @@ impl Engine for Tasks {
         order: &TaskOrder,
         env: &Env,
     ) -> Result<Vec<(SinkId, String)>, Failure> {
-        let Work::Commit { outputs: staged } = &order.work else {
+        let Work::Commit { outputs: staged, counters } = &order.work else {
             return Err(Failure::new(FailureClass::Internal, "an order without outputs to commit"));
         };
-        let info = JobInfo { name: plan.name().to_string(), ..JobInfo::default() };
+        let info =
+            JobInfo { name: plan.name().to_string(), counters: plan.named_counters(counters) };
         let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
         let mut manifests = Vec::new();
         for (number, output) in (0..).zip(&outputs) {

@@ -6,6 +6,7 @@ use super::places::Places;
 use super::run::TaskRun;
 use super::window::Window;
 use super::{Executor, Note};
+use crate::process::memory_peak_bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +62,10 @@ pub(super) async fn run(
     let attempt = order.attempt;
     let ran = work(&executor, order, inputs, &stop).await;
     let (result, files) = match ran {
-        Ok((output, files)) => (Ok(output), files),
+        Ok((mut output, files)) => {
+            output.counts.memory_peak_bytes = memory_peak_bytes();
+            (Ok(output), files)
+        }
         // A lane that was told to stop ends with any error.
         Err(_) if stop.token.is_cancelled() => (Err(cancelled()), Vec::new()),
         Err(failure) => (Err(failure), Vec::new()),

@@ -288,12 +288,7 @@ impl LocalJob {
     fn finish(&self, mut between: Between, started: Instant) -> Result<Outcome, Failure> {
         // What shuffles kept goes before the commit waits for the disk.
         between.stores.clear();
-        let names = self.plan.counters();
-        let counted = &between.counts.counters;
-        let count = |(at, name): (usize, &String)| {
-            (name.clone(), counted.get(at).copied().unwrap_or_default())
-        };
-        let counters: BTreeMap<String, u64> = names.iter().enumerate().map(count).collect();
+        let counters = self.plan.named_counters(&between.counts.counters);
         let info = JobInfo { name: self.plan.name().to_string(), counters: counters.clone() };
         let mut outputs = Vec::new();
         for (number, output) in self.outputs.iter().enumerate() {
@@ -330,17 +325,9 @@ impl LocalJob {
             tasks: stages.iter().map(|stage| stage.1).sum(),
             retries: 0,
             shuffle_bytes: 0,
-            memory_peak_bytes: memory_peak_bytes(),
+            memory_peak_bytes: crate::process::memory_peak_bytes(),
             elapsed,
             stages,
         }
     }
-}
-
-/// The most memory that this process has had, in bytes; 0 where the system does not say.
-pub fn memory_peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or_default() * 1024
 }

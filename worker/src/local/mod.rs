@@ -7,5 +7,5 @@
 mod job;
 mod stage;
 
-pub use job::{LocalJob, LocalOptions, memory_peak_bytes};
+pub use job::{LocalJob, LocalOptions};
 pub use stage::StageProgress;

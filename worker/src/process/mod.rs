@@ -1,7 +1,8 @@
-//! Starting executor processes: they inherit one end of a socket, and die with the process that started them.
+//! Starting executor processes, and what the system says of this one.
 //!
-//! The kernel kills a child by [`libc::PR_SET_PDEATHSIG`] when the *thread* that started it ends, so children are
-//! started from one thread that lives as long as the process.
+//! Executors inherit one end of a socket, and die with the process that started them. The kernel kills a child by
+//! [`libc::PR_SET_PDEATHSIG`] when the *thread* that started it ends, so children are started from one thread that lives
+//! as long as the process.
 
 mod inherit;
 
@@ -13,6 +14,14 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use tokio::process::{Child, Command};
+
+/// The most memory that this process has had, in bytes; 0 where the system does not say.
+pub(crate) fn memory_peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
+}
 
 type Start = Box<dyn FnOnce() + Send>;
 

@@ -1,6 +1,6 @@
 //! The rows of one bucket, put in order.
 
-use super::lane::{ORDER, RowsLane};
+use super::lane::{ORDER, Run};
 use super::order::{HashOrder, RowOrder};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -10,14 +10,15 @@ use windrow_datasets::{Batch, Key, Record};
 
 /// The rows of one bucket, from all lanes.
 pub(crate) struct RowsBucket<O: RowOrder> {
-    lanes: Vec<Arc<RowsLane<O::Row>>>,
-    /// Which bucket of the lanes it is; `None` if they have no other.
-    bucket: Option<u32>,
+    /// Of all lanes, in order.
+    runs: Arc<Vec<Run<O::Row>>>,
+    /// Which bucket of the runs it is.
+    bucket: u32,
 }
 
 impl<O: RowOrder> RowsBucket<O> {
-    pub(super) fn new(lanes: Vec<Arc<RowsLane<O::Row>>>, bucket: Option<u32>) -> Self {
-        RowsBucket { lanes, bucket }
+    pub(super) fn new(runs: Arc<Vec<Run<O::Row>>>, bucket: u32) -> Self {
+        RowsBucket { runs, bucket }
     }
 
     /// Puts the rows in order.
@@ -25,7 +26,7 @@ impl<O: RowOrder> RowsBucket<O> {
     /// # Errors
     /// For more than 2^32 rows.
     pub(crate) fn sort(self) -> Result<Sorted<O>, PushError> {
-        let count: usize = self.lanes.iter().map(|lane| lane.entries(self.bucket).len()).sum();
+        let count: usize = self.runs.iter().map(|run| run.rows_of(self.bucket).len()).sum();
         if u32::try_from(count).is_err() {
             return Err(format!(
                 "{count} rows in one bucket are too many; ask for more partitions, or let fewer rows have one key"
@@ -33,13 +34,15 @@ impl<O: RowOrder> RowsBucket<O> {
             .into());
         }
         let (mut entries, mut places) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for (number, lane) in self.lanes.iter().enumerate() {
-            for &entry in lane.entries(self.bucket) {
-                entries.push((entry & ORDER) | entries.len() as u128);
-                places.push((number as u32, entry as u32));
+        for (number, run) in (0u32..).zip(self.runs.iter()) {
+            for row in run.rows_of(self.bucket) {
+                entries.push(run.entries()[row] | entries.len() as u128);
+                places.push((number, row as u32));
+                // They lie one after the other here, and do not when they are read in their order.
+                run.batch.prefetch(row);
             }
         }
-        let mut sorted = Sorted { lanes: self.lanes, entries, places };
+        let mut sorted = Sorted { runs: self.runs, entries, places };
         if O::SORTED {
             sorted.entries.sort_unstable();
             if !O::EXACT {
@@ -52,10 +55,10 @@ impl<O: RowOrder> RowsBucket<O> {
 
 /// The rows of one bucket, in order.
 pub(crate) struct Sorted<O: RowOrder> {
-    lanes: Vec<Arc<RowsLane<O::Row>>>,
+    runs: Arc<Vec<Run<O::Row>>>,
     /// The order of each row, and in the lower 32 bits its index in `places`, which is also its arrival.
     entries: Vec<u128>,
-    /// Lane, and place in it.
+    /// Run, and row of it.
     places: Vec<(u32, u32)>,
 }
 
@@ -67,8 +70,8 @@ impl<O: RowOrder> Sorted<O> {
 
     #[inline(always)]
     fn find(&self, entry: u128) -> (&<O::Row as Record>::Batch, usize) {
-        let (lane, place) = self.places[entry as u32 as usize];
-        self.lanes[lane as usize].find(place)
+        let (run, row) = self.places[entry as u32 as usize];
+        (&self.runs[run as usize].batch, row as usize)
     }
 
     /// The row at `at`.

@@ -1,158 +1,222 @@
-//! The rows of one lane: its batches, and an entry a row, sorted by bucket.
+//! The rows of one lane, in runs: some thousand rows each, copied so that those of a bucket lie together.
+//!
+//! Rows that are read bucket by bucket from where the input left them cost a miss of cache and TLB each. A run is small
+//! enough to be put in order within the cache; what is read of it later for a bucket lies in one place.
 
 use super::order::RowOrder;
-use super::{RowsStore, lock};
+use super::{RowsLane, RowsStore, lock};
+use std::ops::Range;
 use std::sync::Arc;
 use windrow_datasets::push::{BATCH_RECORDS, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Builder, Record, for_selected};
 
-/// Bits of a row's place that say which row of its batch it is.
-const ROW_BITS: u32 = 12;
+/// Bits of a place that say which row of its batch it is.
+const ROW_BITS: u32 = 16;
 
-/// The most records of a batch that is kept as it is.
-const KEPT_RECORDS_MAX: usize = 1 << ROW_BITS;
+/// The most records of a batch that waits as it is.
+const WAITING_RECORDS_MAX: usize = 1 << ROW_BITS;
 
-/// The most batches of a lane.
-const BATCHES_MAX: usize = 1 << (32 - ROW_BITS);
+/// The most batches that wait.
+const WAITING_BATCHES_MAX: usize = 1 << (32 - ROW_BITS);
 
-/// A batch is kept as it is if at least one in so many of its records is selected; else those are copied.
+/// A batch waits as it is if at least one in so many of its records is selected; else those are copied.
 const KEEP_ONE_IN: usize = 4;
+
+/// A run has about so many bytes, or more if so few were left for a bucket.
+const RUN_BYTES: usize = 2 << 20;
+
+/// A run has at least so many bytes for each bucket.
+const RUN_BUCKET_BYTES: usize = 2 << 10;
+
+/// A run has about so many rows at most; few in tests, so that there are many runs.
+const RUN_ROWS: usize = if cfg!(test) { 7 } else { 1 << 16 };
+
+/// A row is asked for so many rows ahead.
+const AHEAD: usize = 8;
 
 /// The upper 96 bits of an entry: what rows are ordered by.
 pub(super) const ORDER: u128 = !0xffff_ffff;
 
-/// The rows of one lane.
-pub(crate) struct RowsLane<T: Record> {
-    rank: u64,
-    batches: Vec<T::Batch>,
-    /// The order in the upper 96 bits, the place in the lower 32; by bucket, and within one as they came.
+/// Rows, by bucket, those of one bucket as they came.
+pub(crate) struct Run<T: Record> {
+    pub(super) batch: T::Batch,
+    /// For each row its order, in the upper 96 bits.
     entries: Vec<u128>,
-    /// Where the entries of each bucket begin, and the end.
+    /// Where the rows of each bucket begin, and the end.
     offsets: Vec<u32>,
 }
 
-impl<T: Record> RowsLane<T> {
-    pub(super) fn rank(&self) -> u64 {
-        self.rank
+impl<T: Record> Run<T> {
+    /// The rows of one bucket.
+    #[inline]
+    pub(super) fn rows_of(&self, bucket: u32) -> Range<usize> {
+        let at = bucket as usize;
+        self.offsets[at] as usize..self.offsets[at + 1] as usize
     }
 
-    /// A lane of rows that are all of one bucket.
+    /// Their entries.
+    pub(super) fn entries(&self) -> &[u128] {
+        &self.entries
+    }
+
+    /// Rows that are all of bucket 0 of one.
     pub(super) fn decoded<O: RowOrder<Row = T>>(
-        batches: Vec<T::Batch>,
+        batch: T::Batch,
         cutter: &O::Cutter,
-    ) -> Result<RowsLane<T>, PushError> {
-        let mut lane =
-            RowsLane { rank: 0, batches: Vec::new(), entries: Vec::new(), offsets: Vec::new() };
-        for batch in batches {
-            let number = place_of_batch(lane.batches.len(), batch.len())?;
-            for index in 0..batch.len() {
-                // SAFETY: the index is in bounds.
-                let (_, order) = unsafe { O::place(cutter, &batch, index, 0) };
-                lane.entries.push((order & ORDER) | u128::from(number | index as u32));
-            }
-            lane.batches.push(batch);
-        }
-        let end = u32::try_from(lane.entries.len()).map_err(|_| too_many())?;
-        lane.offsets = vec![0, end];
-        Ok(lane)
-    }
-
-    /// The entries of a bucket; of `None`, all.
-    pub(super) fn entries(&self, bucket: Option<u32>) -> &[u128] {
-        match bucket {
-            None => &self.entries,
-            Some(bucket) => {
-                let at = bucket as usize;
-                &self.entries[self.offsets[at] as usize..self.offsets[at + 1] as usize]
-            }
-        }
-    }
-
-    /// The rows of a bucket, as they came.
-    pub(super) fn rows_of(&self, bucket: u32) -> impl Iterator<Item = T::View<'_>> {
-        self.entries(Some(bucket)).iter().map(|&entry| {
-            let (batch, index) = self.find(entry as u32);
-            // SAFETY: an entry's place is within its batch.
-            unsafe { batch.get_unchecked(index) }
-        })
-    }
-
-    /// The batch and the index that the lower 32 bits of one of this lane's entries mean.
-    #[inline(always)]
-    pub(super) fn find(&self, place: u32) -> (&T::Batch, usize) {
-        let index = place as usize % KEPT_RECORDS_MAX;
-        (&self.batches[(place >> ROW_BITS) as usize], index)
+    ) -> Result<Run<T>, PushError> {
+        let count = u32::try_from(batch.len()).map_err(|_| "a batch of over 2^32 rows")?;
+        let entries = (0..batch.len())
+            // SAFETY: the index is in bounds.
+            .map(|index| unsafe { O::place(cutter, &batch, index, 0) }.1 & ORDER)
+            .collect();
+        Ok(Run { batch, entries, offsets: vec![0, count] })
     }
 }
 
-/// The place of the first row of the batch of this number.
-fn place_of_batch(number: usize, records: usize) -> Result<u32, PushError> {
-    if number >= BATCHES_MAX || records > KEPT_RECORDS_MAX {
-        return Err(too_many());
-    }
-    Ok((number as u32) << ROW_BITS)
-}
-
-#[cold]
-fn too_many() -> PushError {
-    "a lane has more rows than can be shuffled; let the operators before it make fewer rows of one"
-        .into()
-}
-
-/// Memory that lanes use while they are filled.
-#[derive(Default)]
-pub(super) struct Scratch {
+/// Rows that wait to become a run.
+struct Waiting<T: Record> {
+    batches: Vec<T::Batch>,
+    /// The order in the upper 96 bits; the batch and the row of it in the lower 32.
     entries: Vec<u128>,
+    /// The bucket of each row.
     buckets: Vec<u32>,
+    bytes: usize,
+    /// Used while a run is made.
+    sorted: Vec<u128>,
+}
+
+impl<T: Record> Default for Waiting<T> {
+    fn default() -> Self {
+        Waiting {
+            batches: Vec::new(),
+            entries: Vec::new(),
+            buckets: Vec::new(),
+            bytes: 0,
+            sorted: Vec::new(),
+        }
+    }
+}
+
+impl<T: Record> Waiting<T> {
+    /// The batch and the index that the lower 32 bits of an entry mean.
+    #[inline(always)]
+    fn find(&self, entry: u128) -> (&T::Batch, usize) {
+        let place = entry as u32 as usize;
+        (&self.batches[place >> ROW_BITS], place % WAITING_RECORDS_MAX)
+    }
+
+    /// All rows as one run; none wait afterwards.
+    fn run(&mut self, buckets: u32, builder: &mut T::Builder) -> Run<T> {
+        let mut offsets = vec![0u32; buckets as usize + 1];
+        self.buckets.iter().for_each(|&bucket| offsets[bucket as usize + 1] += 1);
+        for bucket in 0..buckets as usize {
+            offsets[bucket + 1] += offsets[bucket];
+        }
+        let run = match &self.batches[..] {
+            [batch] if buckets == 1 && batch.len() == self.entries.len() => Run {
+                batch: batch.clone(),
+                entries: self.entries.iter().map(|entry| entry & ORDER).collect(),
+                offsets,
+            },
+            _ => self.gather(offsets, builder),
+        };
+        self.batches.clear();
+        self.entries.clear();
+        self.buckets.clear();
+        self.bytes = 0;
+        run
+    }
+
+    fn gather(&mut self, offsets: Vec<u32>, builder: &mut T::Builder) -> Run<T> {
+        let mut next = offsets.clone();
+        let mut sorted = std::mem::take(&mut self.sorted);
+        sorted.clear();
+        sorted.resize(self.entries.len(), 0);
+        for (&entry, &bucket) in self.entries.iter().zip(&self.buckets) {
+            let at = &mut next[bucket as usize];
+            sorted[*at as usize] = entry;
+            *at += 1;
+        }
+        builder.reserve(sorted.len());
+        for (at, &entry) in sorted.iter().enumerate() {
+            if let Some(&ahead) = sorted.get(at + AHEAD) {
+                let (batch, index) = self.find(ahead);
+                batch.prefetch(index);
+            }
+            let (batch, index) = self.find(entry);
+            // SAFETY: an entry's place is within its batch.
+            builder.push(unsafe { batch.get_unchecked(index) });
+        }
+        let entries = sorted.iter().map(|entry| entry & ORDER).collect();
+        self.sorted = sorted;
+        Run { batch: builder.finish(), entries, offsets }
+    }
 }
 
 /// The receiver of a lane.
 pub(super) struct LanePush<O: RowOrder> {
     store: Arc<RowsStore<O>>,
     rank: u64,
-    batches: Vec<<O::Row as Record>::Batch>,
-    /// Rows that are copied.
+    runs: Vec<Run<O::Row>>,
+    waiting: Waiting<O::Row>,
+    /// Rows that are copied before they wait.
+    copies: <O::Row as Record>::Builder,
+    /// Makes the batches of runs.
     builder: <O::Row as Record>::Builder,
-    scratch: Scratch,
+    /// Rows so far.
+    arrived: u64,
+    run_bytes: usize,
 }
 
 impl<O: RowOrder> LanePush<O> {
     pub(super) fn new(store: Arc<RowsStore<O>>, rank: u64) -> LanePush<O> {
-        let scratch = lock(&store.scratch).pop().unwrap_or_default();
         LanePush {
+            run_bytes: RUN_BYTES.max(store.buckets as usize * RUN_BUCKET_BYTES),
             store,
             rank,
-            batches: Vec::new(),
+            runs: Vec::new(),
+            waiting: Waiting::default(),
+            copies: <O::Row as Record>::Builder::default(),
             builder: <O::Row as Record>::Builder::default(),
-            scratch,
+            arrived: 0,
         }
     }
 
-    /// Keeps a batch of which these rows count.
-    fn keep(
-        &mut self,
-        batch: <O::Row as Record>::Batch,
-        selection: Selection<'_>,
-    ) -> Result<(), PushError> {
-        let number = place_of_batch(self.batches.len(), batch.len())?;
-        let Scratch { entries, buckets } = &mut self.scratch;
+    /// Lets a batch wait of which these rows count; it has no more than [`WAITING_RECORDS_MAX`].
+    fn wait(&mut self, batch: <O::Row as Record>::Batch, selection: Selection<'_>) {
+        let Waiting { batches, entries, buckets, bytes, .. } = &mut self.waiting;
+        let number = (batches.len() as u32) << ROW_BITS;
         for_selected!(selection, batch.len(), |index| {
-            let arrival = entries.len() as u64;
             // SAFETY: the indexes of a selection are below the batch's length.
-            let (bucket, order) = unsafe { O::place(&self.store.cutter, &batch, index, arrival) };
+            let (bucket, order) =
+                unsafe { O::place(&self.store.cutter, &batch, index, self.arrived) };
             entries.push((order & ORDER) | u128::from(number | index as u32));
             buckets.push(bucket);
+            // SAFETY: as above.
+            *bytes += O::Row::approximate_bytes(unsafe { batch.get_unchecked(index) });
+            self.arrived += 1;
         });
-        self.batches.push(batch);
-        Ok(())
+        batches.push(batch);
+        if *bytes >= self.run_bytes
+            || entries.len() >= RUN_ROWS
+            || batches.len() == WAITING_BATCHES_MAX
+            || self.store.buckets == 1
+        {
+            self.end_run();
+        }
     }
 
-    fn keep_copies(&mut self) -> Result<(), PushError> {
-        if self.builder.is_empty() {
-            return Ok(());
+    fn end_run(&mut self) {
+        if !self.waiting.batches.is_empty() {
+            self.runs.push(self.waiting.run(self.store.buckets, &mut self.builder));
         }
-        let batch = self.builder.finish();
-        self.keep(batch, Selection::All)
+    }
+
+    fn end_copies(&mut self) {
+        if !self.copies.is_empty() {
+            let batch = self.copies.finish();
+            self.wait(batch, Selection::All);
+        }
     }
 }
 
@@ -166,16 +230,16 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
         if selected == 0 {
             return Ok(Demand::More);
         }
-        if batch.len() <= KEPT_RECORDS_MAX && selected * KEEP_ONE_IN >= batch.len() {
-            self.keep_copies()?;
-            self.keep(batch.clone(), selection)?;
+        if batch.len() <= WAITING_RECORDS_MAX && selected * KEEP_ONE_IN >= batch.len() {
+            self.end_copies();
+            self.wait(batch.clone(), selection);
             return Ok(Demand::More);
         }
         for_selected!(selection, batch.len(), |index| {
             // SAFETY: the indexes of a selection are below the batch's length.
-            self.builder.push(unsafe { batch.get_unchecked(index) });
-            if self.builder.len() == BATCH_RECORDS {
-                self.keep_copies()?;
+            self.copies.push(unsafe { batch.get_unchecked(index) });
+            if self.copies.len() == BATCH_RECORDS {
+                self.end_copies();
             }
         });
         Ok(Demand::More)
@@ -183,9 +247,9 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
 
     #[inline]
     fn row(&mut self, view: <O::Row as Record>::View<'_>) -> Result<Demand, PushError> {
-        self.builder.push(view);
-        if self.builder.len() == BATCH_RECORDS {
-            self.keep_copies()?;
+        self.copies.push(view);
+        if self.copies.len() == BATCH_RECORDS {
+            self.end_copies();
         }
         Ok(Demand::More)
     }
@@ -195,37 +259,10 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
     }
 
     fn finish(&mut self) -> Result<(), PushError> {
-        self.keep_copies()?;
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let lane = RowsLane {
-            rank: self.rank,
-            batches: std::mem::take(&mut self.batches),
-            ..by_bucket(&scratch, self.store.buckets)?
-        };
-        lock(&self.store.lanes).push(Arc::new(lane));
-        scratch.entries.clear();
-        scratch.buckets.clear();
-        lock(&self.store.scratch).push(scratch);
+        self.end_copies();
+        self.end_run();
+        let lane = RowsLane { rank: self.rank, runs: std::mem::take(&mut self.runs) };
+        lock(&self.store.lanes).push(lane);
         Ok(())
     }
-}
-
-/// Sorts entries by bucket, those of one bucket as they came.
-fn by_bucket<T: Record>(scratch: &Scratch, buckets: u32) -> Result<RowsLane<T>, PushError> {
-    let Scratch { entries, buckets: of } = scratch;
-    let count = u32::try_from(entries.len()).map_err(|_| too_many())?;
-    let mut offsets = vec![0u32; buckets as usize + 1];
-    of.iter().for_each(|&bucket| offsets[bucket as usize + 1] += 1);
-    for bucket in 0..buckets as usize {
-        offsets[bucket + 1] += offsets[bucket];
-    }
-    debug_assert_eq!(offsets[buckets as usize], count);
-    let mut next = offsets.clone();
-    let mut sorted = vec![0u128; entries.len()];
-    for (&entry, &bucket) in entries.iter().zip(of) {
-        let at = &mut next[bucket as usize];
-        sorted[*at as usize] = entry;
-        *at += 1;
-    }
-    Ok(RowsLane { rank: 0, batches: Vec::new(), entries: sorted, offsets })
 }

@@ -1,9 +1,8 @@
 //! The shuffle that keeps all rows, for ordered folds, groups, joins, sorts and repartitions.
 //!
-//! A lane keeps the batches that it is given (or copies of the selected rows, where those are few), and for each row 16
-//! bytes: 96 bits by which rows are ordered, and 32 bits that say where the row is. They are sorted by bucket once, when
-//! the lane ends. A bucket is read by putting the entries of all lanes together and sorting them; rows are gathered only
-//! then. What the 96 bits are, and how a bucket is chosen, is a [`RowOrder`]'s business.
+//! A lane copies its rows into *runs* of some thousand, by bucket, and keeps for each row the 96 bits by which rows are
+//! ordered. A bucket is read by putting what all runs have of it together and sorting that; rows are gathered in their
+//! order only then. What the 96 bits are, and how a bucket is chosen, is a [`RowOrder`]'s business.
 
 mod bucket;
 mod lane;
@@ -14,13 +13,13 @@ pub(crate) use order::{
     ArrivalOrder, ByAll, ByFirst, ByPrefix, HashOrder, RowOrder, SortBy, SortOrder,
 };
 
-use self::lane::{RowsLane, Scratch};
+use self::lane::Run;
 use super::{Bucket, ShuffleCode, Store, StoreContext, lock};
 use arrow::buffer::Buffer;
 use std::sync::{Arc, Mutex, OnceLock};
 use windrow_datasets::codec::{self, Encoder};
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, PushError};
-use windrow_datasets::{Builder, Record};
+use windrow_datasets::{Batch, Builder, Record};
 
 /// A shuffle of rows in an order.
 pub(crate) struct RowsShuffle<O> {
@@ -34,7 +33,6 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
             buckets: context.buckets,
             lanes: Mutex::default(),
             sealed: OnceLock::new(),
-            scratch: Mutex::default(),
         })
     }
 
@@ -45,15 +43,20 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
         context: &StoreContext,
     ) -> Result<Bucket, PushError> {
         let cutter = self.order.cutter(context);
-        let mut batches = Vec::new();
+        let mut runs = Vec::new();
         for block in blocks {
             for frame in codec::frames(&block) {
-                batches.push(codec::decode::<O::Row>(&frame?)?);
+                runs.push(Run::decoded::<O>(codec::decode::<O::Row>(&frame?)?, &cutter)?);
             }
         }
-        let lane = RowsLane::decoded::<O>(batches, &cutter)?;
-        Ok(Bucket::new(RowsBucket::<O>::new(vec![Arc::new(lane)], None)))
+        Ok(Bucket::new(RowsBucket::<O>::new(Arc::new(runs), 0)))
     }
+}
+
+/// The rows of one lane.
+struct RowsLane<T: Record> {
+    rank: u64,
+    runs: Vec<Run<T>>,
 }
 
 /// The rows of all lanes.
@@ -61,16 +64,14 @@ pub(crate) struct RowsStore<O: RowOrder> {
     cutter: O::Cutter,
     buckets: u32,
     /// As they finish.
-    lanes: Mutex<Vec<Arc<RowsLane<O::Row>>>>,
-    /// By rank.
-    sealed: OnceLock<Vec<Arc<RowsLane<O::Row>>>>,
-    /// Memory of lanes that have ended, for others.
-    scratch: Mutex<Vec<Scratch>>,
+    lanes: Mutex<Vec<RowsLane<O::Row>>>,
+    /// The runs of all lanes, by rank.
+    sealed: OnceLock<Arc<Vec<Run<O::Row>>>>,
 }
 
 impl<O: RowOrder> RowsStore<O> {
-    fn sealed(&self) -> &[Arc<RowsLane<O::Row>>] {
-        self.sealed.get().map_or(&[], |lanes| lanes)
+    fn sealed(&self) -> Arc<Vec<Run<O::Row>>> {
+        self.sealed.get().cloned().unwrap_or_default()
     }
 }
 
@@ -81,14 +82,14 @@ impl<O: RowOrder> Store for RowsStore<O> {
 
     fn seal(&self) -> Result<(), PushError> {
         let mut lanes = std::mem::take(&mut *lock(&self.lanes));
-        lanes.sort_by_key(|lane| lane.rank());
-        self.sealed.get_or_init(|| lanes);
+        lanes.sort_by_key(|lane| lane.rank);
+        let runs = lanes.into_iter().flat_map(|lane| lane.runs).collect();
+        self.sealed.get_or_init(|| Arc::new(runs));
         Ok(())
     }
 
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {
-        let lanes = self.sealed().to_vec();
-        Bucket::new(RowsBucket::<O>::new(lanes, Some(bucket)))
+        Bucket::new(RowsBucket::<O>::new(self.sealed(), bucket))
     }
 
     fn encode(
@@ -99,9 +100,10 @@ impl<O: RowOrder> Store for RowsStore<O> {
     ) -> Result<u64, PushError> {
         let mut builder = <O::Row as Record>::Builder::default();
         let mut rows = 0;
-        for lane in self.sealed() {
-            for view in lane.rows_of(bucket) {
-                builder.push(view);
+        for run in self.sealed().iter() {
+            for row in run.rows_of(bucket) {
+                // SAFETY: a run has the rows that its offsets name.
+                builder.push(unsafe { run.batch.get_unchecked(row) });
                 rows += 1;
                 if builder.len() == BATCH_RECORDS {
                     encoder.encode::<O::Row>(&builder.finish(), out)?;
