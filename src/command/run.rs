@@ -36,7 +36,7 @@ pub(crate) struct RunFlags {
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     pub(crate) memory: u64,
     /// End a local worker's executor that has more memory [default: no limit]
-    #[arg(long, value_name = "SIZE", requires = "workers", value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", requires = "workers", value_parser = super::quantity::bytes)]
     pub(crate) memory_limit: Option<u64>,
     /// The folder for shuffle files of local workers [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]

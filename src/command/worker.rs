@@ -40,7 +40,7 @@ pub(crate) struct Worker {
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     memory: u64,
     /// End an executor that has more memory [default: no limit]
-    #[arg(long, value_name = "SIZE", value_parser = super::run::bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
     memory_limit: Option<u64>,
     /// The folder for shuffle files [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
