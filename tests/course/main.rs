@@ -22,5 +22,5 @@ fn main() -> ExitCode {
     if std::env::var_os(PROGRAM).is_some() {
         return windrow::main(jobs::all());
     }
-    runner::run(&[&quiet::TESTS[..], &crash::TESTS[..], &mistakes::TESTS[..]].concat())
+    runner::run(&[quiet::TESTS, crash::TESTS, mistakes::TESTS].concat())
 }
