@@ -16,7 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A coordinator that runs, and where.
 fn coordinator(room: &Room) -> (Running<'_>, String) {
-    let mut running = room.windrow("coordinator --listen 127.0.0.1:0").start();
+    coordinator_at(room, "127.0.0.1:0")
+}
+
+fn coordinator_at<'r>(room: &'r Room, address: &str) -> (Running<'r>, String) {
+    let mut running = room.windrow(&format!("coordinator --listen {address}")).start();
     let id = running.id();
     running.until("a coordinator that listens", || !listening(id).is_empty());
     (running, format!("127.0.0.1:{}", listening(id)[0]))
@@ -177,7 +181,7 @@ fn no_coordinator_at_an_address() {
     }
     // A worker may be there before its coordinator: it waits, and says so.
     let waiting = worker(&room, &windrow(), &address);
-    let coordinator = room.windrow(&format!("coordinator --listen {address}")).start();
+    let (coordinator, _) = coordinator_at(&room, &address);
     a_job_succeeds(&room, &address, "after");
     drop(coordinator);
     drop(waiting);
