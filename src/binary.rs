@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use windrow_protocol::control::BinaryId;
 
 /// The code of this process.
-pub(crate) fn own() -> &'static BinaryId {
+pub fn own() -> &'static BinaryId {
     static OWN: OnceLock<BinaryId> = OnceLock::new();
     OWN.get_or_init(|| {
         let executable = std::env::current_exe().unwrap_or_default();

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use windrow_datasets::commit::{self, Manifest, WriteMode};
 use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Plan;
-use windrow_jobs::{Job, Outcome, Summary};
+use windrow_jobs::{Flow, Job, Outcome, Summary};
 use windrow_protocol::client::Client;
 use windrow_protocol::control::{JobOptions, JobState, JobStatus, JobSubmission};
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -26,6 +26,7 @@ pub struct Cluster {
     client: Client,
     runtime: Arc<Runtime>,
     mode: WriteMode,
+    task_timeout: Option<Duration>,
     storage: Storage,
 }
 
@@ -48,13 +49,19 @@ impl Cluster {
     pub(crate) fn connect_on(runtime: Arc<Runtime>, address: &str) -> Result<Cluster, RunError> {
         let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
         let storage = Storage::new();
-        Ok(Cluster { client, runtime, mode: WriteMode::Error, storage })
+        Ok(Cluster { client, runtime, mode: WriteMode::Error, task_timeout: None, storage })
     }
 
     /// What is done about output that is there already.
     #[must_use]
     pub fn mode(self, mode: WriteMode) -> Cluster {
         Cluster { mode, ..self }
+    }
+
+    /// An attempt that runs for longer is ended, and its task tried again as after any other failure of its own.
+    #[must_use]
+    pub fn task_timeout(self, task_timeout: Option<Duration>) -> Cluster {
+        Cluster { task_timeout, ..self }
     }
 
     /// Runs a job, and waits for its end.
@@ -66,6 +73,21 @@ impl Cluster {
             job.to_json().map_err(|source| RunError::Arguments { job: J::NAME, source })?;
         let plan = Plan::of(job)?;
         let prepared = Prepared { name: J::NAME.to_string(), arguments, plan };
+        self.run_prepared(&prepared, |_, _| {})
+    }
+
+    /// Runs a plan that workers have by this name without a job of it: for tests, which have workers of their own.
+    ///
+    /// # Errors
+    /// As for [`Cluster::run`].
+    #[doc(hidden)]
+    pub fn run_plan(
+        &self,
+        name: &str,
+        plan: impl FnOnce(&Flow) -> windrow_jobs::Result<()>,
+    ) -> Result<Outcome, RunError> {
+        let plan = Plan::from_fn(name, plan)?;
+        let prepared = Prepared { name: name.to_string(), arguments: "null".to_string(), plan };
         self.run_prepared(&prepared, |_, _| {})
     }
 
@@ -84,7 +106,11 @@ impl Cluster {
             token: draw_token(),
             name: job.name.clone(),
             arguments: job.arguments.clone(),
-            options: JobOptions { mode: self.mode, short_id },
+            options: JobOptions {
+                mode: self.mode,
+                short_id,
+                task_timeout_ms: self.task_timeout.map(|limit| limit.as_millis() as u64),
+            },
             binary: binary::own().clone(),
             fingerprint: fingerprint(&job.plan),
             shape: shape_of(&job.plan),

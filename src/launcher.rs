@@ -24,6 +24,8 @@ pub(crate) struct LocalWorkers {
     pub(crate) threads: usize,
     /// Memory of each, in bytes.
     pub(crate) memory: u64,
+    /// The most memory of an executor, in bytes.
+    pub(crate) memory_limit: Option<u64>,
     /// The folder for their scratch folders.
     pub(crate) scratch: PathBuf,
     /// A worker that was not heard for so long is lost, in milliseconds.
@@ -95,6 +97,7 @@ async fn start_worker(coordinator: SocketAddr, options: &LocalWorkers) -> Result
         .args(["--coordinator", &coordinator.to_string()])
         .args(["--threads", &options.threads.to_string()])
         .args(["--memory", &options.memory.to_string()])
+        .args(options.memory_limit.map(|limit| format!("--memory-limit={limit}")))
         .arg("--scratch")
         .arg(&options.scratch)
         .arg("--die-with-parent")

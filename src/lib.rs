@@ -45,6 +45,9 @@ mod local;
 mod pages;
 mod registry;
 
+// For tests that have worker processes of their own.
+#[doc(hidden)]
+pub use binary::own as own_binary;
 pub use cluster::Cluster;
 pub use command::main;
 pub use error::RunError;

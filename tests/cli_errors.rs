@@ -3,6 +3,7 @@
 
 mod harness;
 
+use harness::disk::SmallDisk;
 use harness::{Done, Room, is_root};
 use std::fs;
 use std::io::Write;
@@ -241,35 +242,11 @@ fn standard_output_that_is_closed_or_full() {
     assert_eq!(room.manifest("out")["rows"], 2);
 }
 
-/// A small disk, which is unmounted when this is dropped.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    /// `None` where this process may not mount one.
-    fn at(path: std::path::PathBuf) -> Option<SmallDisk> {
-        fs::create_dir_all(&path).unwrap();
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&path);
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        mounted.then_some(SmallDisk(path))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A mount that stays is seen when the room is removed.
-        let _ = std::process::Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk() {
     let room = room!();
     room.write("in", text());
-    let Some(disk) = SmallDisk::at(room.path("disk")) else {
-        eprintln!("skipped: no disk can be mounted here");
-        return;
-    };
+    let Some(disk) = SmallDisk::at(room.path("disk"), "64k") else { return };
     let done = room.windrow("run wordcount --input in --output disk/out").fails(1);
     done.says(&[&room.path("disk/out").display().to_string(), "disk is full", "free space"]);
     assert!(room.tree("disk").is_empty(), "left on the disk\n{}", done.report);

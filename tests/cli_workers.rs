@@ -2,8 +2,7 @@
 
 mod harness;
 
-use std::fs;
-use std::path::Path;
+use harness::processes::{children, executors, is_alive, kill};
 use std::time::Duration;
 
 /// Long enough for a slow machine that has other work.
@@ -11,42 +10,6 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Records of 100 bytes that make three map tasks.
 const RECORDS: u64 = 1_400_000;
-
-/// The processes whose parent is `parent`, and the words of their command lines.
-fn children(parent: u32) -> Vec<(u32, String)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let of = fields.split_ascii_whitespace().nth(1).and_then(|field| field.parse::<u32>().ok());
-        if of == Some(parent) {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            found.push((pid, String::from_utf8_lossy(&line).replace('\0', " ")));
-        }
-    }
-    found
-}
-
-fn is_alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with(['Z', 'X']))
-        && Path::new(&format!("/proc/{pid}")).exists()
-}
-
-fn kill(pid: u32) {
-    // SAFETY: a signal to a process that this test has started.
-    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
-}
-
-/// The executors of a run's workers.
-fn executors(run: u32) -> Vec<u32> {
-    let workers = children(run);
-    let below = workers.iter().flat_map(|(worker, _)| children(*worker));
-    below.filter(|(_, line)| line.contains("__executor")).map(|(pid, _)| pid).collect()
-}
 
 #[test]
 fn over_workers_the_bytes_are_the_same() {

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{RECORDS, assert_rows, by_hash, everywhere, failure, many, random, rows};
+use common::{
+    RECORDS, assert_rows, by_hash, everywhere, failure, in_this_process, many, random, rows,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use windrow::record::Decimal;
@@ -285,7 +287,7 @@ proptest! {
 
     #[test]
     fn any_rows(input in prop::collection::vec(("[ab]{0,20}", any::<i16>()), 0..2000)) {
-        let ran = everywhere(|flow, _| {
+        let ran = in_this_process(|flow, _| {
             let rows = flow.from_iter(input.clone());
             rows.sum_by_key().collect("sum")?;
             rows.count_by_value().collect("count")?;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{RECORDS, assert_rows, by_hash, everywhere, many, random, rows};
+use common::{RECORDS, assert_rows, by_hash, everywhere, many, random, rows, rows_in_this_process};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use windrow::{Dataset, Flow};
@@ -222,7 +222,7 @@ proptest! {
         a in prop::collection::vec(("[ab]{0,14}", any::<u8>()), 0..60),
         b in prop::collection::vec(("[ab]{0,14}", any::<u8>()), 0..60),
     ) {
-        let found = rows(|flow| {
+        let found = rows_in_this_process(|flow| {
             flow.from_iter(a.clone()).join(&flow.from_iter(b.clone()))
         });
         let mut expected = Vec::new();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{RECORDS, assert_rows, everywhere, failure, many, random, rows};
+use common::{RECORDS, assert_rows, everywhere, failure, in_this_process, many, random, rows};
 use proptest::prelude::*;
 use windrow::{Dataset, Flow, Local};
 
@@ -292,7 +292,7 @@ proptest! {
         copies in 0..4usize,
     ) {
         let input = numbers.clone();
-        let ran = everywhere(move |flow, _| {
+        let ran = in_this_process(move |flow, _| {
             let all = flow.from_iter(input.clone());
             let kept = all.filter(move |n| n % keep == 0);
             kept.union(&all.map(|n| n / 2))

@@ -49,6 +49,8 @@ pub struct JobOptions {
     pub mode: windrow_datasets::commit::WriteMode,
     /// The job's short id, which names of part files contain.
     pub short_id: String,
+    /// An attempt that runs for longer is ended, in milliseconds.
+    pub task_timeout_ms: Option<u64>,
 }
 
 /// A worker that registers.

@@ -33,6 +33,9 @@ pub enum FailureClass {
     Cancelled,
     /// A defect of the engine.
     Internal,
+    /// The executor died as in [`LostExecutor`](FailureClass::LostExecutor), with other attempts in it: nobody knows
+    /// whose fault it was.
+    LostExecutorOfSeveral,
 }
 
 /// Who is to blame for a failure.
@@ -40,7 +43,8 @@ pub enum FailureClass {
 pub enum Blame {
     /// The task: counts towards the attempts that it has.
     Task,
-    /// The worker: the task is run again, and its failures of this kind count apart.
+    /// The worker, or another attempt in the same executor: the task is run again, and its failures of this kind count
+    /// apart.
     Worker,
     /// The map task whose block is gone: it runs again; nothing is charged to the reader.
     Producer,
@@ -59,7 +63,7 @@ impl FailureClass {
             | FailureClass::Memory
             | FailureClass::LostExecutor
             | FailureClass::Internal => Blame::Task,
-            FailureClass::LostWorker => Blame::Worker,
+            FailureClass::LostWorker | FailureClass::LostExecutorOfSeveral => Blame::Worker,
             FailureClass::LostBlock => Blame::Producer,
             FailureClass::BadInput | FailureClass::WrongBinary => Blame::Job,
             FailureClass::Cancelled | FailureClass::Collateral => Blame::Nobody,
@@ -74,7 +78,7 @@ impl fmt::Display for FailureClass {
             FailureClass::BadInput => "the input is bad",
             FailureClass::LostBlock => "a shuffle block is lost",
             FailureClass::LostWorker => "the worker is lost",
-            FailureClass::LostExecutor => "the executor died",
+            FailureClass::LostExecutor | FailureClass::LostExecutorOfSeveral => "the executor died",
             FailureClass::Collateral => "given back",
             FailureClass::Storage => "storage failed",
             FailureClass::Memory => "memory ran out",

@@ -17,7 +17,8 @@ use tarpc::context::Context;
 pub struct LinkConfig {
     /// A connection is made within this time, or tried again.
     pub connect: Duration,
-    /// A call is given up when it has failed for so long.
+    /// A call is given up when it has failed for so long, and more than once: one failure may only say that this
+    /// machine slept. If it is zero, the first failure does.
     pub patience: Duration,
     /// The first pause after a failure; each further one is twice as long.
     pub pause: Duration,
@@ -115,6 +116,7 @@ impl Link {
     {
         let begun = Instant::now();
         let mut pause = self.config.pause;
+        let mut failures = 0;
         loop {
             let failure = match self.client().await {
                 Ok((client, number)) => match transport::call(answer, |c| make(client, c)).await {
@@ -131,7 +133,9 @@ impl Link {
                 Err(err) if err.is_transient() => LinkError::Connect(err),
                 Err(err) => return Err(err.into()),
             };
-            if begun.elapsed() + pause >= self.config.patience {
+            failures += 1;
+            let enough = failures > 1 || self.config.patience.is_zero();
+            if enough && begun.elapsed() + pause >= self.config.patience {
                 return Err(failure);
             }
             tracing::debug!(%failure, "a call is made again");
@@ -193,6 +197,24 @@ mod tests {
     fn pauses_vary_within_bounds() {
         let pause = Duration::from_millis(100);
         assert!((0..100).all(|_| (pause / 2..=pause).contains(&varied(pause))));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_failed_once_is_made_again_however_long_that_took() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let twice = tokio::spawn(async move {
+            for _ in 0..2 {
+                // Hangs up instead of an answer.
+                let (mut io, _) = listener.accept().await.unwrap();
+                crate::codec::answer_greeting(&mut io).await.unwrap();
+            }
+        });
+        let config = LinkConfig { patience: Duration::from_nanos(1), ..LinkConfig::default() };
+        let link = Link::new(address, config);
+        let hello = |client: CoordinatorClient, ctx| async move { client.hello(ctx).await };
+        link.call(Duration::from_secs(5), hello).await.unwrap_err();
+        tokio::time::timeout(Duration::from_secs(5), twice).await.unwrap().unwrap();
     }
 
     #[tokio::test]

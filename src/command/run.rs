@@ -24,14 +24,20 @@ pub(crate) struct RunFlags {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Over so many local worker processes, instead of in this one
-    #[arg(long, conflicts_with = "cluster", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, conflicts_with = "cluster", group = "over_workers", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) workers: Option<u16>,
     /// On the cluster with this coordinator
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", group = "over_workers")]
     pub(crate) cluster: Option<String>,
+    /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all
+    #[arg(long, value_name = "SECONDS", requires = "over_workers", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) task_timeout: Option<u64>,
     /// Memory of each local worker
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     pub(crate) memory: u64,
+    /// End a local worker's executor that has more memory [default: no limit]
+    #[arg(long, value_name = "SIZE", requires = "workers", value_parser = super::quantity::bytes)]
+    pub(crate) memory_limit: Option<u64>,
     /// The folder for shuffle files of local workers [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
     pub(crate) scratch: PathBuf,
@@ -137,6 +143,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
                 workers,
                 threads: flags.threads.map_or(each, usize::from),
                 memory: flags.memory,
+                memory_limit: flags.memory_limit,
                 scratch: flags.scratch.clone(),
                 lease_ms: flags.lease_ms,
             };
@@ -149,7 +156,9 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
         (None, Some(address)) => address.clone(),
         (None, None) => unreachable!("one of the two was asked for"),
     };
-    let cluster = Cluster::connect_on(runtime.clone(), &address)?.mode(flags.write_mode());
+    let cluster = Cluster::connect_on(runtime.clone(), &address)?
+        .mode(flags.write_mode())
+        .task_timeout(flags.task_timeout.map(std::time::Duration::from_secs));
     let running: Arc<Mutex<Option<JobId>>> = Arc::default();
     let (of_interrupt, interrupt_on) = (running.clone(), runtime.clone());
     on_interrupt(move || {

@@ -13,6 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Plan;
 use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::link::LinkConfig;
+use windrow_protocol::transport::{self, ConnectError};
 use windrow_worker::executor::task::Tasks;
 use windrow_worker::executor_process::{self, ExecutorConfig, PlanSource};
 use windrow_worker::supervisor::{
@@ -37,6 +39,9 @@ pub(crate) struct Worker {
     /// Memory for tasks
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     memory: u64,
+    /// End an executor that has more memory [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
+    memory_limit: Option<u64>,
     /// The folder for shuffle files [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
     scratch: PathBuf,
@@ -79,6 +84,17 @@ fn host() -> String {
     format!("{}-{}", name.trim(), boot.trim())
 }
 
+/// Makes sure that it is no wrong address; where nobody is yet, the worker waits, and says so.
+async fn look_for(coordinator: &str) -> Result<(), ConnectError> {
+    match transport::connect(coordinator, LinkConfig::default().connect).await {
+        Err(error) if error.is_transient() => {
+            super::tell(&format!("windrow: worker: {error}; trying until it is there\n"));
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
 impl Worker {
     /// Works until the coordinator or a signal says stop.
     pub(super) fn run(self) -> Result<(), Failed> {
@@ -97,6 +113,7 @@ impl Worker {
             slots: threads,
             threads,
             memory: self.memory,
+            memory_limit: self.memory_limit,
             scratch: self.scratch,
             binary: binary::own().clone(),
             executor,
@@ -106,6 +123,9 @@ impl Worker {
         };
         let runtime = cluster::runtime()?;
         runtime.block_on(async {
+            if !self.die_with_parent {
+                look_for(&self.coordinator).await.map_err(|error| because(&error))?;
+            }
             let link = supervisor_link(self.coordinator);
             let supervisor =
                 Supervisor::start(config, link).await.map_err(|error| because(&error))?;

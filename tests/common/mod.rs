@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+mod workers;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -12,20 +14,38 @@ use windrow::record::mix;
 use windrow::source::{Source, SourceDescription, SourceError, Split};
 use windrow::storage::Storage;
 use windrow::{Builder, Dataset, Flow, Key, Local, Outcome, Record, Result, RunError};
+use workers::Call;
 
 /// A way in which jobs run. Another one is a variant here, and a branch in [`Mode::run`].
 #[derive(Clone, Copy, Debug)]
 enum Mode {
     /// In this process, with so many threads.
     Threads(usize),
+    /// Over so many local worker processes.
+    Workers(usize),
+    /// Over so many, of which an executor dies once.
+    Faulted(usize),
 }
 
-const MODES: [Mode; 3] = [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5)];
+/// The ways within this process.
+const THREADS: [Mode; 3] = [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5)];
+
+/// The ways over worker processes: the first plan of a test runs in all of them, and each one behind it in one.
+const WORKERS: [Mode; 2] = [Mode::Workers(2), Mode::Faulted(3)];
 
 impl Mode {
-    fn run(self, plan: impl Fn(&Flow) -> Result<()>) -> Result<Outcome, RunError> {
+    fn run(
+        self,
+        call: &Call,
+        folder: &Path,
+        plan: impl Fn(&Flow, &Location) -> Result<()>,
+    ) -> Result<Outcome, RunError> {
+        let output = Location::of_path(folder).unwrap();
+        let plan = |flow: &Flow| plan(flow, &output);
         match self {
             Mode::Threads(threads) => Local::new().threads(threads).run_plan("test", plan),
+            Mode::Workers(workers) => Ok(call.run(workers, false, folder, plan)),
+            Mode::Faulted(workers) => Ok(call.run(workers, true, folder, plan)),
         }
     }
 }
@@ -38,6 +58,25 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Writes it into a file.
+    fn write(&self, file: &Path) {
+        let encoded = (self.outcome.collected(), &self.outcome.counters, &self.files);
+        let bytes = postcard::to_allocvec(&encoded).unwrap();
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    }
+
+    /// What was written into a file.
+    fn read(file: &Path) -> Ran {
+        type Encoded =
+            (BTreeMap<String, Vec<u8>>, BTreeMap<String, u64>, BTreeMap<String, Vec<u8>>);
+        let bytes = std::fs::read(file).unwrap();
+        let (collected, counters, files): Encoded = postcard::from_bytes(&bytes).unwrap();
+        let mut outcome = Outcome::with_collected(collected);
+        outcome.counters = counters;
+        Ran { outcome, files }
+    }
+
     /// The rows collected as `out`.
     pub(crate) fn rows<T: Record>(&self) -> Vec<T> {
         self.named("out")
@@ -66,13 +105,29 @@ impl Ran {
     }
 }
 
-/// Runs a plan, which gets a folder for its outputs, in all modes; all must give the same.
+/// Runs a plan, which gets a folder for its outputs, in all ways; all must give the same.
+///
+/// A test must come to the same calls of this in the same order whenever it runs; see [`workers`].
 pub(crate) fn everywhere(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
+    let call = Call::now();
+    let over_workers = match call.number() {
+        0 => &WORKERS[..],
+        number => &WORKERS[number % 2..][..1],
+    };
+    let modes = [&THREADS, over_workers].concat();
+    call.in_executor(&plan).unwrap_or_else(|| run_in(&modes, &call, plan))
+}
+
+/// Runs a plan as [`everywhere`], but within this process alone: for plans that are random, and for many.
+pub(crate) fn in_this_process(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
+    run_in(&THREADS, &Call::now(), plan)
+}
+
+fn run_in(modes: &[Mode], call: &Call, plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
     let mut first: Option<(Mode, Ran)> = None;
-    for mode in MODES {
+    for &mode in modes {
         let folder = tempfile::tempdir().unwrap();
-        let output = Location::of_path(folder.path()).unwrap();
-        let outcome = mode.run(|flow| plan(flow, &output)).unwrap_or_else(|error| {
+        let outcome = mode.run(call, folder.path(), &plan).unwrap_or_else(|error| {
             panic!("{mode:?}: {error}");
         });
         let ran = Ran { outcome, files: files_below(folder.path()) };
@@ -85,9 +140,14 @@ pub(crate) fn everywhere(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
         assert!(a.collected() == b.collected(), "collected bytes in {other:?} and {mode:?}");
         assert_eq!(before.file_names(), ran.file_names(), "files in {other:?} and {mode:?}");
         assert!(before.files == ran.files, "bytes of files in {other:?} and {mode:?}");
-        assert_eq!(a.summary.records_read, b.summary.records_read);
+        assert_eq!(
+            a.summary.records_read, b.summary.records_read,
+            "records read in {other:?} and {mode:?}"
+        );
     }
-    first.unwrap().1
+    let ran = first.unwrap().1;
+    call.gave(&ran);
+    ran
 }
 
 /// The rows that a dataset has, the same in all modes.
@@ -95,10 +155,20 @@ pub(crate) fn rows<T: Record>(dataset: impl Fn(&Flow) -> Dataset<T>) -> Vec<T> {
     everywhere(|flow, _| dataset(flow).collect("out")).rows()
 }
 
-/// What a plan says that fails in all modes.
+/// The rows that a dataset has, the same in all ways within this process.
+pub(crate) fn rows_in_this_process<T: Record>(dataset: impl Fn(&Flow) -> Dataset<T>) -> Vec<T> {
+    in_this_process(|flow, _| dataset(flow).collect("out")).rows()
+}
+
+/// What a plan says that fails in all ways within this process.
 pub(crate) fn failure(plan: impl Fn(&Flow) -> Result<()>) -> String {
-    let said: Vec<String> =
-        MODES.iter().map(|mode| mode.run(&plan).expect_err("it fails").to_string()).collect();
+    let said = THREADS.map(|mode| match mode {
+        Mode::Threads(threads) => {
+            let ran = Local::new().threads(threads).run_plan("test", &plan);
+            ran.expect_err("it fails").to_string()
+        }
+        _ => unreachable!(),
+    });
     assert!(said.windows(2).all(|two| two[0] == two[1]), "{said:#?}");
     said[0].clone()
 }

@@ -8,6 +8,9 @@
 // Each test binary uses a part of it, and it is a module of each.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod disk;
+pub mod processes;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -399,6 +402,11 @@ impl Running<'_> {
         // SAFETY: the child has not been waited for, so its id is still its own.
         let sent = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
         assert_eq!(sent, 0, "{}: the signal cannot be sent", self.shown);
+    }
+
+    /// Whether it has ended. It can still be waited for.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Its process id.

@@ -278,7 +278,8 @@ impl World {
             2..60 => FailureClass::UserCode,
             60..90 => FailureClass::Storage,
             90..120 => FailureClass::Memory,
-            120..150 => FailureClass::LostExecutor,
+            120..140 => FailureClass::LostExecutor,
+            140..150 => FailureClass::LostExecutorOfSeveral,
             _ => FailureClass::Cancelled,
         };
         Err(Failure::new(class, "a simulated failure"))

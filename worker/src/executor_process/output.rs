@@ -21,6 +21,17 @@ impl<'a> FileOut<'a> {
         FileOut { folder, attempt, current: None, written: Vec::new() }
     }
 
+    /// An error that names the folder, and says what to do.
+    fn named(&self, error: &io::Error) -> io::Error {
+        let help = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free space on that disk, or choose another folder with --scratch"
+            }
+            _ => "check that folder, or choose another one with --scratch",
+        };
+        io::Error::new(error.kind(), format!("{}: {error}; {help}", self.folder.display()))
+    }
+
     /// The files that were written stay.
     pub(super) fn keep(mut self) -> Vec<WrittenBlocks> {
         let files = std::mem::take(&mut self.written).into_iter();
@@ -40,21 +51,22 @@ impl BlockOut for FileOut<'_> {
     }
 
     fn bucket(&mut self, bucket: u32, frames: &[u8]) -> io::Result<()> {
-        match &mut self.current {
+        let added = match &mut self.current {
             Some((_, Ok(writer))) => writer.add(bucket, frames),
-            // The error is told once; the attempt fails with it.
-            Some((_, failed)) => Err(std::mem::replace(failed, Err(io::ErrorKind::Other.into()))
-                .err()
-                .unwrap_or_else(|| io::ErrorKind::Other.into())),
+            // The attempt fails with it: it is told once.
+            Some((_, failed)) => {
+                std::mem::replace(failed, Err(io::ErrorKind::Other.into())).map(drop)
+            }
             None => Err(io::Error::other("a bucket without a shuffle: a defect of the engine")),
-        }
+        };
+        added.map_err(|error| self.named(&error))
     }
 
     fn end(&mut self) -> io::Result<(u64, u32)> {
         let Some((shuffle, writer)) = self.current.take() else {
             return Err(io::Error::other("the end of no shuffle: a defect of the engine"));
         };
-        let sums = writer?.finish()?;
+        let sums = writer.and_then(BlockFileWriter::finish).map_err(|error| self.named(&error))?;
         self.written.push((shuffle, file_path(self.folder, self.attempt, shuffle)));
         Ok(sums)
     }

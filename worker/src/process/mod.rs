@@ -10,6 +10,7 @@ pub(crate) use inherit::pass_socket;
 pub use inherit::{die_with_parent, inherited_socket};
 
 use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use tokio::process::{Child, Command};
@@ -51,6 +52,17 @@ pub async fn spawn_from_lasting_thread(mut command: Command) -> io::Result<Child
     let gone = || io::Error::other("the thread that starts processes has ended");
     sender.send(Box::new(start)).map_err(|_| gone())?;
     answered.await.map_err(|_| gone())?
+}
+
+/// The memory that a process has for itself, in bytes; `None` where the system does not say.
+pub(crate) fn memory_of(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"));
+    let status = status.ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    Some((field("RssAnon:")? + field("RssShmem:")?) << 10)
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub struct SupervisorConfig {
     pub threads: u32,
     /// Memory of an executor, in bytes.
     pub memory: u64,
+    /// An executor that has more memory than so many bytes is killed.
+    pub memory_limit: Option<u64>,
     /// The folder in which the worker makes its scratch folder.
     pub scratch: PathBuf,
     /// The code of this process, which is that of its executors.
@@ -90,7 +92,9 @@ pub enum SupervisorError {
     #[error("{0}; choose another folder with --scratch")]
     Scratch(io::Error),
     /// The data plane cannot listen.
-    #[error("the data plane cannot listen on {address}: {source}")]
+    #[error(
+        "the data plane cannot listen on {address}: {source}; choose another address with --listen"
+    )]
     Listen {
         /// Where it should.
         address: SocketAddr,

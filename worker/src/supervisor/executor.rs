@@ -5,8 +5,12 @@
 //! | what happened | the attempt | class |
 //! |---|---|---|
 //! | an attempt was cancelled and went on beyond the grace: the executor is killed | that one | `Cancelled` |
-//! | | the others in it | `Collateral`: run again, uncharged |
-//! | the executor died by itself | all in it, since nobody knows whose fault it was | `LostExecutor` |
+//! | an attempt ran for longer than the job allows: the executor is killed | that one | `UserCode` |
+//! | | in both cases, the others in it | `Collateral`: run again, uncharged |
+//! | the executor died by itself | the one in it | `LostExecutor` |
+//! | | all in it, since nobody knows whose fault it was | `LostExecutorOfSeveral`: counts apart |
+//! | it had more memory than it may: it is killed | the one in it | `Memory` |
+//! | | all in it, if several | `LostExecutorOfSeveral` |
 //! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
 //! | it refused the job | all | what it said |
 
@@ -32,6 +36,9 @@ use windrow_protocol::executor::{ExecutorStart, FromExecutor, ToExecutor};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, ShuffleId, StageId, WorkerId};
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
+
+/// How often it is looked at how much memory an executor has.
+const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
 /// What the tasks that keep executors have in common.
 pub(super) struct Keeping<C> {
@@ -94,6 +101,7 @@ async fn start<C: Control>(
             scratch: scratch.to_string_lossy().into_owned(),
             blocks: keeping.blocks.folder(name.0).to_string_lossy().into_owned(),
         };
+        running.limit = start.spec.options.task_timeout_ms.map(Duration::from_millis);
         running.introduce(start).await?;
         Ok(running)
     };
@@ -160,6 +168,8 @@ struct Running {
     /// What does not fit into that; bounded by the orders that there are.
     backlog: VecDeque<ToExecutor>,
     inputs: Vec<Vec<ShuffleId>>,
+    /// How long an attempt may run.
+    limit: Option<Duration>,
     waiting: HashMap<StageId, Waiting>,
     asking: JoinSet<Answer>,
     /// The versions of the lists of blocks that the executor has.
@@ -172,8 +182,10 @@ enum Over {
     Unwanted,
     /// It said so, or its socket is closed: the cause, if it is not the process's end.
     Died(Option<String>),
-    /// A cancelled attempt has not stopped.
+    /// An attempt has gone on for longer than it may.
     Killed,
+    /// It has more memory than it may: so many bytes.
+    Oversized(u64),
 }
 
 impl Running {
@@ -197,6 +209,7 @@ impl Running {
             out,
             backlog: VecDeque::new(),
             inputs: Vec::new(),
+            limit: None,
             waiting: HashMap::new(),
             asking: JoinSet::new(),
             told: HashMap::new(),
@@ -268,16 +281,44 @@ impl Running {
                 self.kill().await;
                 tracing::warn!(job = %name.0, pid, "an executor was killed: an attempt did not stop");
                 let now = Instant::now();
-                state.executor_gone(name, |_, deadline| match deadline {
+                let overdue = state.overdue(name, now);
+                let limit = self.limit.unwrap_or_default();
+                state.executor_gone(name, |attempt, deadline| match deadline {
                     Some(deadline) if deadline <= now => Failure::new(
                         FailureClass::Cancelled,
                         format!("the attempt was told to stop and did not within {} ms: its executor was killed", grace.as_millis()),
                     ),
                     Some(_) => cancelled(),
+                    None if overdue.contains(&attempt) => Failure::new(
+                        FailureClass::UserCode,
+                        format!(
+                            "the attempt ran for more than {} s, and was ended: does a closure loop for ever? If it is only slow, let it run for longer with --task-timeout",
+                            limit.as_secs_f32()
+                        ),
+                    ),
                     None => Failure::new(
                         FailureClass::Collateral,
                         "the executor was killed because another attempt in it did not stop",
                     ),
+                })
+            }
+            Over::Oversized(bytes) => {
+                self.kill().await;
+                let limit = keeping.config.memory_limit.unwrap_or_default();
+                let attempts = state.attempts(name);
+                let text = format!(
+                    "the executor (process {pid}) was killed with {attempts} attempts in it: it had {} MiB of memory, and --memory-limit is {} MiB",
+                    bytes >> 20,
+                    limit >> 20
+                );
+                tracing::warn!(job = %name.0, "{text}");
+                let class = match attempts {
+                    0 | 1 => FailureClass::Memory,
+                    _ => FailureClass::LostExecutorOfSeveral,
+                };
+                state.executor_gone(name, |_, deadline| match deadline {
+                    Some(_) => cancelled(),
+                    None => Failure::new(class, text.clone()),
                 })
             }
             Over::Died(cause) => {
@@ -292,9 +333,14 @@ impl Running {
                     ),
                 };
                 tracing::warn!(job = %name.0, "{text}");
+                let attempts = state.attempts(name);
                 state.executor_gone(name, |_, deadline| match deadline {
                     Some(_) => cancelled(),
-                    None => Failure::new(FailureClass::LostExecutor, text.clone()),
+                    None if attempts <= 1 => Failure::new(FailureClass::LostExecutor, text.clone()),
+                    None => Failure::new(
+                        FailureClass::LostExecutorOfSeveral,
+                        format!("with {attempts} attempts in it, {text}"),
+                    ),
                 })
             }
         }
@@ -308,6 +354,9 @@ impl Running {
         wake: &Notify,
     ) -> Over {
         let state = &keeping.state;
+        let (pid, limit) = (self.child.id(), keeping.config.memory_limit);
+        let mut looks = tokio::time::interval(MEMORY_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let Some(to_do) = state.take(name) else { return Over::Unwanted };
             for to_do in to_do {
@@ -347,6 +396,13 @@ impl Running {
                     }
                 },
                 Some(answer) = self.asking.join_next() => answer.ok(),
+                _ = looks.tick(), if limit.is_some() => {
+                    let bytes = pid.and_then(process::memory_of).unwrap_or_default();
+                    if limit.is_some_and(|limit| bytes > limit) {
+                        return Over::Oversized(bytes);
+                    }
+                    None
+                }
                 () = overdue, if deadline.is_some() => {
                     if state.deadline(name).is_some_and(|deadline| deadline <= Instant::now()) {
                         return Over::Killed;
@@ -358,6 +414,19 @@ impl Running {
                 self.located(keeping, name, stage, located);
             }
         }
+    }
+
+    /// Lets an attempt run.
+    fn begin<C: Control>(
+        &mut self,
+        keeping: &Arc<Keeping<C>>,
+        name: ExecutorName,
+        order: Box<TaskOrder>,
+    ) {
+        if let Some(limit) = self.limit {
+            keeping.state.begins(name, order.attempt, Instant::now() + limit);
+        }
+        self.say(ToExecutor::Run(order));
     }
 
     fn say(&mut self, message: ToExecutor) {
@@ -375,7 +444,7 @@ impl Running {
                 let reads =
                     matches!(order.work, Work::Compute { input: TaskInput::Buckets { .. }, .. });
                 if !reads {
-                    return self.say(ToExecutor::Run(order));
+                    return self.begin(keeping, name, order);
                 }
                 self.waiting.entry(stage).or_default().next.push(*order);
                 self.ask(keeping, name, stage);
@@ -441,7 +510,7 @@ impl Running {
                     }
                 }
                 for order in orders {
-                    self.say(ToExecutor::Run(Box::new(order)));
+                    self.begin(keeping, name, Box::new(order));
                 }
             }
             Err(failure) => {

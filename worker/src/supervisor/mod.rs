@@ -146,7 +146,13 @@ impl<C: Control> Supervisor<C> {
 
     async fn work(&mut self) -> Result<(), SupervisorError> {
         loop {
-            let (registered, token) = self.register().await?;
+            let drain = self.handle.drain.clone();
+            let registered = tokio::select! {
+                registered = self.register() => registered?,
+                // It has nothing that anybody needs.
+                () = drain.cancelled() => return Ok(()),
+            };
+            let (registered, token) = registered;
             tracing::info!(worker = %registered.worker, token, "registered");
             if self.poll(&registered).await? {
                 return Ok(());

@@ -64,6 +64,8 @@ struct Executor {
     attempts: HashSet<AttemptId>,
     /// When those of them that were cancelled must have ended.
     cancelled: HashMap<AttemptId, Instant>,
+    /// When those that run, and whose job has a limit, must have ended.
+    limited: HashMap<AttemptId, Instant>,
     wake: Arc<Notify>,
 }
 
@@ -124,11 +126,33 @@ impl State {
         Some(std::mem::take(&mut executor.to_do))
     }
 
-    /// The next time at which a cancelled attempt of an executor must have ended.
+    /// An attempt of an executor begins; it must have ended at `deadline`.
+    pub(super) fn begins(
+        &self,
+        (job, number): ExecutorName,
+        attempt: AttemptId,
+        deadline: Instant,
+    ) {
+        let mut inner = self.lock();
+        let executor = inner.executors.get_mut(&job).filter(|there| there.number == number);
+        if let Some(executor) = executor.filter(|there| there.attempts.contains(&attempt)) {
+            executor.limited.insert(attempt, deadline);
+        }
+    }
+
+    /// The attempts of an executor that have run for longer than they may.
+    pub(super) fn overdue(&self, (job, number): ExecutorName, now: Instant) -> HashSet<AttemptId> {
+        let inner = self.lock();
+        let executor = inner.executors.get(&job).filter(|there| there.number == number);
+        let limited = executor.into_iter().flat_map(|executor| &executor.limited);
+        limited.filter(|(_, deadline)| **deadline <= now).map(|(attempt, _)| *attempt).collect()
+    }
+
+    /// The next time at which an attempt of an executor must have ended.
     pub(super) fn deadline(&self, (job, number): ExecutorName) -> Option<Instant> {
         let inner = self.lock();
         let executor = inner.executors.get(&job).filter(|there| there.number == number)?;
-        executor.cancelled.values().min().copied()
+        executor.cancelled.values().chain(executor.limited.values()).min().copied()
     }
 
     /// An attempt of an executor has come so far.
@@ -151,6 +175,7 @@ impl State {
         let executor = inner.executors.get_mut(&job).filter(|there| there.number == number);
         let held = executor.is_some_and(|executor| {
             executor.cancelled.remove(&attempt);
+            executor.limited.remove(&attempt);
             executor.attempts.remove(&attempt)
         });
         if held {
@@ -159,6 +184,13 @@ impl State {
             drop(inner);
             self.news.notify_one();
         }
+    }
+
+    /// How many attempts an executor holds, those that were cancelled among them.
+    pub(super) fn attempts(&self, (job, number): ExecutorName) -> usize {
+        let inner = self.lock();
+        let executor = inner.executors.get(&job).filter(|there| there.number == number);
+        executor.map_or(0, |executor| executor.attempts.len())
     }
 
     /// An executor is no more: all its attempts have ended. `why` says of each how, given its deadline if it was
@@ -244,6 +276,7 @@ impl Executor {
             to_do: VecDeque::new(),
             attempts: HashSet::new(),
             cancelled: HashMap::new(),
+            limited: HashMap::new(),
             wake: Arc::new(Notify::new()),
         }
     }

@@ -44,6 +44,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         slots: 3,
         threads: 3,
         memory: 64 << 20,
+        memory_limit: None,
         scratch: scratch.to_path_buf(),
         binary: binary(),
         executor: command("executor"),
@@ -294,6 +295,19 @@ async fn a_dead_executor_is_its_attempts_failure() {
     assert!(killed.unwrap().success());
     let killed = worker.fake.end(attempt(1, 0, WAITS, 0)).await.unwrap_err();
     assert_eq!(killed.class, FailureClass::LostExecutor);
+    assert!(killed.message.contains("SIGKILL"), "{killed}");
+
+    // With another one in it, it may have been the other's.
+    let mut both = [map(1, WAITS), map(1, COLLECTS_PID)];
+    both.iter_mut().for_each(|order| order.attempt.number = 1);
+    let mut third = map(1, WAITS);
+    third.attempt.task.partition = 1;
+    worker.fake.assign(both.into_iter().chain([third]));
+    let pid = pid_of(&worker.fake.end(attempt(1, 0, COLLECTS_PID, 1)).await.unwrap());
+    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.unwrap().success());
+    let killed = worker.fake.end(attempt(1, 0, WAITS, 1)).await.unwrap_err();
+    assert_eq!(killed.class, FailureClass::LostExecutorOfSeveral);
     assert!(killed.message.contains("SIGKILL"), "{killed}");
 
     worker.fake.assign([map(1, PANICS)]);

@@ -1,0 +1,81 @@
+//! Closures that do harm.
+
+use crate::harness::Room;
+use crate::harness::processes::is_alive;
+use crate::quiet::windrow;
+use crate::{room, tests};
+
+tests![
+    a_closure_that_panics,
+    a_closure_that_loops_for_ever,
+    a_closure_that_loops_once,
+    a_closure_that_eats_memory
+];
+
+fn a_closure_that_panics() {
+    let room = room!();
+    let path = room.write("in/lines.txt", "one\ntwo\nthree\n");
+    let run = "run each-line --input in --output out --at three --act panic --workers 2";
+    let done = windrow(&room, run).run();
+    assert_eq!(done.code(), Some(1), "{}", done.report);
+    done.says(&["this line is too much", &path.display().to_string(), "byte 8"]);
+    assert!(!room.path("out").exists(), "{}", done.report);
+}
+
+/// A cluster of two workers, with two threads each.
+fn cluster_up(room: &Room) -> String {
+    let up = windrow(room, "cluster up --workers 2 --threads 2 --state state").ok();
+    up.stdout().trim().to_string()
+}
+
+/// Ends a cluster whose processes all live, in good order.
+fn cluster_down(room: &Room) {
+    let state = std::fs::read(room.path("state/cluster.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    for worker in state["workers"].as_array().unwrap() {
+        let pid = worker.as_u64().unwrap() as u32;
+        assert!(is_alive(pid), "worker {pid} has not survived: {state}");
+    }
+    windrow(room, "cluster down --state state").ok();
+}
+
+fn a_closure_that_loops_for_ever() {
+    let room = room!();
+    room.write("in/lines.txt", "one\ntwo\nthree\n");
+    let address = cluster_up(&room);
+    let run = format!("run each-line --input in --act loop --cluster {address} --task-timeout 1");
+    let done = windrow(&room, &format!("{run} --output out --at two")).run();
+    assert_eq!(done.code(), Some(1), "{}", done.report);
+    done.says(&["failed 4 times", "ran for more than 1 s", "--task-timeout", "j1/s0/0"]);
+    assert!(!room.path("out").exists(), "{}", done.report);
+    // The same workers go on.
+    windrow(&room, &format!("{run} --output after --at four")).ok();
+    assert_eq!(room.rows("after"), ["one", "two", "three"]);
+    cluster_down(&room);
+}
+
+fn a_closure_that_loops_once() {
+    let room = room!();
+    room.write("in/lines.txt", "one\ntwo\nthree\n");
+    let run = "run each-line --input in --output out --at two --act loop --once looped";
+    let done = windrow(&room, &format!("{run} --workers 2 --task-timeout 2 --json")).ok();
+    let json: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
+    assert_eq!(json["retries"], 1, "{}", done.report);
+    assert!(room.path("looped").exists());
+    assert_eq!(room.rows("out"), ["one", "two", "three"]);
+}
+
+fn a_closure_that_eats_memory() {
+    let room = room!();
+    room.write("in/lines.txt", "one\ntwo\nthree\n");
+    let run = "run each-line --input in --act eat --workers 2 --threads 1 --memory-limit 300MiB";
+    let done = windrow(&room, &format!("{run} --output out --at two")).run();
+    assert_eq!(done.code(), Some(1), "{}", done.report);
+    done.says(&["memory ran out", "failed 4 times", "--memory-limit is 300 MiB", "j1/s0/0"]);
+    assert!(!room.path("out").exists(), "{}", done.report);
+    // Once is no harm.
+    let done = windrow(&room, &format!("{run} --output once --at two --once eaten --json")).ok();
+    let json: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
+    assert_eq!(json["retries"], 1, "{}", done.report);
+    assert_eq!(room.rows("once"), ["one", "two", "three"]);
+}
