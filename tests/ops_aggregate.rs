@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{RECORDS, assert_rows, by_hash, everywhere, failure, many, random, rows};
+use common::{
+    RECORDS, assert_rows, by_hash, everywhere, failure, in_this_process, many, random, rows,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use windrow::plan::Plan;
@@ -313,7 +315,7 @@ proptest! {
     ) {
         let input: Vec<AnyRow> =
             input.into_iter().map(|(a, b, c, d)| (a, b, c, f32::from(d))).collect();
-        let ran = everywhere(|flow, _| {
+        let ran = in_this_process(|flow, _| {
             let rows = flow.from_iter(input.clone());
             let exact = rows.aggregate_by(|c| (c.0, c.1), |c| (c.2.mean(), c.2.max(), c.count()));
             exact.collect("exact")?;
