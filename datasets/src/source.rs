@@ -5,10 +5,12 @@
 //! payload only the source understands. A *lane* is what one thread reads at a time: 65,536 records, [`LANE_BYTES`] of
 //! text, or up to four times as many rows of a row group. Ordered folds and the order of rows rest on lanes, so their size is part of the rule.
 
+use crate::columns::Predicate;
 use crate::push::Push;
 use crate::record::Record;
 use crate::storage::Storage;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The number of records in a lane where records can be counted ahead.
 pub const LANE_RECORDS: u64 = 65_536;
@@ -52,6 +54,15 @@ pub trait Source: Send + Sync + 'static {
 
     /// For people.
     fn describe(&self) -> SourceDescription;
+
+    /// This source without what a predicate is sure not to hold of, such as row groups whose statistics say so; `None`
+    /// if it has no such means. The predicate need not hold of what is left: records are filtered by it all the same.
+    fn pruned(&self, _predicate: Arc<Predicate<Self::Item>>) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// Lists the source and cuts it; calls `out` with each split, in the order in which their records count.
     ///

@@ -46,6 +46,7 @@ impl Flow {
         graph.nodes.push(Node {
             operator,
             detail: String::new(),
+            predicate: None,
             row: std::any::type_name::<T>(),
             place,
             inputs,

@@ -4,12 +4,17 @@ use crate::exec::LaneContext;
 use crate::exec::sink::SinkCode;
 use crate::shuffle::collect::CollectCode;
 use crate::shuffle::{ReadCode, ShuffleCode};
+use std::any::Any;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
+use windrow_datasets::columns::Predicate;
 use windrow_datasets::location::Location;
 use windrow_datasets::push::AnyPush;
 use windrow_datasets::source::{Source, SourceDescription, SourceError, Split};
 use windrow_datasets::storage::Storage;
+
+/// A `Predicate<T>` without its type.
+pub(crate) type AnyPredicate = Arc<dyn Any + Send + Sync>;
 
 /// A node's number.
 pub(crate) type NodeId = usize;
@@ -30,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) operator: &'static str,
     /// What it does with which columns, for readers of the plan; empty where the plan does not see that.
     pub(crate) detail: String,
+    /// The `Predicate` of the node's rows that holds of all that it passes on, of a node that only leaves out rows.
+    pub(crate) predicate: Option<AnyPredicate>,
     /// The type of the rows that it gives.
     pub(crate) row: &'static str,
     /// File and line in the job's code.
@@ -108,6 +115,8 @@ impl<F: Fn(&LaneContext, AnyPush) -> AnyPush + Send + Sync> NarrowCode for F {
 pub trait SourceCode: Send + Sync {
     /// For people.
     fn describe(&self) -> SourceDescription;
+    /// See [`Source::pruned`].
+    fn pruned(&self, predicate: &AnyPredicate) -> Option<Arc<dyn SourceCode>>;
     /// See [`Source::split`].
     ///
     /// # Errors
@@ -167,6 +176,11 @@ impl<T: windrow_datasets::Record> windrow_datasets::push::Push<T> for Counted<T>
 impl<S: Source> SourceCode for S {
     fn describe(&self) -> SourceDescription {
         Source::describe(self)
+    }
+
+    fn pruned(&self, predicate: &AnyPredicate) -> Option<Arc<dyn SourceCode>> {
+        let predicate = predicate.clone().downcast::<Predicate<S::Item>>().ok()?;
+        Some(Arc::new(Source::pruned(self, predicate)?))
     }
 
     fn split(

@@ -21,11 +21,13 @@
 mod aggregate;
 mod key;
 mod predicate;
+mod statistics;
 mod values;
 
 pub use aggregate::{Aggregate, Count, CountRows, Greatest, Least, Mean, Sum, SumOverflow};
 pub use key::KeyColumns;
 pub use predicate::Predicate;
+pub use statistics::ColumnStatistics;
 pub use values::{Averaged, Comparable, Extreme, MaybeNull, Summable};
 
 use crate::record::{Batch, Record};

@@ -1,11 +1,14 @@
 //! Predicates over columns: what `|c| c.fare.gt(10.0).and(c.payment_type.eq("card"))` gives.
 
 use super::Col;
+use super::statistics::{ColumnStatistics, May, orders};
 use super::values::{Comparable, MaybeNull};
 use crate::push::Selection;
 use crate::record::{Batch, Record};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt::{self, Debug, Display, Formatter};
+use std::sync::Arc;
 
 /// A condition on the columns of a record: comparisons of a column with constants, joined by [`and`](Predicate::and),
 /// [`or`](Predicate::or) and [`not`](Predicate::not).
@@ -19,7 +22,7 @@ pub struct Predicate<T: Record>(Node<T>);
 type Test<T> = Box<dyn Fn(&<T as Record>::Batch, &mut Vec<u32>, bool) + Send + Sync>;
 
 enum Node<T: Record> {
-    Leaf { test: Test<T>, text: String },
+    Leaf { column: &'static str, test: Test<T>, may: May, text: String },
     And(Box<[Node<T>; 2]>),
     Or(Box<[Node<T>; 2]>),
     Not(Box<Node<T>>),
@@ -72,6 +75,23 @@ impl<T: Record> Predicate<T> {
         }
         self.0.retain(batch, rows, true);
     }
+
+    /// For each of so many parts of a file, whether the predicate may be true of a row of it. `statistics` says what is
+    /// known of a column, by name.
+    pub fn may_hold(
+        &self,
+        parts: usize,
+        statistics: &mut dyn FnMut(&str) -> Option<ColumnStatistics>,
+    ) -> Vec<bool> {
+        self.0.may(parts, statistics, true)
+    }
+
+    /// The names of its columns.
+    pub fn columns(&self) -> BTreeSet<&'static str> {
+        let mut names = BTreeSet::new();
+        self.0.columns(&mut names);
+        names
+    }
 }
 
 impl<T: Record> std::ops::Not for Predicate<T> {
@@ -98,6 +118,37 @@ impl<T: Record> Node<T> {
                 let mut of_b = without(rows, &of_a);
                 b.retain(batch, &mut of_b, wanted);
                 merge(&of_a, &of_b, rows);
+            }
+        }
+    }
+
+    fn may(
+        &self,
+        parts: usize,
+        statistics: &mut dyn FnMut(&str) -> Option<ColumnStatistics>,
+        wanted: bool,
+    ) -> Vec<bool> {
+        match (self, wanted) {
+            (Node::Leaf { column, may, .. }, _) => match statistics(column) {
+                Some(known) if known.rows.len() == parts => may(&known, wanted),
+                _ => vec![true; parts],
+            },
+            (Node::Not(node), _) => node.may(parts, statistics, !wanted),
+            (Node::And(nodes) | Node::Or(nodes), _) => {
+                let both = matches!((self, wanted), (Node::And(_), true) | (Node::Or(_), false));
+                let [a, b] = &**nodes;
+                let (a, b) = (a.may(parts, statistics, wanted), b.may(parts, statistics, wanted));
+                a.into_iter().zip(b).map(|(a, b)| if both { a && b } else { a || b }).collect()
+            }
+        }
+    }
+
+    fn columns(&self, names: &mut BTreeSet<&'static str>) {
+        match self {
+            Node::Leaf { column, .. } => drop(names.insert(column)),
+            Node::Not(node) => node.columns(names),
+            Node::And(nodes) | Node::Or(nodes) => {
+                nodes.iter().for_each(|node| node.columns(names));
             }
         }
     }
@@ -181,6 +232,7 @@ impl<T: Record, V: Record> Col<T, V> {
         self,
         text: String,
         test: impl for<'a> Fn(ValueView<'a, V>) -> bool + Send + Sync + 'static,
+        may: May,
     ) -> Predicate<T>
     where
         V: MaybeNull,
@@ -193,7 +245,7 @@ impl<T: Record, V: Record> Col<T, V> {
                 value.is_some_and(|value| test(value) == wanted)
             });
         });
-        Predicate(Node::Leaf { test, text })
+        Predicate(Node::Leaf { column: self.name, test, may, text })
     }
 
     /// The predicate whether the order of a value to a constant is one that is `accepted`.
@@ -206,9 +258,21 @@ impl<T: Record, V: Record> Col<T, V> {
     where
         V: MaybeNull,
     {
-        let with = <Value<V>>::own(with);
-        let text = format!("{} {sign} {with:?}", self.name);
-        self.test(text, move |value| accepted(<Value<V>>::compare(value, with.view())))
+        let with = Arc::new((<Value<V>>::own(with), accepted));
+        let text = format!("{} {sign} {:?}", self.name, with.0);
+        let of_may = with.clone();
+        let may: May = Box::new(move |known, wanted| {
+            let (constant, accepted) = &*of_may;
+            let accepted = |order| accepted(order) == wanted;
+            known.values::<Value<V>>(accepted(None), |least, greatest| {
+                orders::<Value<V>>(least, greatest, constant, |order| accepted(Some(order)))
+            })
+        });
+        let test = move |value: ValueView<'_, V>| {
+            let (constant, accepted) = &*with;
+            accepted(<Value<V>>::compare(value, constant.view()))
+        };
+        self.test(text, test, may)
     }
 
     /// Equal to a constant.
@@ -299,13 +363,29 @@ impl<T: Record, V: Record> Col<T, V> {
     where
         V: MaybeNull,
     {
-        let (least, greatest) = (<Value<V>>::own(least), <Value<V>>::own(greatest));
-        let text = format!("{} between {least:?} and {greatest:?}", self.name);
-        self.test(text, move |value| {
-            let from = <Value<V>>::compare(<Value<V>>::shorten(value), least.view());
-            let to = <Value<V>>::compare(value, greatest.view());
+        let ends = Arc::new((<Value<V>>::own(least), <Value<V>>::own(greatest)));
+        let text = format!("{} between {:?} and {:?}", self.name, ends.0, ends.1);
+        let of_may = ends.clone();
+        let may: May = Box::new(move |known, wanted| {
+            let (from, to) = &*of_may;
+            known.values::<Value<V>>(!wanted, |least, greatest| {
+                let reaches = |end, accepted: fn(Ordering) -> bool| {
+                    let least = <Value<V>>::shorten(least);
+                    orders::<Value<V>>(least, <Value<V>>::shorten(greatest), end, accepted)
+                };
+                if wanted {
+                    reaches(from, Ordering::is_ge) && reaches(to, Ordering::is_le)
+                } else {
+                    reaches(from, Ordering::is_lt) || reaches(to, Ordering::is_gt)
+                }
+            })
+        });
+        let test = move |value: ValueView<'_, V>| {
+            let from = <Value<V>>::compare(<Value<V>>::shorten(value), ends.0.view());
+            let to = <Value<V>>::compare(value, ends.1.view());
             from.is_some_and(Ordering::is_ge) && to.is_some_and(Ordering::is_le)
-        })
+        };
+        self.test(text, test, may)
     }
 
     /// One of several constants.
@@ -328,13 +408,26 @@ impl<T: Record, V: Record> Col<T, V> {
         values.dedup_by(|a, b| compare(a, b) == Some(Ordering::Equal));
         let texts: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
         let text = format!("{} in ({})", self.name, texts.join(", "));
-        self.test(text, move |value| {
+        let values = Arc::new(values);
+        let of_may = values.clone();
+        let may: May = Box::new(move |known, wanted| {
+            known.values::<Value<V>>(!wanted, |least, greatest| {
+                let equals = |value| {
+                    let least = <Value<V>>::shorten(least);
+                    orders::<Value<V>>(least, <Value<V>>::shorten(greatest), value, Ordering::is_eq)
+                };
+                // That all values are among the constants is not looked into.
+                !wanted || of_may.iter().any(equals)
+            })
+        });
+        let test = move |value: ValueView<'_, V>| {
             let order = |other: &Value<V>| {
                 <Value<V>>::compare(other.view(), <Value<V>>::shorten(value))
                     .unwrap_or(Ordering::Less)
             };
             values.binary_search_by(order).is_ok()
-        })
+        };
+        self.test(text, test, may)
     }
 
     /// Null. Of a column without nulls it is false.
@@ -351,6 +444,8 @@ impl<T: Record, V: Record> Col<T, V> {
                 V::is_null(unsafe { column.get_unchecked(row) }) == wanted
             });
         });
-        Predicate(Node::Leaf { test, text: format!("{} is null", self.name) })
+        let may: May = Box::new(|known, wanted| known.nulls(wanted));
+        let text = format!("{} is null", self.name);
+        Predicate(Node::Leaf { column: self.name, test, may, text })
     }
 }

@@ -242,4 +242,94 @@ proptest! {
             .collect();
         prop_assert_eq!(found, expected, "{} of {:?}", predicate, rows);
     }
+
+    #[test]
+    fn what_statistics_rule_out_does_not_hold(
+        rows in prop::collection::vec(row(), 1..40),
+        cuts in prop::collection::btree_set(1..40usize, 0..6),
+        expression in expression(),
+        told in prop::collection::vec(any::<[bool; 3]>(), 7),
+    ) {
+        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < rows.len()).collect();
+        cuts.insert(0, 0);
+        cuts.push(rows.len());
+        let parts: Vec<&[Row]> = cuts.windows(2).map(|cut| &rows[cut[0]..cut[1]]).collect();
+        let mut statistics = |column: &str| match column {
+            "_0" => Some(statistics_of(&parts, &told, |row| row.0, Ord::cmp)),
+            "_1" => {
+                let number = |row: &Row| (!row.1.is_nan()).then_some(row.1);
+                let mut known = statistics_of(&parts, &told, number, f64::total_cmp);
+                known.nulls = vec![Some(0); parts.len()];
+                Some(known)
+            }
+            "_2" => Some(statistics_of(&parts, &told, |row| row.2.clone(), Ord::cmp)),
+            _ => None,
+        };
+        let predicate = expression.predicate();
+        let may = predicate.may_hold(parts.len(), &mut statistics);
+        for (part, may) in parts.iter().zip(may) {
+            let holds = part.iter().any(|row| expression.truth(row) == Some(true));
+            prop_assert!(may || !holds, "{predicate} of {part:?}");
+        }
+    }
+}
+
+/// Statistics of parts, as far as they are told: the bounds, the number of nulls; bounds may be wider than the values.
+fn statistics_of<V: Record + Clone>(
+    parts: &[&[Row]],
+    told: &[[bool; 3]],
+    value: impl Fn(&Row) -> Option<V>,
+    order: impl Fn(&V, &V) -> std::cmp::Ordering,
+) -> ColumnStatistics {
+    let (mut least, mut greatest, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
+    let all = || parts.iter().copied().flatten().filter_map(&value);
+    for (part, [bounds, count, wide]) in parts.iter().zip(told) {
+        let values: Vec<V> =
+            if *wide { all().collect() } else { part.iter().filter_map(&value).collect() };
+        least.push(values.iter().min_by(|a, b| order(a, b)).cloned().filter(|_| *bounds));
+        greatest.push(values.iter().max_by(|a, b| order(a, b)).cloned().filter(|_| *bounds));
+        let of_part = part.iter().filter(|row| value(row).is_none()).count() as u64;
+        nulls.push(count.then_some(of_part));
+    }
+    ColumnStatistics {
+        least: batch(&least).to_array(),
+        greatest: batch(&greatest).to_array(),
+        nulls,
+        rows: parts.iter().map(|part| part.len() as u64).collect(),
+    }
+}
+
+#[test]
+fn statistics_rule_out_parts() {
+    let part = |from: i16, to: i16, nulls: u64| (Some(from), Some(to), nulls);
+    let parts = [part(0, 4, 0), part(5, 9, 1), (None, None, 10), part(7, 7, 0), part(20, 29, 3)];
+    let statistics = ColumnStatistics {
+        least: batch(&parts.map(|part| part.0)).to_array(),
+        greatest: batch(&parts.map(|part| part.1)).to_array(),
+        nulls: parts.iter().map(|part| Some(part.2)).collect(),
+        rows: vec![10; 5],
+    };
+    let c = Row::COLS;
+    let check = |predicate: Predicate<Row>, expected: &str| {
+        let may = predicate.may_hold(5, &mut |column| {
+            assert_eq!(column, "_0");
+            Some(statistics.clone())
+        });
+        let found: String = may.iter().map(|may| if *may { 'x' } else { '.' }).collect();
+        assert_eq!(found, expected, "{predicate}");
+    };
+    check(c.0.eq(7), ".x.x.");
+    check(c.0.ne(7), "xx..x");
+    check(c.0.lt(5), "x....");
+    check(c.0.le(5), "xx...");
+    check(c.0.gt(9), "....x");
+    check(c.0.ge(9), ".x..x");
+    check(c.0.between(4, 5), "xx...");
+    check(!c.0.between(5, 9), "x...x");
+    check(c.0.is_in([4, 21]), "x...x");
+    check(c.0.is_null(), ".xx.x");
+    check(!c.0.is_null(), "xx.xx");
+    check(c.0.eq(7).or(c.0.gt(28)), ".x.xx");
+    check(!(c.0.ge(5).and(c.0.lt(20))), "x...x");
+    assert!(c.0.eq(7).and(c.1.lt(0.5)).columns().into_iter().eq(["_0", "_1"]));
 }

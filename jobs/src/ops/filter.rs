@@ -139,10 +139,12 @@ impl<T: Record> Dataset<T> {
     {
         let predicate = Arc::new(f(T::COLS));
         let detail = format!("filter_by {predicate}");
+        let seen = predicate.clone();
         let kept = self.narrow("filter_by", CodePlace::caller(), Vec::new(), move |_, out| {
             let (predicate, out) = (predicate.clone(), out.into());
             AnyPush::new::<T>(Box::new(PredicatePush { predicate, out, rows: Vec::new() }))
         });
+        kept.flow.graph().nodes[kept.node].predicate = Some(seen);
         kept.detailed(detail)
     }
 }

@@ -6,6 +6,7 @@
 //! the root again.
 
 mod explain;
+mod prune;
 mod stages;
 
 pub use explain::{Explained, Splits};

@@ -1,5 +1,6 @@
 //! Cuts a graph into stages.
 
+use super::prune::prune_sources;
 use super::{Output, Plan, Root, Stage};
 use crate::graph::{Graph, Kind, Node, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,8 +142,9 @@ fn set_depths(graph: &Graph, paths: &mut [Path]) {
 }
 
 /// The plan of a graph.
-pub(super) fn cut(name: String, graph: Graph) -> Plan {
+pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
     let consumers = consumers(&graph);
+    prune_sources(&mut graph, &consumers);
     let roots = (0..graph.nodes.len()).filter(|&id| graph.nodes[id].kind.is_root());
     let mut paths: Vec<Path> = roots.flat_map(|root| paths_of(&graph, &consumers, root)).collect();
     set_depths(&graph, &mut paths);

@@ -15,6 +15,7 @@
 mod bind;
 pub(crate) mod facts;
 pub(crate) mod file;
+mod prune;
 pub(crate) mod rust;
 mod sink;
 mod source;

@@ -2,6 +2,8 @@
 
 use super::bind::{Binding, Dictionaries, bind};
 use super::file::{Footers, ParquetFile};
+use super::prune;
+use crate::columns::Predicate;
 use crate::location::{IntoLocations, Location, Locations};
 use crate::place::{self, DescribeRow};
 use crate::push::{Demand, Push};
@@ -16,7 +18,6 @@ use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::file::metadata::ParquetMetaData;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,12 +38,13 @@ const GROUPS_MAX: usize = 4096;
 ///
 /// A lane is up to 262,144 rows of one row group, where the file says where its pages are (an offset index), so that a
 /// part of a row group can be read alone; else a whole row group.
-#[derive(Clone, Debug)]
-pub struct ParquetSource<T> {
+#[derive(Debug)]
+pub struct ParquetSource<T: Record> {
     locations: Locations,
     sizes: Sizes,
     footers: Arc<Footers>,
-    record: PhantomData<fn() -> T>,
+    /// Row groups of whose rows one of them is not true are left out.
+    predicates: Vec<Arc<Predicate<T>>>,
 }
 
 /// How files are cut; other sizes than the default are for tests.
@@ -93,7 +95,7 @@ impl<T: Record> ParquetSource<T> {
             locations: locations.into_locations(),
             sizes: Sizes { lane: LANE_ROWS, split: SPLIT_BYTES, batch: BATCH_RECORDS },
             footers: Arc::default(),
-            record: PhantomData,
+            predicates: Vec::new(),
         }
     }
 
@@ -120,6 +122,7 @@ impl<T: Record> ParquetSource<T> {
     /// The row groups of a file, each with the bytes that are read of it.
     fn groups(&self, storage: &Storage, object: &Object) -> Result<Vec<(Group, u64)>, SourceError> {
         let (_, metadata, binding) = self.open(storage, object)?;
+        let kept = prune::groups(&self.predicates, &metadata, &binding.schema);
         let mut first = 0;
         let mut groups = Vec::new();
         for (number, group) in metadata.row_groups().iter().enumerate() {
@@ -131,7 +134,7 @@ impl<T: Record> ParquetSource<T> {
                 .iter()
                 .all(|&leaf| group.column(leaf).offset_index_offset().is_some());
             let lane = if paged { self.sizes.lane } else { rows };
-            if rows > 0 {
+            if rows > 0 && kept[number] {
                 let group = Group { number: number as u32, first, rows, lane };
                 groups.push((group, bytes.sum()));
             }
@@ -207,6 +210,15 @@ impl<T: Record> Source for ParquetSource<T> {
             locations: self.locations.names(),
             columns: Some(columns),
         }
+    }
+
+    fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Self> {
+        Some(ParquetSource {
+            locations: self.locations.clone(),
+            sizes: self.sizes,
+            footers: self.footers.clone(),
+            predicates: self.predicates.iter().cloned().chain([predicate]).collect(),
+        })
     }
 
     fn split(
