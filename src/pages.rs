@@ -16,4 +16,5 @@ pages! {
     records "docs/records.md"
     reading_and_writing "docs/reading-and-writing.md"
     failures "docs/failures.md"
+    clusters "docs/clusters.md"
 }

@@ -121,16 +121,32 @@ fn command(jobs: &[JobEntry]) -> Command {
         .next()
         .and_then(|path| Some(std::path::Path::new(&path).file_name()?.to_str()?.to_string()))
         .unwrap_or_else(|| "windrow".to_string());
-    let about = |name: &'static str, about: &'static str| Command::new(name).about(about);
-    let generate = about("generate", "Makes input to try things on");
-    let coordinator =
-        about("coordinator", "Runs a coordinator: what decides which worker does what");
-    let worker = about("worker", "Runs a worker: does tasks of this program's jobs");
-    let cluster = about("cluster", "Starts, shows and ends a cluster of processes on this machine");
-    let on_cluster = about("jobs", "Lists, shows, follows and cancels jobs on a cluster");
-    let inspect = about("inspect", "Shows what lies at a location: schema, statistics, first rows");
-    let verify = about("verify", "Compares an output with its manifest");
-    let simulate = about("simulate", "Tries the scheduler on a simulated cluster, with faults");
+    /// A command with the flags `A`.
+    fn with<A: Args>(name: &'static str, about: &'static str) -> Command {
+        A::augment_args(Command::new(name)).about(about)
+    }
+    let generate = with::<generate::Generate>("generate", "Makes input to try things on");
+    let coordinator = with::<coordinator::CoordinatorFlags>(
+        "coordinator",
+        "Runs a coordinator: what decides which worker does what",
+    );
+    let worker =
+        with::<worker::Worker>("worker", "Runs a worker: does tasks of this program's jobs");
+    let cluster = with::<cluster::ClusterFlags>(
+        "cluster",
+        "Starts, shows and ends a cluster of processes on this machine",
+    );
+    let on_cluster =
+        with::<jobs::JobsFlags>("jobs", "Lists, shows, follows and cancels jobs on a cluster");
+    let inspect = with::<inspect::Inspect>(
+        "inspect",
+        "Shows what lies at a location: schema, statistics, first rows",
+    );
+    let verify = with::<verify::Verify>("verify", "Compares an output with its manifest");
+    let simulate = with::<simulate::Simulate>(
+        "simulate",
+        "Tries the scheduler on a simulated cluster, with faults",
+    );
     Command::new("windrow")
         .bin_name(name)
         .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
@@ -138,12 +154,12 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run::command(jobs))
-        .subcommand(coordinator::CoordinatorFlags::augment_args(coordinator))
-        .subcommand(worker::Worker::augment_args(worker))
-        .subcommand(cluster::ClusterFlags::augment_args(cluster))
-        .subcommand(jobs::JobsFlags::augment_args(on_cluster))
-        .subcommand(generate::Generate::augment_args(generate))
-        .subcommand(inspect::Inspect::augment_args(inspect))
-        .subcommand(verify::Verify::augment_args(verify))
-        .subcommand(simulate::Simulate::augment_args(simulate))
+        .subcommand(coordinator)
+        .subcommand(worker)
+        .subcommand(cluster)
+        .subcommand(on_cluster)
+        .subcommand(generate)
+        .subcommand(inspect)
+        .subcommand(verify)
+        .subcommand(simulate)
 }
