@@ -13,7 +13,7 @@ fn run(plan: impl Fn(&Flow, Dataset<Row>) -> Result<()>) -> Outcome {
     let write = |flow: &Flow| {
         for file in 0..3u32 {
             let rows = (file * 100..file * 100 + 100).map(|number| (number, number.to_string()));
-            flow.from_iter(rows).write_parquet(&at.join(&file.to_string()))?;
+            flow.from_iter(rows).write_parquet(at.join(file.to_string()))?;
         }
         Ok(())
     };
