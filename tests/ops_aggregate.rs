@@ -2,9 +2,7 @@
 
 mod common;
 
-use common::{
-    RECORDS, assert_rows, by_hash, everywhere, failure, in_this_process, many, random, rows,
-};
+use common::{RECORDS, assert_rows, by_hash, failure, in_this_process, many, random, rows};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use windrow::plan::Plan;
