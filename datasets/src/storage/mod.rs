@@ -95,8 +95,8 @@ impl Object {
     }
 }
 
-/// What tells one content of a file or object from another: made of an object's ETag, or of a file's inode and the time
-/// at which it was changed last.
+/// What tells one content of a file or object from another: made of an object's ETag, or of the time at which a file was
+/// changed last. (Not of its inode: machines that share a file system need not agree on that.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp(u32);
 
@@ -105,9 +105,7 @@ impl Stamp {
     const UNKNOWN: Stamp = Stamp(0);
 
     fn of_file(metadata: &Metadata) -> Stamp {
-        let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
-        let words = [metadata.ino(), seconds as u64, nanos as u64].map(u64::to_le_bytes);
-        Stamp::of(&words.concat())
+        Stamp::of(&[metadata.mtime(), metadata.mtime_nsec()].map(i64::to_le_bytes).concat())
     }
 
     fn of_etag(etag: Option<&str>) -> Stamp {
