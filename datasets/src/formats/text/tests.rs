@@ -301,6 +301,9 @@ fn a_file_that_changed_is_named() {
     read().unwrap();
     // A new file of this name and size.
     std::fs::write(folder.path().join("b"), "ONE\ntwo\n").unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+    let file = std::fs::File::options().write(true).open(folder.path().join("b")).unwrap();
+    file.set_modified(later).unwrap();
     std::fs::rename(folder.path().join("b"), &path).unwrap();
     let error = read().unwrap_err().to_string();
     assert!(error.contains("a: has changed since it was listed"), "{error}");
