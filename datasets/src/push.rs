@@ -4,7 +4,7 @@
 //! chain there is one virtual call a batch, or, for receivers that [want rows](Push::wants_rows) (a combiner right
 //! behind an `emit`), one a record, and no batch is built between them.
 
-use crate::record::Record;
+use crate::record::{Builder, Record};
 use std::any::Any;
 
 /// The number of records that builders put into a batch.
@@ -50,11 +50,16 @@ pub trait Push<T: Record>: Send {
     /// [`PushError`] ends the lane.
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError>;
 
-    /// Takes one record. Only called where [`Push::wants_rows`] says so.
+    /// Takes one record: as a batch of one, unless the receiver has a better way. Only called where
+    /// [`Push::wants_rows`] says so.
     ///
     /// # Errors
     /// [`PushError`] ends the lane.
-    fn row(&mut self, view: T::View<'_>) -> Result<Demand, PushError>;
+    fn row(&mut self, view: T::View<'_>) -> Result<Demand, PushError> {
+        let mut builder = T::Builder::default();
+        builder.push(view);
+        self.batch(&builder.finish(), Selection::All)
+    }
 
     /// Whether single records are as good as batches.
     fn wants_rows(&self) -> bool {

@@ -86,7 +86,7 @@ fn is_parquet(storage: &Storage, object: &Object) -> Result<bool, SourceError> {
         return Ok(true);
     }
     let mut head = [0; PARQUET.len()];
-    let count = storage.open(&object.location)?.read_at(0, &mut head)?;
+    let count = storage.open_listed(object)?.read_at(0, &mut head)?;
     Ok(&head[..count] == PARQUET)
 }
 

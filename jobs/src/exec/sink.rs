@@ -11,7 +11,7 @@ use windrow_datasets::commit::{PartFile, Staged};
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::sink::{EncodeLane, EncodePart, Sink};
 use windrow_datasets::storage::StorageError;
-use windrow_datasets::{Batch, Builder, Record};
+use windrow_datasets::{Batch, Record};
 
 /// Makes the part file, once the first chunk is there.
 pub type OpenPart = Box<dyn FnOnce() -> Result<PartFile, StorageError> + Send>;
@@ -262,12 +262,6 @@ impl<S: Sink> Push<S::Item> for SinkLane<S> {
             encoder.batch(batch, selection)?;
         }
         Ok(Demand::More)
-    }
-
-    fn row(&mut self, view: <S::Item as Record>::View<'_>) -> Result<Demand, PushError> {
-        let mut builder = <S::Item as Record>::Builder::default();
-        builder.push(view);
-        self.batch(&builder.finish(), Selection::All)
     }
 
     fn finish(&mut self) -> Result<(), PushError> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use windrow_datasets::columns::{Aggregate, KeyColumns};
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::record::Batch2;
-use windrow_datasets::{Builder, Cols, Columns, Key, Record};
+use windrow_datasets::{Cols, Columns, Key, Record};
 
 /// Names types, and has none of their values.
 type Types<T, K, V> = PhantomData<fn() -> (T, K, V)>;
@@ -70,12 +70,6 @@ impl<T: Record, K: KeyColumns<T>, A: Aggregate<T>> Push<T> for ColumnsPush<T, K,
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError> {
         let pairs = Batch2(self.key.keys(batch), self.aggregates.values(batch));
         self.out.batch(&pairs, selection)
-    }
-
-    fn row(&mut self, view: T::View<'_>) -> Result<Demand, PushError> {
-        let mut builder = T::Builder::default();
-        builder.push(view);
-        self.batch(&builder.finish(), Selection::All)
     }
 
     fn finish(&mut self) -> Result<(), PushError> {

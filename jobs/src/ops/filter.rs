@@ -7,7 +7,7 @@ use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::columns::Predicate;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
-use windrow_datasets::{Batch, Builder, Cols, Columns, Record, for_selected};
+use windrow_datasets::{Batch, Cols, Columns, Record, for_selected};
 
 struct FilterPush<T: Record, F> {
     f: Arc<F>,
@@ -77,12 +77,6 @@ impl<T: Record> Push<T> for PredicatePush<T> {
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError> {
         self.predicate.select(batch, selection, &mut self.rows);
         pass::<T>(&mut *self.out, batch, &self.rows)
-    }
-
-    fn row(&mut self, view: T::View<'_>) -> Result<Demand, PushError> {
-        let mut builder = T::Builder::default();
-        builder.push(view);
-        self.batch(&builder.finish(), Selection::All)
     }
 
     fn finish(&mut self) -> Result<(), PushError> {
