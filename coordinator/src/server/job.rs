@@ -186,20 +186,18 @@ impl Job {
         &mut self,
         attempt: AttemptId,
         worker: WorkerId,
-        output: TaskOutput,
+        mut output: TaskOutput,
         now: Millis,
     ) {
+        // Of every attempt: what was read again was asked for again.
+        self.counts.traffic.add(std::mem::take(&mut output.counts.traffic));
         match attempt.task.kind {
             TaskKind::Split => {
-                self.counts.traffic.add(output.counts.traffic);
                 if let Some(stage) = self.stage_mut(attempt.task.stage) {
                     stage.splits = Some(Arc::new(output.splits));
                 }
             }
-            TaskKind::Commit => {
-                self.counts.traffic.add(output.counts.traffic);
-                self.manifests = output.manifests;
-            }
+            TaskKind::Commit => self.manifests = output.manifests,
             TaskKind::Compute => self.computed(attempt, worker, output, now),
         }
     }
@@ -226,10 +224,7 @@ impl Job {
         for (sink, parts) in staged {
             stage.staged.insert((sink, partition), parts);
         }
-        if std::mem::replace(&mut stage.counted[at], true) {
-            // What was read again was asked for again.
-            self.counts.traffic.add(output.counts.traffic);
-        } else {
+        if !std::mem::replace(&mut stage.counted[at], true) {
             self.counts.add(&output.counts);
             self.shuffle_bytes += output.shuffles.iter().map(|shuffle| shuffle.bytes).sum::<u64>();
         }
