@@ -5,7 +5,7 @@ use super::{Failed, progress};
 use crate::cluster::{self, Cluster, Prepared};
 use crate::launcher::{Launched, LocalWorkers};
 use crate::local::{Local, threads};
-use crate::registry::JobEntry;
+use crate::registry::{AnyJob, JobEntry};
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,11 +103,15 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
         unreachable!("clap knows the jobs")
     };
     let job = (entry.of_flags)(matches)?;
-    let flags = RunFlags::from_arg_matches(matches)?;
+    run_job(name, &*job, &RunFlags::from_arg_matches(matches)?)
+}
+
+/// Runs a job as its flags say.
+pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<(), Failed> {
     let plan = job.plan().map_err(crate::RunError::from)?;
     if !flags.explain && (flags.workers.is_some() || flags.cluster.is_some()) {
         let arguments = job.arguments()?;
-        return on_cluster(&flags, Prepared { name: name.to_string(), arguments, plan });
+        return on_cluster(flags, Prepared { name: name.to_string(), arguments, plan });
     }
     let mut local = Local::new().mode(flags.write_mode());
     if let Some(threads) = flags.threads {
@@ -129,7 +133,7 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
     let shown = (!flags.quiet).then(|| progress::show_local(&local));
     let outcome = local.run();
     drop(shown);
-    report(&flags, name, &outcome.map_err(crate::RunError::from)?)
+    report(flags, name, &outcome.map_err(crate::RunError::from)?)
 }
 
 /// Runs a job over local workers, or on a cluster.
