@@ -71,6 +71,8 @@ pub(crate) enum Mode {
     Overwrite,
     /// Add to it
     Append,
+    /// Take the place of those Hive partitions (folders `COLUMN=VALUE/`) that are written, and leave the others
+    OverwritePartitions,
 }
 
 impl RunFlags {
@@ -78,6 +80,7 @@ impl RunFlags {
         match (self.overwrite, self.mode) {
             (true, _) | (_, Mode::Overwrite) => WriteMode::Overwrite,
             (_, Mode::Append) => WriteMode::Append,
+            (_, Mode::OverwritePartitions) => WriteMode::OverwritePartitions,
             (_, Mode::Error) => WriteMode::Error,
         }
     }
@@ -160,9 +163,12 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
         (None, Some(address)) => address.clone(),
         (None, None) => unreachable!("one of the two was asked for"),
     };
-    let cluster = Cluster::connect_on(runtime.clone(), &address)?
+    let mut cluster = Cluster::connect_on(runtime.clone(), &address)?
         .mode(flags.write_mode())
         .task_timeout(flags.task_timeout.map(std::time::Duration::from_secs));
+    if launched.is_some() {
+        cluster = cluster.of_this_process();
+    }
     let running: Arc<Mutex<Option<JobId>>> = Arc::default();
     let (of_interrupt, interrupt_on) = (running.clone(), runtime.clone());
     on_interrupt(move || {

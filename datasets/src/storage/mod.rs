@@ -9,10 +9,12 @@ mod http;
 mod list;
 mod local;
 mod remote;
+mod swap;
 mod write;
 
 pub use error::{StorageError, StorageErrorKind};
 pub use http::Traffic;
+pub(crate) use swap::ObjectVersion;
 pub(crate) use write::PartUpload;
 
 use crate::location::{Location, Locations};
