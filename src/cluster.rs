@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use windrow_datasets::commit::{self, Manifest, WriteMode};
-use windrow_datasets::storage::Storage;
+use windrow_datasets::storage::{Storage, StoreOptions};
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Flow, Job, Outcome, Summary};
 use windrow_protocol::client::Client;
@@ -28,6 +28,7 @@ pub struct Cluster {
     mode: WriteMode,
     task_timeout: Option<Duration>,
     storage: Storage,
+    stores: StoreOptions,
 }
 
 /// A job's name, arguments and plan, ready to be sent.
@@ -48,8 +49,9 @@ impl Cluster {
 
     pub(crate) fn connect_on(runtime: Arc<Runtime>, address: &str) -> Result<Cluster, RunError> {
         let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
-        let storage = Storage::new();
-        Ok(Cluster { client, runtime, mode: WriteMode::Error, task_timeout: None, storage })
+        let (storage, stores) = (Storage::new(), StoreOptions::default());
+        let (mode, task_timeout) = (WriteMode::Error, None);
+        Ok(Cluster { client, runtime, mode, task_timeout, storage, stores })
     }
 
     /// What is done about output that is there already.
@@ -62,6 +64,12 @@ impl Cluster {
     #[must_use]
     pub fn task_timeout(self, task_timeout: Option<Duration>) -> Cluster {
         Cluster { task_timeout, ..self }
+    }
+
+    /// How object stores are reached, here and by the job's tasks, beyond what the environment of each process says.
+    #[must_use]
+    pub fn stores(self, stores: StoreOptions) -> Cluster {
+        Cluster { storage: Storage::with_options(stores.clone()), stores, ..self }
     }
 
     /// Runs a job, and waits for its end.
@@ -110,6 +118,7 @@ impl Cluster {
                 mode: self.mode,
                 short_id,
                 task_timeout_ms: self.task_timeout.map(|limit| limit.as_millis() as u64),
+                stores: self.stores.clone(),
             },
             binary: binary::own().clone(),
             fingerprint: fingerprint(&job.plan),
