@@ -98,3 +98,51 @@ fn the_server_counts_what_the_summary_counts() {
     let (received, sent) = server.bytes();
     assert_eq!(told, [server.requests(), sent, received], "{}", done.report);
 }
+
+/// Options by which what fails for ever fails soon.
+const IMPATIENT: &str = "--store-option max_retries=2 --store-option retry_backoff=1ms --store-option read_timeout=500ms";
+
+#[test]
+fn a_profile_is_looked_up_by_each_process_and_its_secret_is_told_to_none() {
+    let room = room!();
+    let server = server(&room);
+    texts(&room, &server);
+    server.bucket("counts");
+    let profile = format!(
+        "[mine]\naws_endpoint_url = {}\naws_access_key_id = {}\naws_secret_access_key = {}\naws_allow_http = true\n",
+        server.endpoint(),
+        s3::ACCESS_KEY,
+        s3::SECRET_KEY
+    );
+    let file = room.write("profiles.ini", profile);
+    for more in ["", "--workers 2"] {
+        let output = format!("run-{}", more.len());
+        let command = format!(
+            "run wordcount --input s3://texts/in --output s3://counts/{output} --store-profile mine --store-option aws_region=us-east-1"
+        );
+        let run = room.windrow(&command).args(more.split_whitespace()).timeout(PATIENCE);
+        let done = run.env("WINDROW_STORES", &file).env("WINDROW_LOG", "debug").ok();
+        assert!(!done.stderr().contains(s3::SECRET_KEY), "{}", done.report);
+        room.same_output("quiet", &format!("store/counts/{output}"));
+    }
+    let inspect = room.windrow("inspect s3://counts/run-0 --store-profile mine");
+    inspect.env("WINDROW_STORES", &file).ok();
+    let verify = room.windrow("verify s3://counts/run-0 --store-profile mine");
+    verify.env("WINDROW_STORES", &file).ok();
+}
+
+#[test]
+fn what_is_wrong_with_options_of_stores_is_said_before_anything_is_done() {
+    let room = room!();
+    let said = |option: &str, code, texts: &[&str]| {
+        let run = room.windrow("run wordcount --input s3://texts/in --output s3://counts/out");
+        let done = run.args(option.split_whitespace()).fails(code);
+        done.says(texts);
+        assert!(!done.stderr().contains("hunter2"), "{}", done.report);
+    };
+    said("--store-option aws_regoin=x", 2, &["is it `aws_region`"]);
+    said("--store-option aws_bucket=x", 2, &["said by the location"]);
+    let advice = ["AWS_SECRET_ACCESS_KEY", "--store-profile"];
+    said("--store-option aws_secret_access_key=hunter2", 2, &advice);
+    said("--store-profile nobody", 1, &["s3://", "no profile `nobody`"]);
+}

@@ -9,6 +9,7 @@ mod progress;
 mod quantity;
 mod run;
 mod simulate;
+mod stores;
 mod verify;
 mod worker;
 
