@@ -20,6 +20,7 @@
 
 mod aggregate;
 mod key;
+mod names;
 mod predicate;
 mod statistics;
 mod values;
@@ -27,6 +28,7 @@ mod wide_sum;
 
 pub use aggregate::{Aggregate, Count, CountRows, Greatest, Least, Mean, Sum, SumOverflow};
 pub use key::KeyColumns;
+pub use names::NamedColumns;
 pub use predicate::Predicate;
 pub use statistics::ColumnStatistics;
 pub use values::{Averaged, Comparable, Extreme, MaybeNull, Summable};

@@ -11,5 +11,5 @@ pub mod text;
 
 pub use fixed::{FixedSink, FixedSource};
 pub use memory::{GeneratedSource, MemorySource};
-pub use parquet::{ParquetCompression, ParquetSink, ParquetSource};
+pub use parquet::{BloomFilter, ParquetCompression, ParquetSink, ParquetSource, ParquetStatistics};
 pub use text::{FileLinesSource, LineText, TextSink, TextSource, WordsSource};
