@@ -19,16 +19,18 @@
 //! ```
 
 mod aggregate;
+mod computed;
 mod key;
 mod predicate;
 mod statistics;
 mod values;
 
 pub use aggregate::{Aggregate, Count, CountRows, Greatest, Least, Mean, Sum, SumOverflow};
+pub use computed::Computed;
 pub use key::KeyColumns;
 pub use predicate::Predicate;
 pub use statistics::ColumnStatistics;
-pub use values::{Averaged, Comparable, Extreme, MaybeNull, Summable};
+pub use values::{Averaged, Comparable, DecimalSum, Extreme, MaybeNull, Summable};
 
 use crate::record::{Batch, Record};
 use std::fmt::{self, Debug, Display, Formatter};

@@ -2,7 +2,6 @@
 //! null is left out, as in SQL.
 
 use crate::record::{Date, Decimal, LocalTimestamp, Record, Timestamp};
-use arrow::datatypes::i256;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -14,8 +13,8 @@ use std::fmt::Debug;
     note = "integers, floats and decimals have, and `Option`s of them: for others use `reduce_by_key` or `fold_by_key`, or count them"
 )]
 pub trait Summable: Record {
-    /// What a sum is: `i64` for signed integers, `u64` for others, and the type itself for floats and decimals; for an
-    /// `Option` an `Option` of that, which is `None` where all values are.
+    /// What a sum is: `i64` for signed integers, `u64` for others, `Decimal<38, S>` for decimals, and the type itself for
+    /// floats; for an `Option` an `Option` of that, which is `None` where all values are.
     type Sum: Record;
     /// A sum in the making.
     type Acc: Copy + Send + Sync + 'static;
@@ -152,30 +151,64 @@ macro_rules! summable_float {
 
 summable_float!(f32 f64);
 
+/// The sum of raw decimals: 192 bits, lowest first, enough for 2^64 of them. Of decimals with few digits the lower 128
+/// bits are enough; then the upper ones are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecimalSum([u64; 3]);
+
+impl DecimalSum {
+    fn low(self) -> u128 {
+        u128::from(self.0[1]) << 64 | u128::from(self.0[0])
+    }
+}
+
+/// Sums are as wide as decimals can be, as in SQL.
 impl<const P: u8, const S: i8> Summable for Decimal<P, S> {
-    type Sum = Decimal<P, S>;
-    /// Wide enough for 2^64 values.
-    type Acc = i256;
-    type Wire = [u8; 32];
+    type Sum = Decimal<38, S>;
+    type Acc = DecimalSum;
+    type Wire = [u8; 24];
     const EXACT: bool = true;
 
     #[inline(always)]
-    fn start(view: Self) -> i256 {
-        i256::from_i128(view.raw())
+    fn start(view: Self) -> DecimalSum {
+        let raw = view.raw();
+        let upper = if few_digits(P) { 0 } else { (raw >> 127) as u64 };
+        DecimalSum([raw as u64, (raw >> 64) as u64, upper])
     }
     #[inline(always)]
-    fn add(acc: i256, other: i256) -> i256 {
-        acc.wrapping_add(other)
+    fn add(acc: DecimalSum, other: DecimalSum) -> DecimalSum {
+        let (low, carry) = acc.low().overflowing_add(other.low());
+        let upper = match few_digits(P) {
+            true => 0,
+            false => acc.0[2].wrapping_add(other.0[2]).wrapping_add(u64::from(carry)),
+        };
+        DecimalSum([low as u64, (low >> 64) as u64, upper])
     }
-    fn to_wire(acc: i256) -> [u8; 32] {
-        acc.to_le_bytes()
+    fn to_wire(acc: DecimalSum) -> [u8; 24] {
+        let mut wire = [0; 24];
+        for (bytes, word) in wire.chunks_exact_mut(8).zip(acc.0) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        wire
     }
-    fn from_wire(wire: &[u8; 32]) -> i256 {
-        i256::from_le_bytes(*wire)
+    fn from_wire(wire: &[u8; 24]) -> DecimalSum {
+        let word = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&wire[8 * at..8 * at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        DecimalSum([word(0), word(1), word(2)])
     }
-    fn finish(acc: i256) -> Option<Self> {
-        acc.to_i128().and_then(Decimal::from_raw)
+    fn finish(acc: DecimalSum) -> Option<Decimal<38, S>> {
+        let low = acc.low() as i128;
+        let fits = few_digits(P) || acc.0[2] == (low >> 127) as u64;
+        if fits { Decimal::from_raw(low) } else { None }
     }
+}
+
+/// Whether 2^64 decimals of so many digits add up to less than 2^127.
+const fn few_digits(precision: u8) -> bool {
+    precision <= 18
 }
 
 impl<const P: u8, const S: i8> Averaged for Decimal<P, S> {
@@ -183,24 +216,22 @@ impl<const P: u8, const S: i8> Averaged for Decimal<P, S> {
     type Mean = f64;
 
     #[inline(always)]
-    fn widen(view: Self) -> Option<i256> {
+    fn widen(view: Self) -> Option<DecimalSum> {
         Some(Self::start(view))
     }
-    fn divide(sum: i256, count: u64) -> f64 {
+    fn divide(sum: DecimalSum, count: u64) -> f64 {
         let one = 10i128.pow(u32::from(S.unsigned_abs())) as f64;
+        let low = sum.low() as i128;
         // The sum is most often small: then there is one rounding less.
-        let raw = sum.to_i128().map_or_else(|| to_f64(sum), |sum| sum as f64);
+        let raw = match few_digits(P) || sum.0[2] == (low >> 127) as u64 {
+            true => low as f64,
+            false => sum.0[2] as i64 as f64 * 2f64.powi(128) + sum.low() as f64,
+        };
         raw / count as f64 / one
     }
     fn finish(mean: Option<f64>) -> f64 {
         mean.unwrap_or(f64::NAN)
     }
-}
-
-/// The nearest `f64`, or one next to it.
-fn to_f64(number: i256) -> f64 {
-    let (low, high) = number.to_parts();
-    high as f64 * 2f64.powi(128) + low as f64
 }
 
 /// Null is left out: the sum of nothing but nulls is `None`.
