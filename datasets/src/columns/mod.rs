@@ -19,6 +19,7 @@
 //! ```
 
 mod aggregate;
+mod computed;
 mod key;
 mod names;
 mod predicate;
@@ -27,6 +28,7 @@ mod values;
 mod wide_sum;
 
 pub use aggregate::{Aggregate, Count, CountRows, Greatest, Least, Mean, Sum, SumOverflow};
+pub use computed::Computed;
 pub use key::KeyColumns;
 pub use names::NamedColumns;
 pub use predicate::Predicate;

@@ -14,8 +14,8 @@ use std::fmt::Debug;
     note = "integers, floats and decimals have, and `Option`s of them: for others use `reduce_by_key` or `fold_by_key`, or count them"
 )]
 pub trait Summable: Record {
-    /// What a sum is: `i64` for signed integers, `u64` for others, and the type itself for floats and decimals; for an
-    /// `Option` an `Option` of that, which is `None` where all values are.
+    /// What a sum is: `i64` for signed integers, `u64` for others, `Decimal<38, S>` for decimals, and the type itself for
+    /// floats; for an `Option` an `Option` of that, which is `None` where all values are.
     type Sum: Record;
     /// A sum in the making.
     type Acc: Copy + Send + Sync + 'static;
@@ -152,11 +152,12 @@ macro_rules! summable_float {
 
 summable_float!(f32 f64);
 
-/// Sums of decimals in so many words: enough for 2^64 values of so many digits.
+/// Sums of decimals in so many words: enough for 2^64 values of so many digits. The result is as wide as decimals can
+/// be, as in SQL.
 macro_rules! summable_decimal {
     ($words:literal: $($precision:literal)+) => {
         $(impl<const S: i8> Summable for Decimal<$precision, S> {
-            type Sum = Decimal<$precision, S>;
+            type Sum = Decimal<38, S>;
             type Acc = WideSum<$words>;
             type Wire = [u8; 8 * $words];
             const EXACT: bool = true;
@@ -175,7 +176,7 @@ macro_rules! summable_decimal {
             fn from_wire(wire: &Self::Wire) -> Self::Acc {
                 WideSum::from_bytes(wire)
             }
-            fn finish(acc: Self::Acc) -> Option<Self> {
+            fn finish(acc: Self::Acc) -> Option<Decimal<38, S>> {
                 acc.to_i128().and_then(Decimal::from_raw)
             }
         }

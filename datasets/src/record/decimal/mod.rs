@@ -10,6 +10,7 @@ use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::str::FromStr;
 
 /// An exact number of at most `P` digits (1 to 38), `S` of them behind the point (0 to `P`): Arrow's and Parquet's
@@ -56,6 +57,71 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
         self.raw
     }
 
+    /// The decimal of a whole number.
+    ///
+    /// ```
+    /// use windrow_datasets::record::Decimal;
+    ///
+    /// const ONE: Decimal<15, 2> = Decimal::whole(1);
+    /// assert_eq!(ONE.to_string(), "1.00");
+    /// ```
+    ///
+    /// # Panics
+    /// If it has more than `P` digits with the `S` zeros behind the point.
+    pub const fn whole(number: i64) -> Self {
+        match (number as i128).checked_mul(Self::ONE) {
+            Some(raw) => match Self::from_raw(raw) {
+                Some(decimal) => decimal,
+                None => panic!("the whole number has too many digits for this decimal"),
+            },
+            None => panic!("the whole number has too many digits for this decimal"),
+        }
+    }
+
+    /// The exact product, as a decimal of so many digits behind the point as both factors have together.
+    ///
+    /// ```
+    /// use windrow_datasets::record::Decimal;
+    ///
+    /// let price: Decimal<15, 2> = "20.50".parse()?;
+    /// let share: Decimal<15, 2> = "0.07".parse()?;
+    /// let product: Decimal<30, 4> = price.times(share);
+    /// assert_eq!(product.to_string(), "1.4350");
+    /// # Ok::<(), windrow_datasets::record::DecimalError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the product has more than `P3` digits, which cannot be where `P3` is `P` + `P2` at least.
+    #[inline]
+    pub const fn times<const P2: u8, const S2: i8, const P3: u8, const S3: i8>(
+        self,
+        other: Decimal<P2, S2>,
+    ) -> Decimal<P3, S3> {
+        const {
+            assert!(
+                S3 as i16 == S as i16 + S2 as i16,
+                "a product has the digits behind the point of both factors"
+            );
+        }
+        // 64 bits each are most often all there is, and their product is one instruction.
+        let small = self.raw as i64 as i128 == self.raw && other.raw as i64 as i128 == other.raw;
+        let raw = match small {
+            true => Some(self.raw as i64 as i128 * other.raw as i64 as i128),
+            false => self.raw.checked_mul(other.raw),
+        };
+        let product = match raw {
+            Some(raw) if P3 as u16 >= P as u16 + P2 as u16 => Some(Decimal { raw }),
+            Some(raw) => Decimal::from_raw(raw),
+            None => None,
+        };
+        match product {
+            Some(product) => product,
+            None => panic!(
+                "a product of decimals has too many digits; take fewer digits for the factors"
+            ),
+        }
+    }
+
     /// The sum, if it has at most `P` digits.
     #[inline]
     pub const fn checked_add(self, other: Self) -> Option<Self> {
@@ -76,6 +142,33 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
 
     fn error(text: impl Into<String>) -> DecimalError {
         DecimalError { text: text.into(), precision: P, scale: S }
+    }
+}
+
+/// The exact sum.
+///
+/// # Panics
+/// If it has more than `P` digits.
+impl<const P: u8, const S: i8> Add for Decimal<P, S> {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        self.checked_add(other).expect("a sum of decimals has at most as many digits as they")
+    }
+}
+
+/// The exact difference.
+///
+/// # Panics
+/// If it has more than `P` digits.
+impl<const P: u8, const S: i8> Sub for Decimal<P, S> {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        self.checked_sub(other)
+            .expect("a difference of decimals has at most as many digits as they")
     }
 }
 
@@ -291,6 +384,36 @@ mod tests {
         assert_eq!(Money::from_raw(-5).unwrap().to_string(), "-0.05");
         assert_eq!(Decimal::<5, 0>::from_raw(42).unwrap().to_string(), "42");
         assert_eq!(Money::from_raw(1250).unwrap().to_f64(), 12.5);
+    }
+
+    #[test]
+    fn products_are_exact() {
+        type Money = Decimal<15, 2>;
+        let money = |raw| Money::from_raw(raw).unwrap();
+        let product: Decimal<30, 4> = money(-2050).times(money(7));
+        assert_eq!(product.to_string(), "-1.4350");
+        let most = 10i128.pow(15) - 1;
+        let square: Decimal<30, 4> = money(most).times(money(-most));
+        assert_eq!(square.raw(), -most * most);
+        let great = Decimal::<30, 0>::from_raw(10i128.pow(22)).unwrap();
+        let product: Decimal<38, 2> = great.times(money(10i128.pow(14)));
+        assert_eq!(product.raw(), 10i128.pow(36));
+        let fits: Decimal<4, 4> = money(33).times(money(33));
+        assert_eq!(fits.to_string(), "0.1089");
+        assert_eq!(money(100) - money(7) + Money::whole(2), money(293));
+    }
+
+    #[test]
+    #[should_panic(expected = "too many digits")]
+    fn a_product_of_too_many_digits_panics() {
+        let great = Decimal::<38, 0>::from_raw(10i128.pow(37)).unwrap();
+        let _: Decimal<38, 0> = great.times(great);
+    }
+
+    #[test]
+    #[should_panic(expected = "a sum of decimals")]
+    fn a_sum_of_too_many_digits_panics() {
+        let _ = Decimal::<3, 0>::whole(999) + Decimal::whole(1);
     }
 
     #[test]
