@@ -41,6 +41,7 @@ pub(crate) fn plain_type(kind: &DataType) -> DataType {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Dictionary(_, value) => plain_type(value),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::Struct(fields) => DataType::Struct(plain_fields(fields)),
         DataType::List(element) | DataType::LargeList(element) => DataType::List(plain(element)),
         DataType::FixedSizeList(element, size) => DataType::FixedSizeList(plain(element), *size),
