@@ -6,10 +6,9 @@
 //! cargo run --example kinds -- run kinds --rows 1000 --output /tmp/by-month --by-month
 //! ```
 
-use clap::Args;
-use serde::{Deserialize, Serialize};
-use std::process::ExitCode;
+use bytes::Bytes;
 use windrow::formats::{BloomFilter, ParquetCompression, ParquetSink};
+use windrow::jobs;
 use windrow::prelude::*;
 use windrow::record::{Date, Decimal, LocalTimestamp, Timestamp};
 
@@ -29,7 +28,7 @@ struct Kinds {
     output: Location,
 }
 
-fn codec(name: &str) -> Result<ParquetCompression, String> {
+fn codec(name: &str) -> std::result::Result<ParquetCompression, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
@@ -100,9 +99,9 @@ fn row(id: u64) -> Row {
 impl Job for Kinds {
     const NAME: &str = "kinds";
 
-    fn plan(&self, flow: &Flow) -> windrow::Result<()> {
+    fn plan(&self, flow: &Flow) -> Result<()> {
         let rows = flow.generate(self.rows, row);
-        let sink = ParquetSink::new()
+        let sink = ParquetSink::<Row>::new()
             .with_compression(self.codec)
             .with_group_rows(8192)
             .with_page_rows(1000)

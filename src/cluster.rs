@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use windrow_datasets::commit::{self, Manifest, Runner, WriteMode};
-use windrow_datasets::storage::Storage;
+use windrow_datasets::storage::{Storage, StoreOptions};
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Flow, Job, Outcome, Summary};
 use windrow_protocol::client::Client;
@@ -28,6 +28,7 @@ pub struct Cluster {
     mode: WriteMode,
     task_timeout: Option<Duration>,
     storage: Storage,
+    stores: StoreOptions,
     /// What a job ends with.
     runner: Runner,
 }
@@ -50,9 +51,9 @@ impl Cluster {
 
     pub(crate) fn connect_on(runtime: Arc<Runtime>, address: &str) -> Result<Cluster, RunError> {
         let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
-        let storage = Storage::new();
-        let (mode, runner) = (WriteMode::Error, Runner::Cluster);
-        Ok(Cluster { client, runtime, mode, task_timeout: None, storage, runner })
+        let (storage, stores) = (Storage::new(), StoreOptions::default());
+        let (mode, task_timeout, runner) = (WriteMode::Error, None, Runner::Cluster);
+        Ok(Cluster { client, runtime, mode, task_timeout, storage, stores, runner })
     }
 
     /// What is done about output that is there already.
@@ -70,6 +71,12 @@ impl Cluster {
     /// The cluster is gone when this process is.
     pub(crate) fn of_this_process(self) -> Cluster {
         Cluster { runner: Runner::ThisProcess, ..self }
+    }
+
+    /// How object stores are reached, here and by the job's tasks, beyond what the environment of each process says.
+    #[must_use]
+    pub fn stores(self, stores: StoreOptions) -> Cluster {
+        Cluster { storage: Storage::with_options(stores.clone()), stores, ..self }
     }
 
     /// Runs a job, and waits for its end.
@@ -122,6 +129,7 @@ impl Cluster {
                 mode: self.mode,
                 short_id,
                 task_timeout_ms: self.task_timeout.map(|limit| limit.as_millis() as u64),
+                stores: self.stores.clone(),
             },
             binary: binary::own().clone(),
             fingerprint: fingerprint(&job.plan),

@@ -3,7 +3,9 @@
 use crate::error::RunError;
 use clap::{ArgMatches, Args, Command};
 use windrow_jobs::Job;
-use windrow_jobs::library::{Distinct, Grep, Index, Terasort, TerasortValidate, Wordcount};
+use windrow_jobs::library::{
+    Distinct, GenerateTpch, Grep, Index, Terasort, TerasortValidate, Wordcount,
+};
 use windrow_jobs::plan::Plan;
 
 /// A job of a program: how its flags are read, and how it is made of what other processes were sent.
@@ -47,5 +49,5 @@ impl<J: Job> AnyJob for J {
 
 /// The ready jobs, as the `windrow` binary has them.
 pub fn library() -> Vec<JobEntry> {
-    crate::jobs![Wordcount, Grep, Distinct, Index, Terasort, TerasortValidate]
+    crate::jobs![Wordcount, Grep, Distinct, Index, Terasort, TerasortValidate, GenerateTpch]
 }

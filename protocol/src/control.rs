@@ -51,6 +51,8 @@ pub struct JobOptions {
     pub short_id: String,
     /// An attempt that runs for longer is ended, in milliseconds.
     pub task_timeout_ms: Option<u64>,
+    /// How object stores are reached. There is no secret in it.
+    pub stores: windrow_datasets::storage::StoreOptions,
 }
 
 /// A worker that registers.

@@ -1,6 +1,7 @@
 //! `inspect`: what lies at a location.
 
 use super::quantity::human;
+use super::stores::StoreFlags;
 use super::{Failed, number_of};
 use clap::Args;
 use windrow_datasets::commit::{Leftover, Manifest, State, leftovers, sweep};
@@ -27,11 +28,13 @@ pub(crate) struct Inspect {
     /// Remove what killed jobs have left in an output: of those that are certainly dead, or of this one
     #[arg(long, value_name = "JOB", num_args = 0..=1, require_equals = true)]
     sweep: Option<Option<String>>,
+    #[command(flatten)]
+    stores: StoreFlags,
 }
 
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let storage = Storage::new();
+        let storage = Storage::with_options(self.stores.options()?);
         if let Some(job) = &self.sweep {
             return self.sweep(&storage, job.as_deref());
         }

@@ -1,16 +1,18 @@
 //! `run`: a job, in this process.
 
 use super::quantity::human;
+use super::stores::StoreFlags;
 use super::{Failed, progress};
 use crate::cluster::{self, Cluster, Prepared};
 use crate::launcher::{Launched, LocalWorkers};
 use crate::local::{Local, threads};
-use crate::registry::JobEntry;
+use crate::registry::{AnyJob, JobEntry};
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use windrow_datasets::commit::WriteMode;
+use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Splits;
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::client::Client;
@@ -50,6 +52,8 @@ pub(crate) struct RunFlags {
     /// Short for --mode overwrite
     #[arg(long, conflicts_with = "mode")]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) stores: StoreFlags,
     /// Print the plan, and do not run it
     #[arg(long)]
     pub(crate) explain: bool,
@@ -106,13 +110,19 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
         unreachable!("clap knows the jobs")
     };
     let job = (entry.of_flags)(matches)?;
-    let flags = RunFlags::from_arg_matches(matches)?;
+    run_job(name, &*job, &RunFlags::from_arg_matches(matches)?)
+}
+
+/// Runs a job as its flags say.
+pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<(), Failed> {
     let plan = job.plan().map_err(crate::RunError::from)?;
     if !flags.explain && (flags.workers.is_some() || flags.cluster.is_some()) {
         let arguments = job.arguments()?;
-        return on_cluster(&flags, Prepared { name: name.to_string(), arguments, plan });
+        return on_cluster(flags, Prepared { name: name.to_string(), arguments, plan });
     }
-    let mut local = Local::new().mode(flags.write_mode());
+    let mut local = Local::new()
+        .mode(flags.write_mode())
+        .storage(Storage::with_options(flags.stores.options()?));
     if let Some(threads) = flags.threads {
         local = local.threads(threads.into());
     }
@@ -132,7 +142,7 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
     let shown = (!flags.quiet).then(|| progress::show_local(&local));
     let outcome = local.run();
     drop(shown);
-    report(&flags, name, &outcome.map_err(crate::RunError::from)?)
+    report(flags, name, &outcome.map_err(crate::RunError::from)?)
 }
 
 /// Runs a job over local workers, or on a cluster.
@@ -161,6 +171,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
     };
     let mut cluster = Cluster::connect_on(runtime.clone(), &address)?
         .mode(flags.write_mode())
+        .stores(flags.stores.options()?)
         .task_timeout(flags.task_timeout.map(std::time::Duration::from_secs));
     if launched.is_some() {
         cluster = cluster.of_this_process();

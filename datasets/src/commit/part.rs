@@ -265,12 +265,22 @@ impl Drop for PartFile {
             None => {}
             // What is left all the same is removed by the job's commit or abort.
             Some(Inner::File(part)) => drop(std::fs::remove_file(&part.path)),
-            Some(Inner::Upload(part)) => drop(part.storage.start_abort(&part.location, &part.id)),
+            Some(Inner::Upload(part)) => part.give_up(),
         }
     }
 }
 
 impl RemotePart {
+    /// Gives the upload up, and waits for it: the process may end right after.
+    fn give_up(mut self) {
+        // A part that comes after the end of its upload may stay in the store for ever.
+        while let Some(pending) = self.pending.pop_front() {
+            let _ = pending.id();
+        }
+        // Its failure is not what the caller is told: that is what led here.
+        let _ = self.storage.abort_upload(&self.location, &self.id);
+    }
+
     /// Takes some of the bytes: what the buffer has room for.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, StorageError> {
         let number = self.parts.len() + self.pending.len();

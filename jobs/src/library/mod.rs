@@ -1,6 +1,7 @@
 //! The ready jobs.
 
 mod distinct;
+mod generate_tpch;
 mod grep;
 mod index;
 mod terasort;
@@ -8,6 +9,7 @@ mod terasort_validate;
 mod wordcount;
 
 pub use distinct::Distinct;
+pub use generate_tpch::GenerateTpch;
 pub use grep::Grep;
 pub use index::Index;
 pub use terasort::Terasort;

@@ -7,7 +7,10 @@ use crate::shuffle::collect::Collect;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::columns::{Cols, Columns, KeyColumns, NamedColumns};
+use windrow_datasets::formats::csv::CsvSink;
 use windrow_datasets::formats::fixed::FixedSink;
+use windrow_datasets::formats::ipc::IpcSink;
+use windrow_datasets::formats::json::JsonSink;
 use windrow_datasets::formats::parquet::ParquetSink;
 use windrow_datasets::formats::text::TextSink;
 use windrow_datasets::location::IntoLocations;
@@ -117,6 +120,37 @@ impl<T: Record> Dataset<T> {
     {
         let sink = ParquetSink::<T>::new().partitioned_by(columns);
         self.write_as("write_parquet_by", CodePlace::caller(), sink, output)
+    }
+
+    /// Writes CSV files: a header with the names of the columns, as [`write_parquet`](Dataset::write_parquet) has them, and
+    /// a row a record. For other options or compression, [`write`](Dataset::write) a
+    /// [`CsvSink`](windrow_datasets::formats::CsvSink).
+    ///
+    /// # Errors
+    /// If `output` is not one location.
+    #[track_caller]
+    pub fn write_csv(&self, output: impl IntoLocations) -> Result<()> {
+        self.write_as("write_csv", CodePlace::caller(), CsvSink::<T>::new(), output)
+    }
+
+    /// Writes files of JSON lines, an object on each. For compression, [`write`](Dataset::write) a
+    /// [`JsonSink`](windrow_datasets::formats::JsonSink).
+    ///
+    /// # Errors
+    /// If `output` is not one location.
+    #[track_caller]
+    pub fn write_json(&self, output: impl IntoLocations) -> Result<()> {
+        self.write_as("write_json", CodePlace::caller(), JsonSink::<T>::new(), output)
+    }
+
+    /// Writes Arrow IPC files, in the file format. For compression, [`write`](Dataset::write) an
+    /// [`IpcSink`](windrow_datasets::formats::IpcSink).
+    ///
+    /// # Errors
+    /// If `output` is not one location.
+    #[track_caller]
+    pub fn write_ipc(&self, output: impl IntoLocations) -> Result<()> {
+        self.write_as("write_ipc", CodePlace::caller(), IpcSink::<T>::new(), output)
     }
 
     /// Gives the records to whoever ran the job, by this name; they must be few: a few megabytes.

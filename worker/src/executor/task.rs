@@ -52,6 +52,10 @@ impl Tasks {
 }
 
 impl Engine for Tasks {
+    fn begin(&self, env: &Env) {
+        self.storage.configure(env.options.stores.clone());
+    }
+
     fn start(
         &self,
         plan: &Arc<Plan>,
