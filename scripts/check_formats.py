@@ -82,7 +82,7 @@ def by_duckdb(pattern, hive):
     types = ", hive_types={'year': INT, 'month': INT}" if hive else ""
     hive = "true" if hive else "false"
     query = f"from read_parquet('{pattern}', hive_partitioning={hive}{types})"
-    table = connection.execute(query).fetch_arrow_table()
+    table = connection.sql(query).to_arrow_table()
     return table.to_pylist()
 
 
