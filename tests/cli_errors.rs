@@ -288,3 +288,43 @@ fn ctrl_c_ends_a_job_that_writes() {
     assert_eq!(done.code(), Some(130), "{}", done.report);
     assert!(!room.path("deep").exists(), "left of a cancelled job\n{}", done.report);
 }
+
+#[test]
+fn what_a_killed_job_leaves_is_shown_and_removed_by_the_next_one() {
+    let room = room!();
+    room.windrow("generate tera --records 400000 --output in").ok();
+    let killed = |threads: u32| {
+        let arguments = format!("run terasort --input in --output out --threads {threads}");
+        let mut running = room.windrow(&arguments).start();
+        let output = room.path("out");
+        running.until("a staged part", || {
+            let folders = fs::read_dir(&output).into_iter().flatten().flatten();
+            let parts =
+                folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten());
+            parts.flatten().any(|part| part.file_name().to_string_lossy().starts_with("part-"))
+        });
+        let done = room.windrow("inspect out").ok();
+        assert!(done.stdout().starts_with("job "), "{}", done.report);
+        assert!(done.stdout().contains(" is writing: "), "{}", done.report);
+        running.signal(libc::SIGKILL);
+        running.wait();
+        let done = room.windrow("inspect out").ok();
+        assert!(done.stdout().starts_with("left by job "), "{}", done.report);
+        assert!(done.stdout().contains("it is dead"), "{}", done.report);
+    };
+    killed(1);
+    let done = room.windrow("inspect out --sweep").ok();
+    assert!(done.stdout().starts_with("swept: job "), "{}", done.report);
+    assert!(!room.path("out").exists(), "the job had made it");
+    killed(2);
+    room.windrow("run terasort --input in --output out --quiet").ok();
+    let done = room.windrow("verify out").ok();
+    assert!(done.stdout().contains("whole: 1 file"), "{}", done.report);
+    let hidden =
+        room.tree("out").into_keys().find(|p| p.display().to_string().contains(".windrow"));
+    assert_eq!(hidden, None);
+    let done = room.windrow("inspect out --sweep=nobody").fails(1);
+    done.says(&["job nobody has left nothing there"]);
+    let run = "run terasort --input in --output out --mode overwrite-partitions";
+    room.windrow(run).fails(1).says(&["no partitions to overwrite", "--mode overwrite or append"]);
+}

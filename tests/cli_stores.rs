@@ -146,3 +146,41 @@ fn what_is_wrong_with_options_of_stores_is_said_before_anything_is_done() {
     said("--store-option aws_secret_access_key=hunter2", 2, &advice);
     said("--store-profile nobody", 1, &["s3://", "no profile `nobody`"]);
 }
+
+#[test]
+fn uploads_of_a_killed_job_are_shown_and_given_up_by_the_next_one() {
+    let room = room!();
+    let server = server(&room);
+    texts(&room, &server);
+    server.bucket("counts");
+    // Nothing comes of a part, so that the job is killed in the midst of its uploads.
+    let stalled = Rule::new(When::Always, Fault::Stall(None)).method(Method::PUT).path("/counts/");
+    let stalled = server.break_by(stalled.query("partNumber="));
+    let command = "run wordcount --input s3://texts/in --output s3://counts/out";
+    let mut running = with(room.windrow(command), &server).start();
+    running.until("a part on its way", || stalled.fired() > 0);
+    running.signal(libc::SIGKILL);
+    running.wait();
+    server.heal();
+    assert!(!server.unfinished().is_empty());
+    let done = with(room.windrow("inspect s3://counts/out"), &server).run();
+    assert!(done.stdout().starts_with("left by job "), "{}", done.report);
+    assert!(done.stdout().contains("it is dead"), "{}", done.report);
+    with(room.windrow(command), &server).ok();
+    room.same_output("quiet", "store/counts/out");
+    assert_eq!(server.unfinished(), Vec::<String>::new());
+    let hidden = |key: &String| key.contains(".windrow-");
+    assert!(!server.keys("counts").iter().any(hidden), "{:?}", server.keys("counts"));
+    // Two that append: nothing is lost, nothing is left.
+    let appending: Vec<_> = (0..2)
+        .map(|_| with(room.windrow(command).args(["--mode", "append"]), &server).start())
+        .collect();
+    for running in appending {
+        let done = running.wait();
+        assert_eq!(done.code(), Some(0), "{}", done.report);
+    }
+    let keys = server.keys("counts");
+    let done = with(room.windrow("verify s3://counts/out"), &server).ok();
+    let whole = format!("whole: {} files", keys.len() - 1);
+    assert!(done.stdout().contains(&whole), "{keys:?}\n{}", done.report);
+}

@@ -4,7 +4,7 @@ mod common;
 
 use common::{RECORDS, assert_rows, everywhere, failure, in_this_process, many, random, rows};
 use proptest::prelude::*;
-use windrow::{Dataset, Flow, Local};
+use windrow::{Dataset, Flow, Local, Record};
 
 /// Some text, often longer than what is inline in a view.
 fn text(number: u64) -> String {
@@ -321,4 +321,63 @@ proptest! {
             .collect();
         prop_assert_eq!(ran.rows::<(u16, String)>(), expected);
     }
+}
+
+#[derive(Record)]
+struct Trip {
+    id: u64,
+    year: i32,
+    zone: Option<String>,
+}
+
+#[derive(Record, Debug, PartialEq)]
+struct Id {
+    id: u64,
+}
+
+fn trip(id: u64) -> Trip {
+    let zone = random(id) % 5;
+    Trip { id, year: 2020 + (id % 3) as i32, zone: (zone > 0).then(|| format!("z/{zone}")) }
+}
+
+#[test]
+fn write_parquet_by() {
+    // Brought together first: one file a partition.
+    let ran = everywhere(|flow, output| {
+        many(flow, RECORDS, trip)
+            .partition_by(3, |trip| (trip.year, trip.zone.map(str::to_string)))
+            .write_parquet_by(|c| (c.year, c.zone), output.join("out"))
+    });
+    let folders: Vec<&str> = ran
+        .file_names()
+        .into_iter()
+        .filter_map(|name| Some(name.strip_prefix("out/")?.rsplit_once('/')?.0))
+        .collect();
+    let zones = ["__HIVE_DEFAULT_PARTITION__", "z%2F1", "z%2F2", "z%2F3", "z%2F4"];
+    let expected: Vec<String> = (2020..2023)
+        .flat_map(|year| zones.map(|zone| format!("year={year}/zone={zone}")))
+        .collect();
+    assert_eq!(folders, expected);
+    // As they come: rows of a partition are in the order of the whole.
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |flow: &Flow| {
+        many(flow, RECORDS, trip).write_parquet_by(|c| c.year, &folder.path().join("out"))
+    };
+    let outcome = Local::new().threads(2).run_plan("write", plan).unwrap();
+    assert_eq!(outcome.outputs[0].1.partitioned_by, ["year"]);
+    let read =
+        |flow: &Flow| flow.read_parquet::<Id>(&folder.path().join("out/year=2021")).collect("ids");
+    let ids = Local::new().run_plan("read", read).unwrap().rows::<Id>("ids").unwrap();
+    let expected: Vec<Id> = (0..RECORDS).filter(|id| id % 3 == 1).map(|id| Id { id }).collect();
+    assert!(ids == expected);
+}
+
+#[test]
+fn write_parquet_by_what_names_no_folder() {
+    let plan = |flow: &Flow| {
+        flow.from_iter([(1_u32, 2_u32)]).write_parquet_by(|c| c.0, "/tmp/windrow-nothing")
+    };
+    let error = Local::new().run_plan("write", plan).unwrap_err().to_string();
+    assert!(error.contains("column `_0`"), "{error}");
+    assert!(error.contains("ops_narrow.rs"), "{error}");
 }

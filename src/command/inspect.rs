@@ -4,10 +4,10 @@ use super::quantity::human;
 use super::stores::StoreFlags;
 use super::{Failed, number_of};
 use clap::Args;
-use windrow_datasets::commit::Manifest;
+use windrow_datasets::commit::{Leftover, Manifest, State, leftovers, sweep};
 use windrow_datasets::inspect::{Bound, ColumnFacts, Content, Inspection, ParquetFacts, inspect};
 use windrow_datasets::location::Location;
-use windrow_datasets::storage::Storage;
+use windrow_datasets::storage::{Storage, StorageError};
 
 /// The longest value that is shown in a table, and the longest line, in characters.
 const CELL: usize = 40;
@@ -25,14 +25,26 @@ pub(crate) struct Inspect {
     /// So many of the first rows or lines
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=10_000))]
     rows: u32,
+    /// Remove what killed jobs have left in an output: of those that are certainly dead, or of this one
+    #[arg(long, value_name = "JOB", num_args = 0..=1, require_equals = true)]
+    sweep: Option<Option<String>>,
     #[command(flatten)]
     stores: StoreFlags,
 }
 
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let rows = if self.rust { 0 } else { self.rows as usize };
         let storage = Storage::with_options(self.stores.options()?);
+        if let Some(job) = &self.sweep {
+            return self.sweep(&storage, job.as_deref());
+        }
+        // Of an output; where it is none, or cannot be listed, that is told below.
+        if !self.rust && !self.location.is_pattern() {
+            let left = leftovers(&storage, &self.location).unwrap_or_default();
+            let text: String = left.iter().map(|left| self.left(left)).collect();
+            super::print(&text)?;
+        }
+        let rows = if self.rust { 0 } else { self.rows as usize };
         let found = inspect(&storage, &self.location, rows)
             .map_err(|error| Failed::Because(error.to_string()))?;
         if !self.rust {
@@ -43,6 +55,45 @@ impl Inspect {
             Content::Parquet(facts) => super::print(&facts.rust().map_err(|why| failed(&why))?),
             _ => Err(failed("is not Parquet, so there are no columns; --rust needs some")),
         }
+    }
+}
+
+impl Inspect {
+    /// Sweeps what jobs have left: this one, or all that are dead.
+    fn sweep(&self, storage: &Storage, job: Option<&str>) -> Result<(), Failed> {
+        let because = |error: StorageError| Failed::Because(error.to_string());
+        let left = leftovers(storage, &self.location).map_err(because)?;
+        let chosen = |left: &&Leftover| match job {
+            Some(job) => left.job == job,
+            None => left.state == State::Dead,
+        };
+        let chosen: Vec<&Leftover> = left.iter().filter(chosen).collect();
+        if let (Some(job), true) = (job, chosen.is_empty()) {
+            let why = format!("{}: job {job} has left nothing there", self.location);
+            return Err(Failed::Because(why));
+        }
+        if let Some(running) = chosen.iter().find(|left| left.state == State::Running) {
+            let why = format!("{}: job {} still runs; stop it first", self.location, running.job);
+            return Err(Failed::Because(why));
+        }
+        for left in chosen {
+            sweep(storage, &self.location, &left.job).map_err(because)?;
+            super::print(&format!("swept: job {}, {}\n", left.job, number_of(left.files, "file")))?;
+        }
+        Ok(())
+    }
+
+    fn left(&self, left: &Leftover) -> String {
+        let Leftover { job, files, state, .. } = left;
+        let files = number_of(*files, "staged file");
+        let then = match state {
+            State::Running => return format!("job {job} is writing: {files}\n"),
+            State::Dead => "it is dead; the next job removes it, or --sweep".to_string(),
+            State::Unknown => {
+                format!("it may still run on a cluster; if it does not: --sweep={job}")
+            }
+        };
+        format!("left by job {job}: {files}; {then}\n")
     }
 }
 

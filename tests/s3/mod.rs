@@ -62,8 +62,11 @@ impl Seen {
         self.status.load(Ordering::SeqCst)
     }
 
-    /// Whether it makes an object visible.
+    /// Whether it makes an object visible: one of an output, not what a job writes down in its hidden folder.
     pub fn publishes(&self) -> bool {
+        if self.path.contains("/.windrow-") {
+            return false;
+        }
         let whole = self.method == Method::PUT && !self.query.contains("partNumber=");
         let parts = self.method == Method::POST && self.query.contains("uploadId=");
         (whole || parts) && (200..300).contains(&self.status())

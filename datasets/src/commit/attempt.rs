@@ -104,7 +104,8 @@ pub(super) fn now_ms() -> u64 {
 }
 
 /// Makes the part files of an attempt: the only one of its task, or several, whose names are in the order in which they
-/// were begun. Files that are dropped before they were [ended](AttemptFiles::end) are removed, as well as can be.
+/// were begun. Local files that are dropped before they were [ended](AttemptFiles::end) are removed, as well as can be;
+/// uploads are given up by the job's commit or abort.
 #[derive(Debug)]
 pub struct AttemptFiles {
     storage: Storage,
@@ -300,9 +301,16 @@ impl AttemptFiles {
     fn upload(&mut self, names: Vec<String>) -> Result<Vec<PartFile>, StorageError> {
         let begin = |name: &String| PartFile::upload_to(&self.storage, &self.output, name.clone());
         let files = in_parallel(&names, begin)?;
-        let uploads = files.iter().filter_map(PartFile::upload).collect();
-        let record = format!("{UPLOADS}{}.{}.{}", self.part, self.attempt, self.records);
-        self.records().write(&record, &Uploads { begun_ms: now_ms(), uploads })?;
+        let uploads: Vec<Upload> = files.iter().filter_map(PartFile::upload).collect();
+        let name = format!("{UPLOADS}{}.{}.{}", self.part, self.attempt, self.records);
+        let record = Uploads { begun_ms: now_ms(), uploads };
+        if let Err(error) = self.records().write(&name, &record) {
+            // Nobody else would know of them.
+            for Upload { name, id } in &record.uploads {
+                let _ = self.storage.abort_upload(&self.output.location.join(name), id);
+            }
+            return Err(error);
+        }
         self.records += 1;
         Ok(files)
     }

@@ -87,7 +87,8 @@ pub(super) struct Upload {
     pub(super) id: String,
 }
 
-/// A part file that an attempt writes. One that is dropped unfinished is removed, as well as can be.
+/// A part file that an attempt writes. A local one that is dropped unfinished is removed, as well as can be; an upload is
+/// given up by the job's commit or abort.
 ///
 /// It can be [written](Write) from its beginning to its end, and local ones by position too, from several threads.
 /// Writes are not buffered for local files: write large pieces. An error of a write names the file, and is a
@@ -265,20 +266,19 @@ impl Drop for PartFile {
             None => {}
             // What is left all the same is removed by the job's commit or abort.
             Some(Inner::File(part)) => drop(std::fs::remove_file(&part.path)),
-            Some(Inner::Upload(part)) => part.give_up(),
+            Some(Inner::Upload(part)) => part.settle(),
         }
     }
 }
 
 impl RemotePart {
-    /// Gives the upload up, and waits for it: the process may end right after.
-    fn give_up(mut self) {
-        // A part that comes after the end of its upload may stay in the store for ever.
+    /// Waits for the parts that are on their way: one that comes after the end of its upload may stay in the store for
+    /// ever. The upload is written down, and is given up by the job's commit or abort: once, since stores say all kinds
+    /// of things of an upload that is gone.
+    fn settle(mut self) {
         while let Some(pending) = self.pending.pop_front() {
             let _ = pending.id();
         }
-        // Its failure is not what the caller is told: that is what led here.
-        let _ = self.storage.abort_upload(&self.location, &self.id);
     }
 
     /// Takes some of the bytes: what the buffer has room for.

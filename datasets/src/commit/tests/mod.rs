@@ -1,6 +1,8 @@
 //! The rules of output, over a local folder and a store in memory alike.
 
 mod folders;
+mod left;
+mod modes;
 
 use super::job::plan;
 use super::*;
