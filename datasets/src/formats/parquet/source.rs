@@ -200,12 +200,12 @@ impl<T: Record> ParquetSource<T> {
     fn ready(
         &self,
         storage: &Storage,
-        object: Object,
-        group: Group,
+        object: &Object,
+        group: &Group,
         rows: Rows,
     ) -> Result<Ready<T>, SourceError> {
         let given = self.given(&object.location)?;
-        let (file, metadata, binding) = self.open(storage, &object, &given)?;
+        let (file, metadata, binding) = self.open(storage, object, &given)?;
         let number = group.number as usize;
         if metadata.num_row_groups() <= number
             || metadata.row_group(number).num_rows() as u64 != group.rows
@@ -235,9 +235,9 @@ impl<T: Record> ParquetSource<T> {
     }
 
     /// Fetches what the first lane after `lane` reads that has not begun. Whatever goes wrong is told when it begins.
-    fn look_ahead(&self, storage: &Storage, split: &Split, lane: u32) {
-        for next in lane + 1..split.lanes.min(lane + 1 + LOOK_AHEAD_LANES) {
-            let Ok((object, group, rows)) = find_lane(split, next) else { return };
+    fn look_ahead(&self, storage: &Storage, payload: &Payload, lane: u32) {
+        for next in lane + 1..lane.saturating_add(1 + LOOK_AHEAD_LANES) {
+            let Ok((object, group, rows)) = payload.lane(next) else { return };
             if rows.is_empty() {
                 continue;
             }
@@ -352,18 +352,18 @@ impl<T: Record> Source for ParquetSource<T> {
         lane: u32,
         out: &mut dyn Push<T>,
     ) -> Result<(), SourceError> {
-        let (object, group, rows) = find_lane(split, lane)?;
+        let payload = Payload::of(split);
+        let (object, group, rows) = payload.lane(lane)?;
         if rows.is_empty() {
             return Ok(());
         }
-        let waits = !object.location.is_local();
         let key = Key { row: group.first + rows.nth(0), object: object.clone() };
         let ready = match self.ahead.begin(&key) {
             Some(ready) => ready,
             None => self.ready(storage, object, group, rows)?,
         };
-        if waits {
-            self.look_ahead(storage, split, lane);
+        if !object.location.is_local() {
+            self.look_ahead(storage, &payload, lane);
         }
         let rows_filtered = ready.read(out)?;
         storage.scanned(Scan { rows_filtered, ..Scan::default() });
@@ -371,15 +371,17 @@ impl<T: Record> Source for ParquetSource<T> {
     }
 }
 
-/// The file, the row group, and the rows in it that a lane reads.
-fn find_lane(split: &Split, lane: u32) -> Result<(Object, Group, Rows), SourceError> {
-    let mut left = u64::from(lane);
-    let payload: Payload = postcard::from_bytes(&split.payload).unwrap_or_default();
-    for Part { file, groups } in payload.files {
-        for group in groups {
-            if group.lane == 0 {
-                break;
-            }
+impl Payload {
+    /// That of a split; of one of another source there is nothing in it.
+    fn of(split: &Split) -> Payload {
+        postcard::from_bytes(&split.payload).unwrap_or_default()
+    }
+
+    /// The file, the row group, and the rows in it that a lane reads.
+    fn lane(&self, lane: u32) -> Result<(&Object, &Group, Rows), SourceError> {
+        let mut left = u64::from(lane);
+        let groups = self.files.iter().flat_map(|part| part.groups.iter().map(|g| (&part.file, g)));
+        for (file, group) in groups.take_while(|(_, group)| group.lane > 0) {
             if left < group.lanes() {
                 let start = left * group.lane;
                 let range = start..(start + group.lane).min(group.rows);
@@ -391,10 +393,10 @@ fn find_lane(split: &Split, lane: u32) -> Result<(Object, Group, Rows), SourceEr
             }
             left -= group.lanes();
         }
+        Err(SourceError::Input {
+            location: format!("lane {lane} of a split of Parquet files"),
+            reason: "the split is not of this source; all processes must run the same binary"
+                .to_string(),
+        })
     }
-    Err(SourceError::Input {
-        location: format!("lane {lane} of a split of Parquet files"),
-        reason: "the split is not of this source; all processes must run the same binary"
-            .to_string(),
-    })
 }
