@@ -56,6 +56,12 @@ impl<L> Ahead<L> {
         lanes.waiting.remove(at).map(|(.., lane)| lane)
     }
 
+    /// How many lanes are prepared.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lanes().waiting.len()
+    }
+
     /// How many bytes may be fetched for a lane now; none if it has begun or is prepared.
     pub(super) fn room(&self, key: &Key) -> u64 {
         let lanes = self.lanes();
@@ -97,6 +103,6 @@ mod tests {
         for row in 10..100 {
             ahead.keep(key(row), 0, "many");
         }
-        assert!(ahead.lanes().waiting.len() <= LANES_MAX);
+        assert!(ahead.waiting() <= LANES_MAX);
     }
 }

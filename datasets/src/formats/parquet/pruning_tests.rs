@@ -394,18 +394,29 @@ fn lanes_of_objects_are_fetched_ahead_and_once() {
     for predicate in predicates {
         let (expected, of_file) = read_counted(&path, predicate());
         let before = storage.scan();
-        let source = ParquetSource::<Row>::new("s3://bucket/a").with_sizes(Sizes {
-            lane: 5000,
-            split: 1 << 30,
-            batch: 1000,
-        });
-        let source = match predicate() {
-            Some(predicate) => source.pruned(Arc::new(predicate)).unwrap().source,
-            None => source,
+        let source = || {
+            let sizes = Sizes { lane: 5000, split: 1 << 30, batch: 1000 };
+            let source = ParquetSource::<Row>::new("s3://bucket/a").with_sizes(sizes);
+            match predicate() {
+                Some(predicate) => source.pruned(Arc::new(predicate)).unwrap().source,
+                None => source,
+            }
         };
-        let rows = read_lanes(&source, &storage, false).unwrap().concat();
+        let all = source();
+        let rows = read_lanes(&all, &storage, false).unwrap().concat();
         assert!(rows.iter().map(|row| row.0).eq(expected.iter().copied()));
-        assert_eq!(storage.scan().since(before), of_file);
+        assert_eq!((storage.scan().since(before), all.ahead.waiting()), (of_file, 0));
+        let source = source();
+        let split = splits(&source, &storage).unwrap().remove(0);
+        let lane = split.lanes - 3;
+        source.read(&storage, &split, lane, &mut Take::new()).unwrap();
+        // That of a lane without rows is not.
+        let next = usize::from(expected.len() > 1);
+        assert_eq!(source.ahead.waiting(), next);
+        source.read(&storage, &split, lane + 1, &mut Take::new()).unwrap();
+        assert_eq!(source.ahead.waiting(), next);
+        source.read(&storage, &split, lane + 2, &mut Take::new()).unwrap();
+        assert_eq!(source.ahead.waiting(), 0);
     }
 }
 

@@ -52,7 +52,7 @@ pub struct ParquetSource<T: Record> {
     sizes: Sizes,
     footers: Arc<Footers>,
     /// Lanes whose bytes are on their way.
-    ahead: Ahead<Ready<T>>,
+    pub(super) ahead: Ahead<Ready<T>>,
     /// Rows for which one of them is not true are left out.
     predicates: Vec<Arc<Predicate<T>>>,
 }
