@@ -150,7 +150,7 @@ fn shown(rows: impl IntoIterator<Item = Row>) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
     #[test]
     fn pruned_rows_are_those_that_pass(
         numbers in prop::collection::vec((-40i32..40, 0u8..10, 0usize..6, 0u8..8), 0..500),
