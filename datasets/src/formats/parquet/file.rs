@@ -19,6 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The footers that are remembered.
 const REMEMBERED: usize = 16;
 
+/// The end of an object that is read at once, since most often all that it says of itself is in there: asking for the
+/// length of the footer, for the footer, and for the offsets of pages, one after the other, takes three requests.
+const TAIL_BYTES: u64 = 64 << 10;
+
 /// An open Parquet file.
 pub(crate) struct ParquetFile {
     pub(crate) object: Object,
@@ -96,6 +100,12 @@ impl ParquetFile {
             .map_err(|e| self.damaged(e))?
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Optional);
+        if !self.object.location.is_local() {
+            let size = self.object.size;
+            let tail = size.saturating_sub(TAIL_BYTES)..size;
+            let bytes = self.fetch(std::slice::from_ref(&tail))?;
+            decoder.push_ranges(vec![tail], bytes).map_err(|e| self.damaged(e))?;
+        }
         loop {
             match self.decode(|| decoder.try_decode())? {
                 DecodeResult::NeedsData(ranges) => {

@@ -6,6 +6,7 @@ use crate::columns::{Columns, Predicate};
 use crate::formats::testing::{Take, read_lanes, splits};
 use crate::push::Selection;
 use crate::record::{Batch, Builder, Date, Decimal, Record};
+use crate::scan::Scan;
 use crate::source::Source;
 use crate::storage::Storage;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
@@ -206,7 +207,7 @@ fn write_sorted(path: &Path, blooms: bool) -> u64 {
     std::fs::metadata(path).unwrap().len()
 }
 
-fn read_counted(path: &Path, predicate: Option<Predicate<Row>>) -> (Vec<i32>, crate::scan::Scan) {
+fn read_counted(path: &Path, predicate: Option<Predicate<Row>>) -> (Vec<i32>, Scan) {
     let source =
         ParquetSource::<Row>::new(path).with_sizes(Sizes { lane: 5000, split: 1, batch: 1000 });
     let source = match predicate {
@@ -405,7 +406,11 @@ fn lanes_of_objects_are_fetched_ahead_and_once() {
         let all = source();
         let rows = read_lanes(&all, &storage, false).unwrap().concat();
         assert!(rows.iter().map(|row| row.0).eq(expected.iter().copied()));
-        assert_eq!((storage.scan().since(before), all.ahead.waiting()), (of_file, 0));
+        // More of the end of an object is read at once than of a file.
+        let scan = Scan { bytes_read: of_file.bytes_read, ..storage.scan().since(before) };
+        assert_eq!((scan, all.ahead.waiting()), (of_file, 0));
+        let more = storage.scan().since(before).bytes_read - of_file.bytes_read;
+        assert!(more < 64 << 10, "{more} bytes more");
         let source = source();
         let split = splits(&source, &storage).unwrap().remove(0);
         let lane = split.lanes - 3;
@@ -418,6 +423,35 @@ fn lanes_of_objects_are_fetched_ahead_and_once() {
         source.read(&storage, &split, lane + 2, &mut Take::new()).unwrap();
         assert_eq!(source.ahead.waiting(), 0);
     }
+}
+
+#[test]
+fn what_a_small_object_says_of_itself_is_read_at_once() {
+    use object_store::ObjectStoreExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let rows: Vec<Row> = (0..300).map(|n| row(n, 5, n as usize, 7)).collect();
+    let form = Form {
+        group: 100,
+        page: 20,
+        statistics: 2,
+        offsets: true,
+        blooms: false,
+        dictionaries: true,
+        truncate: 64,
+        sorted: true,
+    };
+    write(&path, &rows, &form);
+    let bytes = std::fs::read(&path).unwrap();
+    let size = bytes.len() as u64;
+    assert!(size < 64 << 10);
+    let store = Arc::new(object_store::memory::InMemory::new());
+    let storage = Storage::new();
+    storage.set_client("s3://bucket", store.clone());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(store.put(&"a".into(), bytes.into())).unwrap();
+    assert_eq!(splits(&ParquetSource::<Row>::new("s3://bucket/a"), &storage).unwrap().len(), 1);
+    assert_eq!(storage.scan().bytes_read, size);
 }
 
 proptest! {
