@@ -211,6 +211,7 @@ fn summary(status: &JobStatus) -> Summary {
         retries: status.retries,
         shuffle_bytes: status.shuffle_bytes,
         traffic: status.counts.traffic,
+        scan: status.counts.scan,
         memory_peak_bytes: status.counts.memory_peak_bytes,
         elapsed: Duration::from_millis(status.elapsed_ms),
         stages: stages.collect(),

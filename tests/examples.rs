@@ -6,11 +6,16 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use windrow::{Local, Record};
 
-/// Runs an example of this name.
+/// Runs an example of this name; gives its standard error.
 fn run(name: &str, folder: &Path, arguments: &[&str]) -> String {
+    String::from_utf8_lossy(&ran(name, folder, arguments).stderr).into_owned()
+}
+
+/// Runs an example of this name, which must succeed.
+fn ran(name: &str, folder: &Path, arguments: &[&str]) -> Output {
     // Next to this test: cargo builds examples before it runs all tests, but not for this test alone.
     let test = std::env::current_exe().unwrap();
     let example = test.parent().unwrap().parent().unwrap().join("examples").join(name);
@@ -21,9 +26,8 @@ fn run(name: &str, folder: &Path, arguments: &[&str]) -> String {
         assert!(built.unwrap().success() && example.exists(), "{} is not built", example.display());
     }
     let ran = Command::new(example).current_dir(folder).args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.success(), "{name}: {said}");
-    said
+    assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+    ran
 }
 
 /// A folder with these files.
@@ -186,4 +190,39 @@ fn tpch() {
     // Other parameters than those of the specification.
     run("run q6 --input tables --output year --date 1995-01-01 --discount 0.05 --quantity 25");
     assert_eq!(table(&folder.path().join("year")), "revenue\n1002188.8822\n");
+}
+
+#[test]
+fn what_a_filter_leaves_out_is_told_before_and_after() {
+    let folder = folder(&[]);
+    let generated = Command::new(env!("CARGO_BIN_EXE_windrow"))
+        .current_dir(folder.path())
+        .args(["generate", "tpch", "--scale", "0.002", "--output", "in", "--quiet"])
+        .status();
+    assert!(generated.unwrap().success());
+    let said = |flags: &str| {
+        let all = format!("run q6 --input in --output out --overwrite {flags}");
+        let arguments: Vec<&str> = all.split_whitespace().collect();
+        let ran = ran("tpch", folder.path(), &arguments);
+        String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap()
+    };
+    let explained = said("--explain");
+    for line in
+        ["and l_quantity < 24.00, in the source", "files 1 of 1 (0 left out", "rows 11957 of 11957"]
+    {
+        assert!(explained.contains(line), "{line}: {explained}");
+    }
+    let scan = |flags: &str| {
+        let told: serde_json::Value = serde_json::from_str(&said(flags)).unwrap();
+        let mut scan = told["scan"].clone();
+        let rows = |name: &str| scan[name].as_u64().unwrap();
+        let left = rows("rows") - rows("rows_pruned") - rows("rows_filtered");
+        assert_eq!((rows("rows"), left), (11_957, told["records_read"].as_u64().unwrap()));
+        // Each process reads footers.
+        assert!(rows("bytes_read") > 0 && rows("bytes_read") < 2 * rows("bytes"));
+        scan["bytes_read"] = 0.into();
+        scan
+    };
+    assert_eq!(scan("--json --quiet"), scan("--json --quiet --workers 2"));
+    assert!(said("").contains("row groups 1 of 1"));
 }

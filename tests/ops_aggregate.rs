@@ -337,7 +337,7 @@ fn parquet_with_dictionaries() {
     let explained = plan.explain(Vec::new()).to_string();
     for line in [
         "    columns zone, payment, day, meters, fare, tip, note, price\n",
-        "  filter_by fare > 700000000.0\n",
+        "  filter_by fare > 700000000.0, in the source\n",
         "  aggregate_by payment, day: sum(tip), count(), max(note)\n",
     ] {
         assert!(explained.contains(line), "{explained}");

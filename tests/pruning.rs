@@ -25,23 +25,31 @@ fn rows(outcome: &Outcome, name: &str) -> Vec<u32> {
     outcome.rows::<Row>(name).unwrap().into_iter().map(|row| row.0).collect()
 }
 
-fn numbers<T: Record>(read: u64, outcome: &Outcome, kept: impl Iterator<Item = T>) -> Vec<T> {
-    assert_eq!(outcome.summary.records_read, read);
+/// What is expected where `read` records came from the source, and `pruned` rows were not even looked at.
+fn numbers<T: Record>(
+    (read, pruned): (u64, u64),
+    outcome: &Outcome,
+    kept: impl Iterator<Item = T>,
+) -> Vec<T> {
+    let scan = outcome.summary.scan;
+    assert_eq!((outcome.summary.records_read, scan.rows_pruned), (read, pruned));
+    assert_eq!((scan.files, scan.rows, scan.rows_filtered), (3, 300, 300 - read - pruned));
+    assert!(scan.bytes_read > 0 && scan.bytes > scan.bytes_of_columns);
     kept.collect()
 }
 
 #[test]
 fn filters_right_behind_a_source_prune_it() {
     let outcome = run(|_, rows| rows.filter_by(|c| c.0.ge(250)).collect("out"));
-    assert_eq!(rows(&outcome, "out"), numbers(100, &outcome, 250..300));
+    assert_eq!(rows(&outcome, "out"), numbers((50, 200), &outcome, 250..300));
     let outcome = run(|_, rows| {
         let some = rows.filter_by(|c| c.0.ge(50)).filter_by(|c| c.0.lt(120).and(c.1.ne("77")));
         some.filter(|(number, _)| number > 60).collect("out")
     });
     let kept = (61..120).filter(|number| *number != 77);
-    assert_eq!(rows(&outcome, "out"), numbers(200, &outcome, kept));
+    assert_eq!(rows(&outcome, "out"), numbers((69, 100), &outcome, kept));
     let outcome = run(|_, rows| rows.filter_by(|c| c.0.gt(1000)).collect("out"));
-    assert_eq!(rows(&outcome, "out"), numbers(0, &outcome, 0..0));
+    assert_eq!(rows(&outcome, "out"), numbers((0, 300), &outcome, 0..0));
 }
 
 #[test]
@@ -52,7 +60,7 @@ fn others_do_not() {
         rows.collect("all")
     });
     assert_eq!(rows(&outcome, "some"), (250..300).collect::<Vec<_>>());
-    assert_eq!(rows(&outcome, "all"), numbers(300, &outcome, 0..300));
+    assert_eq!(rows(&outcome, "all"), numbers((300, 0), &outcome, 0..300));
     // What comes before sees all rows.
     let outcome = run(|flow, rows| {
         let seen = flow.counter("seen");
@@ -62,7 +70,7 @@ fn others_do_not() {
         });
         rows.filter_by(|c| c.0.ge(250)).collect("out")
     });
-    assert_eq!(rows(&outcome, "out"), numbers(300, &outcome, 250..300));
+    assert_eq!(rows(&outcome, "out"), numbers((300, 0), &outcome, 250..300));
     assert_eq!(outcome.counters["seen"], 300);
     // A union gives the rows of the other branch too.
     let outcome = run(|_, rows| {

@@ -2,7 +2,7 @@
 //!
 //! `record` has the typed records on Arrow columns, `columns` names those columns for operators, `codec` turns batches
 //! into bytes and back, `push` is how batches move; `source` and `sink` are the two open traits for formats, `formats` has
-//! our own; `commit` is how output becomes visible, and `verify` compares it with its manifest; `inspect` says what lies
+//! our own, and `scan` counts what they leave out; `commit` is how output becomes visible, and `verify` compares it with its manifest; `inspect` says what lies
 //! somewhere; `location` and `storage` are how formats reach files and object stores.
 
 pub mod codec;
@@ -16,6 +16,7 @@ pub mod memory;
 pub mod place;
 pub mod push;
 pub mod record;
+pub mod scan;
 pub mod sink;
 pub mod source;
 pub mod storage;

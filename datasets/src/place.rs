@@ -49,8 +49,22 @@ pub fn push<T: Record>(
     batch: &T::Batch,
     rows: &dyn Rows,
 ) -> Result<Demand, PushError> {
+    push_selected(out, batch, Selection::All, rows)
+}
+
+/// As [`push`], some records of a batch.
+///
+/// # Errors
+/// What `out` says.
+#[inline]
+pub fn push_selected<T: Record>(
+    out: &mut dyn Push<T>,
+    batch: &T::Batch,
+    selection: Selection<'_>,
+    rows: &dyn Rows,
+) -> Result<Demand, PushError> {
     let guard = Guard(rows);
-    let demand = out.batch(batch, Selection::All)?;
+    let demand = out.batch(batch, selection)?;
     std::mem::forget(guard);
     Ok(demand)
 }

@@ -56,8 +56,9 @@ pub trait Source: Send + Sync + 'static {
     fn describe(&self) -> SourceDescription;
 
     /// This source without what a predicate is sure not to hold of, such as row groups whose statistics say so; `None`
-    /// if it has no such means. The predicate need not hold of what is left: records are filtered by it all the same.
-    fn pruned(&self, _predicate: Arc<Predicate<Self::Item>>) -> Option<Self>
+    /// if it has no such means. The predicate need not hold of what is left, unless the answer says so: records are
+    /// filtered by it all the same.
+    fn pruned(&self, _predicate: Arc<Predicate<Self::Item>>) -> Option<Pruned<Self>>
     where
         Self: Sized,
     {
@@ -86,6 +87,15 @@ pub trait Source: Send + Sync + 'static {
         lane: u32,
         out: &mut dyn Push<Self::Item>,
     ) -> Result<(), SourceError>;
+}
+
+/// A source without what a predicate does not hold of.
+#[derive(Clone, Copy, Debug)]
+pub struct Pruned<S> {
+    /// The source.
+    pub source: S,
+    /// Whether the predicate holds of all records that it gives, so that nobody needs to filter them.
+    pub exact: bool,
 }
 
 /// Why a source could not be listed or read.

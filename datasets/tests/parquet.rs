@@ -4,7 +4,6 @@ mod common;
 
 use common::{Place, Wide, wide};
 use proptest::prelude::*;
-use std::io::Write;
 use std::path::Path;
 use windrow_datasets::commit::{self, AttemptFiles, JobInfo, Manifest, Output};
 use windrow_datasets::formats::{ParquetSink, ParquetSource};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use windrow_datasets::columns::Predicate;
 use windrow_datasets::location::Location;
 use windrow_datasets::push::AnyPush;
-use windrow_datasets::source::{Source, SourceDescription, SourceError, Split};
+use windrow_datasets::source::{Pruned, Source, SourceDescription, SourceError, Split};
 use windrow_datasets::storage::Storage;
 
 /// A `Predicate<T>` without its type.
@@ -116,7 +116,7 @@ pub trait SourceCode: Send + Sync {
     /// For people.
     fn describe(&self) -> SourceDescription;
     /// See [`Source::pruned`].
-    fn pruned(&self, predicate: &AnyPredicate) -> Option<Arc<dyn SourceCode>>;
+    fn pruned(&self, predicate: &AnyPredicate) -> Option<Pruned<Arc<dyn SourceCode>>>;
     /// See [`Source::split`].
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl<T: windrow_datasets::Record> windrow_datasets::push::Push<T> for Counted<T>
         selection: windrow_datasets::push::Selection<'_>,
     ) -> Result<windrow_datasets::push::Demand, windrow_datasets::push::PushError> {
         use windrow_datasets::Batch;
-        self.records += batch.len() as u64;
+        self.records += selection.count(batch.len()) as u64;
         self.out.batch(batch, selection)
     }
 
@@ -178,9 +178,10 @@ impl<S: Source> SourceCode for S {
         Source::describe(self)
     }
 
-    fn pruned(&self, predicate: &AnyPredicate) -> Option<Arc<dyn SourceCode>> {
+    fn pruned(&self, predicate: &AnyPredicate) -> Option<Pruned<Arc<dyn SourceCode>>> {
         let predicate = predicate.clone().downcast::<Predicate<S::Item>>().ok()?;
-        Some(Arc::new(Source::pruned(self, predicate)?))
+        let Pruned { source, exact } = Source::pruned(self, predicate)?;
+        Some(Pruned { source: Arc::new(source), exact })
     }
 
     fn split(

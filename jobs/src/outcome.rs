@@ -6,6 +6,7 @@ use std::time::Duration;
 use windrow_datasets::codec::{self, CodecError};
 use windrow_datasets::commit::Manifest;
 use windrow_datasets::location::Location;
+use windrow_datasets::scan::Scan;
 use windrow_datasets::storage::Traffic;
 use windrow_datasets::{Batch, Record};
 
@@ -24,7 +25,7 @@ pub struct Outcome {
 /// What a job took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Records that sources gave.
+    /// Records that sources gave: without those that they left out by filters behind them.
     pub records_read: u64,
     /// Logical bytes of the sources.
     pub bytes_read: u64,
@@ -42,6 +43,8 @@ pub struct Summary {
     pub memory_peak_bytes: u64,
     /// What went to and from object stores.
     pub traffic: Traffic,
+    /// What sources that prune read, and what they left out.
+    pub scan: Scan,
     /// Time from start to end.
     pub elapsed: Duration,
     /// Each stage: its name, its tasks, its time.

@@ -5,6 +5,7 @@ use crate::shape::{Cut, sample_positions};
 use serde::{Deserialize, Serialize};
 
 pub use windrow_datasets::commit::{Place, Staged, StagedFiles, StagedList};
+pub use windrow_datasets::scan::Scan;
 pub use windrow_datasets::source::Split;
 pub use windrow_datasets::storage::Traffic;
 
@@ -133,6 +134,8 @@ pub struct TaskCounts {
     pub memory_peak_bytes: u64,
     /// What went to and from object stores while the attempt ran, as far as no other has told it.
     pub traffic: Traffic,
+    /// What sources that prune read and left out while the attempt ran, as far as no other has told it.
+    pub scan: Scan,
 }
 
 impl TaskCounts {
@@ -143,6 +146,7 @@ impl TaskCounts {
         self.records_written += other.records_written;
         self.bytes_written += other.bytes_written;
         self.traffic.add(other.traffic);
+        self.scan.add(other.scan);
         self.memory_peak_bytes = self.memory_peak_bytes.max(other.memory_peak_bytes);
         if self.counters.len() < other.counters.len() {
             self.counters.resize(other.counters.len(), 0);

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use windrow_datasets::commit::WriteMode;
+use windrow_datasets::scan::Scan;
+use windrow_datasets::source::Split;
 use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Splits;
 use windrow_jobs::{Outcome, Summary};
@@ -129,12 +131,14 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
     let local = local.prepare(plan);
     if flags.explain {
         let listed = local.list().map_err(crate::RunError::from)?;
-        let of = |splits: &Vec<windrow_datasets::source::Split>| Splits {
+        let of = |splits: &[Split], scan: Scan| Splits {
             splits: splits.len() as u64,
             lanes: splits.iter().map(|split| u64::from(split.lanes)).sum(),
             bytes: splits.iter().map(|split| split.bytes).sum(),
+            scan,
         };
-        let splits = listed.iter().map(|(stage, splits)| (*stage, of(splits))).collect();
+        let splits =
+            listed.iter().map(|(stage, (splits, scan))| (*stage, of(splits, *scan))).collect();
         return super::print(&local.plan().explain(splits).to_string());
     }
     let cancelled = local.cancelled();
@@ -265,6 +269,7 @@ fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
         "store_failed": summary.traffic.failed,
         "store_bytes_received": summary.traffic.bytes_received,
         "store_bytes_sent": summary.traffic.bytes_sent,
+        "scan": summary.scan,
         "memory_peak_bytes": summary.memory_peak_bytes,
         "elapsed_ms": summary.elapsed.as_millis() as u64,
         "counters": outcome.counters,
@@ -297,6 +302,17 @@ fn summary(job: &str, outcome: &Outcome) -> String {
             "stores",
             format!("{} requests{failed}, {received} received, {sent} sent", traffic.requests),
         );
+    }
+    let scan = summary.scan;
+    if scan.files > 0 {
+        for text in scan.listed() {
+            line("pruned", text);
+        }
+        let rows = scan.rows - (scan.rows_pruned + scan.rows_filtered).min(scan.rows);
+        line("filtered", format!("{} rows, {rows} left", scan.rows_filtered));
+        let (read, bytes) = (human(scan.bytes_read), human(scan.bytes));
+        let columns = human(scan.bytes_of_columns);
+        line("bytes", format!("{read} read of {bytes}; the columns have {columns}"));
     }
     line("peak memory", human(summary.memory_peak_bytes));
     for (number, (name, tasks, elapsed)) in summary.stages.iter().enumerate() {

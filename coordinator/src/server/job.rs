@@ -191,6 +191,7 @@ impl Job {
     ) {
         // Of every attempt: what was read again was asked for again.
         self.counts.traffic.add(std::mem::take(&mut output.counts.traffic));
+        self.counts.scan.add(std::mem::take(&mut output.counts.scan));
         match attempt.task.kind {
             TaskKind::Split => {
                 if let Some(stage) = self.stage_mut(attempt.task.stage) {

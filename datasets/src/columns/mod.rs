@@ -32,8 +32,8 @@ pub use computed::Computed;
 pub use key::KeyColumns;
 pub use names::NamedColumns;
 pub use predicate::Predicate;
-pub use statistics::ColumnStatistics;
-pub use values::{Averaged, Comparable, Extreme, MaybeNull, Summable};
+pub use statistics::{Absent, ColumnStatistics};
+pub use values::{Averaged, Coded, Comparable, Extreme, MaybeNull, Summable};
 pub use wide_sum::WideSum;
 
 use crate::record::{Batch, Record};

@@ -2,9 +2,10 @@
 
 use super::Col;
 use super::statistics::{ColumnStatistics, May, orders};
-use super::values::{Comparable, MaybeNull};
+use super::values::{Coded, Comparable, MaybeNull};
 use crate::push::Selection;
-use crate::record::{Batch, Record};
+use crate::record::{Batch, Builder, Record};
+use arrow::array::ArrayRef;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::{self, Debug, Display, Formatter};
@@ -22,7 +23,7 @@ pub struct Predicate<T: Record>(Node<T>);
 type Test<T> = Box<dyn Fn(&<T as Record>::Batch, &mut Vec<u32>, bool) + Send + Sync>;
 
 enum Node<T: Record> {
-    Leaf { column: &'static str, test: Test<T>, may: May, text: String },
+    Leaf { column: &'static str, test: Test<T>, may: May, text: String, sought: bool },
     And(Box<[Node<T>; 2]>),
     Or(Box<[Node<T>; 2]>),
     Not(Box<Node<T>>),
@@ -89,7 +90,15 @@ impl<T: Record> Predicate<T> {
     /// The names of its columns.
     pub fn columns(&self) -> BTreeSet<&'static str> {
         let mut names = BTreeSet::new();
-        self.0.columns(&mut names);
+        self.0.columns(&mut names, false);
+        names
+    }
+
+    /// The names of those of its columns that are sought for constants, by `eq` and `is_in`: of these it pays to know
+    /// what is [absent](ColumnStatistics::absent).
+    pub fn columns_sought(&self) -> BTreeSet<&'static str> {
+        let mut names = BTreeSet::new();
+        self.0.columns(&mut names, true);
         names
     }
 }
@@ -143,12 +152,16 @@ impl<T: Record> Node<T> {
         }
     }
 
-    fn columns(&self, names: &mut BTreeSet<&'static str>) {
+    fn columns(&self, names: &mut BTreeSet<&'static str>, only_sought: bool) {
         match self {
-            Node::Leaf { column, .. } => drop(names.insert(column)),
-            Node::Not(node) => node.columns(names),
+            Node::Leaf { column, sought, .. } => {
+                if *sought || !only_sought {
+                    names.insert(column);
+                }
+            }
+            Node::Not(node) => node.columns(names, only_sought),
             Node::And(nodes) | Node::Or(nodes) => {
-                nodes.iter().for_each(|node| node.columns(names));
+                nodes.iter().for_each(|node| node.columns(names, only_sought));
             }
         }
     }
@@ -222,6 +235,13 @@ fn keep(rows: &mut Vec<u32>, f: impl Fn(usize) -> bool) {
     rows.truncate(kept);
 }
 
+/// Values as an Arrow array.
+fn array_of<V: Record>(values: &[V]) -> ArrayRef {
+    let mut builder = V::Builder::default();
+    values.iter().for_each(|value| builder.push(value.view()));
+    builder.finish().to_array()
+}
+
 /// What a column is compared with.
 type Value<V> = <V as MaybeNull>::Value;
 type ValueView<'v, V> = <Value<V> as Record>::View<'v>;
@@ -233,19 +253,33 @@ impl<T: Record, V: Record> Col<T, V> {
         text: String,
         test: impl for<'a> Fn(ValueView<'a, V>) -> bool + Send + Sync + 'static,
         may: May,
+        sought: bool,
     ) -> Predicate<T>
     where
         V: MaybeNull,
     {
         let test: Test<T> = Box::new(move |batch, rows, wanted| {
             let column = self.of(batch);
+            if let Some(Coded { codes, nulls, values }) = V::coded(column)
+                && values.len() < rows.len()
+            {
+                // Once a value, not once a row.
+                let passes: Vec<bool> =
+                    (0..values.len()).map(|at| test(values.get(at)) == wanted).collect();
+                let passes = |row: usize| passes.get(codes[row] as usize).is_some_and(|&p| p);
+                match nulls {
+                    None => keep(rows, passes),
+                    Some(nulls) => keep(rows, |row| nulls.is_valid(row) && passes(row)),
+                }
+                return;
+            }
             keep(rows, |row| {
                 // SAFETY: rows of a selection are below the batch's length, and no column is shorter.
                 let value = V::value(unsafe { column.get_unchecked(row) });
                 value.is_some_and(|value| test(value) == wanted)
             });
         });
-        Predicate(Node::Leaf { column: self.name, test, may, text })
+        Predicate(Node::Leaf { column: self.name, test, may, text, sought })
     }
 
     /// The predicate whether the order of a value to a constant is one that is `accepted`.
@@ -261,18 +295,22 @@ impl<T: Record, V: Record> Col<T, V> {
         let with = Arc::new((<Value<V>>::own(with), accepted));
         let text = format!("{} {sign} {:?}", self.name, with.0);
         let of_may = with.clone();
+        // Only what is equal to a constant is missed where the constant is absent.
+        let sought = sign == "=";
+        let values = array_of(std::slice::from_ref(&with.0));
         let may: May = Box::new(move |known, wanted| {
             let (constant, accepted) = &*of_may;
             let accepted = |order| accepted(order) == wanted;
-            known.values::<Value<V>>(accepted(None), |least, greatest| {
+            let may = known.values::<Value<V>>(accepted(None), |least, greatest| {
                 orders::<Value<V>>(least, greatest, constant, |order| accepted(Some(order)))
-            })
+            });
+            if sought && wanted { known.without_absent(may, &values) } else { may }
         });
         let test = move |value: ValueView<'_, V>| {
             let (constant, accepted) = &*with;
             accepted(<Value<V>>::compare(value, constant.view()))
         };
-        self.test(text, test, may)
+        self.test(text, test, may, sought)
     }
 
     /// Equal to a constant.
@@ -385,7 +423,7 @@ impl<T: Record, V: Record> Col<T, V> {
             let to = <Value<V>>::compare(value, ends.1.view());
             from.is_some_and(Ordering::is_ge) && to.is_some_and(Ordering::is_le)
         };
-        self.test(text, test, may)
+        self.test(text, test, may, false)
     }
 
     /// One of several constants.
@@ -410,15 +448,17 @@ impl<T: Record, V: Record> Col<T, V> {
         let text = format!("{} in ({})", self.name, texts.join(", "));
         let values = Arc::new(values);
         let of_may = values.clone();
+        let array = array_of(&values);
         let may: May = Box::new(move |known, wanted| {
-            known.values::<Value<V>>(!wanted, |least, greatest| {
+            let may = known.values::<Value<V>>(!wanted, |least, greatest| {
                 let equals = |value| {
                     let least = <Value<V>>::shorten(least);
                     orders::<Value<V>>(least, <Value<V>>::shorten(greatest), value, Ordering::is_eq)
                 };
                 // That all values are among the constants is not looked into.
                 !wanted || of_may.iter().any(equals)
-            })
+            });
+            if wanted { known.without_absent(may, &array) } else { may }
         });
         let test = move |value: ValueView<'_, V>| {
             let order = |other: &Value<V>| {
@@ -427,7 +467,7 @@ impl<T: Record, V: Record> Col<T, V> {
             };
             values.binary_search_by(order).is_ok()
         };
-        self.test(text, test, may)
+        self.test(text, test, may, true)
     }
 
     /// Null. Of a column without nulls it is false.
@@ -446,6 +486,6 @@ impl<T: Record, V: Record> Col<T, V> {
         });
         let may: May = Box::new(|known, wanted| known.nulls(wanted));
         let text = format!("{} is null", self.name);
-        Predicate(Node::Leaf { column: self.name, test, may, text })
+        Predicate(Node::Leaf { column: self.name, test, may, text, sought: false })
     }
 }

@@ -2,9 +2,11 @@
 
 use super::values::Comparable;
 use crate::record::{Batch, Record};
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use std::cmp::Ordering;
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
 
 /// What is known of one column in parts of a file (its row groups, or pages of one): an entry a part.
 #[derive(Clone, Debug)]
@@ -17,6 +19,36 @@ pub struct ColumnStatistics {
     pub nulls: Vec<Option<u64>>,
     /// How many rows the part has.
     pub rows: Vec<u64>,
+    /// Which values the part is sure not to have, where there are means to tell, such as Bloom filters.
+    pub absent: Option<Absent>,
+}
+
+/// Tells which values parts of a file are sure not to have.
+#[derive(Clone)]
+pub struct Absent(Arc<Lacks>);
+
+/// Of a part, an array, and an index in it.
+type Lacks = dyn Fn(usize, &ArrayRef, usize) -> bool + Send + Sync;
+
+impl Absent {
+    /// `lacks` is given a part, an array of the column's type in the record, and the index of a value in it that is not
+    /// null; it is true only if no row of the part has that value.
+    pub fn new(lacks: impl Fn(usize, &ArrayRef, usize) -> bool + Send + Sync + 'static) -> Absent {
+        Absent(Arc::new(lacks))
+    }
+
+    /// The same of other parts, of which each is in one of these.
+    #[must_use]
+    pub fn of_parts(&self, parts: &[usize]) -> Absent {
+        let (lacks, parts) = (self.0.clone(), parts.to_vec());
+        Absent::new(move |part, values, at| lacks(parts[part], values, at))
+    }
+}
+
+impl Debug for Absent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Absent(..)")
+    }
 }
 
 /// Whether a comparison may come out as `wanted` in each part.
@@ -47,6 +79,16 @@ impl ColumnStatistics {
             between(least, greatest)
         };
         (0..self.rows.len()).map(may).collect()
+    }
+
+    /// Of parts that may have one of these values, those that may have it after a look at what is absent.
+    pub(super) fn without_absent(&self, mut may: Vec<bool>, values: &ArrayRef) -> Vec<bool> {
+        if let Some(Absent(lacks)) = &self.absent {
+            for (part, may) in may.iter_mut().enumerate().filter(|(_, may)| **may) {
+                *may = (0..values.len()).any(|at| !lacks(part, values, at));
+            }
+        }
+        may
     }
 
     /// For each part, whether it may have a null, or one that is none.

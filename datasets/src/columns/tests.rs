@@ -296,6 +296,7 @@ fn statistics_of<V: Record + Clone>(
         greatest: batch(&greatest).to_array(),
         nulls,
         rows: parts.iter().map(|part| part.len() as u64).collect(),
+        absent: None,
     }
 }
 
@@ -308,6 +309,7 @@ fn statistics_rule_out_parts() {
         greatest: batch(&parts.map(|part| part.1)).to_array(),
         nulls: parts.iter().map(|part| Some(part.2)).collect(),
         rows: vec![10; 5],
+        absent: None,
     };
     let c = Row::COLS;
     let check = |predicate: Predicate<Row>, expected: &str| {

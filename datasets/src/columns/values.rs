@@ -2,7 +2,8 @@
 //! null is left out, as in SQL.
 
 use super::wide_sum::WideSum;
-use crate::record::{Date, Decimal, LocalTimestamp, Record, Timestamp};
+use crate::record::{Batch, Date, Decimal, LocalTimestamp, Record, Timestamp};
+use arrow::buffer::NullBuffer;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -331,6 +332,19 @@ pub trait MaybeNull: Record {
 
     /// The value; `None` for null.
     fn value(view: Self::View<'_>) -> Option<<Self::Value as Record>::View<'_>>;
+
+    /// The column as codes of a dictionary, if that is what it is.
+    fn coded(batch: &Self::Batch) -> Option<Coded<'_, Self::Value>>;
+}
+
+/// A column of codes.
+pub struct Coded<'b, V: Record> {
+    /// For each row an index into the values; any where there is a null.
+    pub codes: &'b [i32],
+    /// Which rows are not null; `None` where all are not.
+    pub nulls: Option<&'b NullBuffer>,
+    /// The dictionary.
+    pub values: V::Batch,
 }
 
 impl<V: Comparable> MaybeNull for V {
@@ -340,6 +354,10 @@ impl<V: Comparable> MaybeNull for V {
     fn value(view: V::View<'_>) -> Option<V::View<'_>> {
         Some(view)
     }
+    fn coded(batch: &V::Batch) -> Option<Coded<'_, V>> {
+        let (codes, values) = batch.dictionary()?;
+        Some(Coded { codes, nulls: None, values })
+    }
 }
 
 impl<V: Comparable> MaybeNull for Option<V> {
@@ -348,5 +366,9 @@ impl<V: Comparable> MaybeNull for Option<V> {
     #[inline(always)]
     fn value(view: Option<V::View<'_>>) -> Option<V::View<'_>> {
         view
+    }
+    fn coded(batch: &Self::Batch) -> Option<Coded<'_, V>> {
+        let (codes, values) = batch.values().dictionary()?;
+        Some(Coded { codes, nulls: batch.nulls(), values })
     }
 }

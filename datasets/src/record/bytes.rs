@@ -268,6 +268,14 @@ macro_rules! byte_record {
                 // SAFETY: as above.
                 unsafe { array.value_unchecked(at) }
             }
+            fn dictionary(&self) -> Option<(&[i32], Self)> {
+                match self {
+                    BytesColumn::Views(_) => None,
+                    BytesColumn::Dictionary { codes, values } => {
+                        Some((codes, BytesColumn::Views(values.clone())))
+                    }
+                }
+            }
             #[inline(always)]
             fn prefetch(&self, index: usize) {
                 match self {

@@ -149,6 +149,10 @@ pub trait Batch<T: Record>: Clone + Send + Sync + 'static {
         // SAFETY: checked just above.
         unsafe { self.get_unchecked(index) }
     }
+    /// Where records are codes of a dictionary: for each its code, and what the codes stand for.
+    fn dictionary(&self) -> Option<(&[i32], Self)> {
+        None
+    }
     /// Asks the processor for the record at `index`, which will be looked at soon.
     #[inline(always)]
     fn prefetch(&self, _index: usize) {}
@@ -235,7 +239,7 @@ impl BindError {
 
     /// The error, with the row that `row_of` gives for its row.
     #[must_use]
-    fn at_row(mut self, row_of: impl Fn(usize) -> usize) -> BindError {
+    pub(crate) fn at_row(mut self, row_of: impl Fn(usize) -> usize) -> BindError {
         if let Self::Null { row, .. } | Self::Value { row, .. } = &mut self {
             *row = row_of(*row);
         }

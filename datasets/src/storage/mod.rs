@@ -21,6 +21,7 @@ pub(crate) use swap::ObjectVersion;
 pub(crate) use write::PartUpload;
 
 use crate::location::{Location, Locations};
+use crate::scan::Scan;
 use crate::source::SourceError;
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -48,6 +49,7 @@ struct Shared {
     given: Option<Handle>,
     own: OnceLock<OwnRuntime>,
     meter: Arc<http::Meter>,
+    scan: Mutex<Scan>,
     options: OnceLock<StoreOptions>,
 }
 
@@ -160,6 +162,28 @@ pub trait ReadAt: Send + Sync {
         };
         ranges.iter().map(read).collect()
     }
+
+    /// Asks for the bytes at these ranges, which ascend, without waiting for them; `None` where reading takes no waiting,
+    /// or a range is not within the file.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn begin_ranges(&self, _ranges: &[Range<u64>]) -> Result<Option<Begun>, StorageError> {
+        Ok(None)
+    }
+}
+
+/// Bytes that are on their way.
+pub struct Begun(Receiver<Result<Vec<Bytes>, StorageError>>);
+
+impl Begun {
+    /// Waits for them.
+    ///
+    /// # Errors
+    /// What the storage says; `location` is for the error alone.
+    pub fn wait(self, location: &Location) -> Result<Vec<Bytes>, StorageError> {
+        received(location, &self.0)?
+    }
 }
 
 impl Storage {
@@ -248,6 +272,16 @@ impl Storage {
     /// What went to and from object stores so far; not by clients that were [set](Storage::set_client).
     pub fn traffic(&self) -> Traffic {
         self.shared.meter.traffic()
+    }
+
+    /// What sources that prune have read by this storage so far, and left out.
+    pub fn scan(&self) -> Scan {
+        *self.shared.scan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what a source has read or left out.
+    pub fn scanned(&self, more: Scan) {
+        self.shared.scan.lock().unwrap_or_else(PoisonError::into_inner).add(more);
     }
 
     fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, Client>> {

@@ -3,7 +3,8 @@
 use super::http::{Connector, Meter};
 use super::options::{Retries, StoreOptions};
 use super::{
-    Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed, profiles,
+    Begun, Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed,
+    profiles,
 };
 use crate::location::{Location, glob};
 use crate::source::SourceError;
@@ -252,6 +253,11 @@ impl RemoteFile {
 
     /// The bytes of ranges, each of which has some: near ones in one request, requests side by side.
     fn fetch_all(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, StorageError> {
+        self.begin_all(ranges)?.wait(&self.location)
+    }
+
+    /// Asks for what [`RemoteFile::fetch_all`] gives.
+    fn begin_all(&self, ranges: Vec<Range<u64>>) -> Result<Begun, StorageError> {
         let (client, path) = (self.client.clone(), self.path.clone());
         let (listed, stamp, location) = (self.size, self.stamp, self.location.clone());
         let get = move |range: Range<u64>| {
@@ -279,9 +285,9 @@ impl RemoteFile {
                 result.bytes().await.map_err(failed)
             }
         };
-        self.storage.wait(&self.location, async move {
-            coalesce_ranges(&ranges, get, OBJECT_STORE_COALESCE_DEFAULT).await
-        })?
+        let fetched =
+            async move { coalesce_ranges(&ranges, get, OBJECT_STORE_COALESCE_DEFAULT).await };
+        Ok(Begun(self.storage.start(&self.location, fetched)?))
     }
 }
 
@@ -326,5 +332,12 @@ impl ReadAt for RemoteFile {
             return ranges.iter().map(|range| self.read_range(range)).collect();
         }
         self.fetch_all(within)
+    }
+
+    fn begin_ranges(&self, ranges: &[Range<u64>]) -> Result<Option<Begun>, StorageError> {
+        if ranges.iter().any(|range| range.is_empty() || range.end > self.size) {
+            return Ok(None);
+        }
+        self.begin_all(ranges.to_vec()).map(Some)
     }
 }

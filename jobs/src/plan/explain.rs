@@ -2,6 +2,7 @@
 
 use super::{Output, Plan, Root};
 use std::fmt::{self, Display, Formatter};
+use windrow_datasets::scan::Scan;
 
 /// A plan, to be displayed.
 pub struct Explained<'p> {
@@ -19,6 +20,8 @@ pub struct Splits {
     pub lanes: u64,
     /// Logical bytes in all.
     pub bytes: u64,
+    /// What was left out.
+    pub scan: Scan,
 }
 
 impl Plan {
@@ -90,6 +93,9 @@ impl Explained<'_> {
         }
         if let Some((_, s)) = self.splits.iter().find(|(stage, _)| *stage == listed_by) {
             writeln!(f, "    {} splits, {} lanes, {} bytes", s.splits, s.lanes, s.bytes)?;
+            for line in s.scan.listed() {
+                writeln!(f, "    {line}")?;
+            }
         }
         Ok(())
     }

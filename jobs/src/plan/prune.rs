@@ -1,18 +1,29 @@
 //! Tells sources by what the operators right behind them filter, so that they need not read what would be left out.
 
 use super::stages::Step;
+use crate::exec::LaneContext;
 use crate::graph::{Graph, Kind};
+use std::sync::Arc;
+use windrow_datasets::push::AnyPush;
+use windrow_datasets::source::Pruned;
 
-/// Replaces each source all of whose records go through filters that the plan sees into.
+/// Replaces each source all of whose records go through filters that the plan sees into. A filter that has nothing left
+/// to do passes all on.
 pub(super) fn prune_sources(graph: &mut Graph, consumers: &[Vec<Step>]) {
     for id in 0..graph.nodes.len() {
         let Kind::Source(source) = &graph.nodes[id].kind else { continue };
         let (mut source, mut last) = (source.clone(), id);
         while let [(next, _)] = consumers[last][..]
             && let Some(predicate) = &graph.nodes[next].predicate
-            && let Some(pruned) = source.pruned(predicate)
+            && let Some(Pruned { source: pruned, exact }) = source.pruned(predicate)
         {
             (source, last) = (pruned, next);
+            let node = &mut graph.nodes[next];
+            node.detail.push_str(if exact { ", in the source" } else { ", pruning the source" });
+            if exact {
+                let code = Arc::new(|_: &LaneContext, out: AnyPush| out);
+                node.kind = Kind::Narrow { code, whole: Vec::new() };
+            }
         }
         graph.nodes[id].kind = Kind::Source(source);
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use windrow_datasets::codec::{Compression, Encoder};
 use windrow_datasets::commit::{self, JobInfo};
+use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
@@ -67,6 +68,10 @@ impl Engine for Tasks {
 
     fn traffic(&self) -> Traffic {
         self.storage.traffic()
+    }
+
+    fn scan(&self) -> Scan {
+        self.storage.scan()
     }
 
     fn split(&self, plan: &Arc<Plan>, order: &TaskOrder, _: &Env) -> Result<Vec<Split>, Failure> {

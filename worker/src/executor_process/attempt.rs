@@ -64,7 +64,7 @@ pub(super) async fn run(
     let (result, files) = match ran {
         Ok((mut output, files)) => {
             output.counts.memory_peak_bytes = memory_peak_bytes();
-            output.counts.traffic = executor.untold_traffic();
+            (output.counts.traffic, output.counts.scan) = executor.untold();
             (Ok(output), files)
         }
         // A lane that was told to stop ends with any error.

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use windrow_datasets::scan::Scan;
 use windrow_datasets::storage::Traffic;
 use windrow_jobs::plan::{Plan, Root};
 use windrow_protocol::control::BinaryId;
@@ -147,17 +148,18 @@ struct Executor {
     /// For each stage the shuffles that it reads.
     inputs: Vec<Vec<ShuffleId>>,
     attempts: Mutex<HashMap<AttemptId, Arc<Stop>>>,
-    /// What of the traffic was told with attempts that ended.
-    told_traffic: Mutex<Traffic>,
+    /// What of the traffic and of what was read and left out was told with attempts that ended.
+    told: Mutex<(Traffic, Scan)>,
     out: mpsc::Sender<Note>,
 }
 
 impl Executor {
-    /// What went to and from object stores since this was asked last.
-    fn untold_traffic(&self) -> Traffic {
-        let mut told = self.told_traffic.lock().unwrap_or_else(PoisonError::into_inner);
-        let traffic = self.engine.traffic();
-        traffic.since(std::mem::replace(&mut *told, traffic))
+    /// What went to and from object stores, and what sources read and left out, since this was asked last.
+    fn untold(&self) -> (Traffic, Scan) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (traffic, scan) = (self.engine.traffic(), self.engine.scan());
+        let (traffic_before, scan_before) = std::mem::replace(&mut *told, (traffic, scan));
+        (traffic.since(traffic_before), scan.since(scan_before))
     }
 
     /// Plans the job, and compares it with what it should be.
@@ -228,7 +230,7 @@ impl Executor {
                 start,
             }),
             attempts: Mutex::default(),
-            told_traffic: Mutex::default(),
+            told: Mutex::default(),
             out,
         })
     }

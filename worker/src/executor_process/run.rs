@@ -4,6 +4,7 @@ use arrow::buffer::Buffer;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::Traffic;
 use windrow_jobs::plan::Plan;
@@ -72,6 +73,11 @@ pub trait Engine: Send + Sync + 'static {
     /// What has gone to and from object stores so far.
     fn traffic(&self) -> Traffic {
         Traffic::default()
+    }
+
+    /// What sources that prune have read so far, and left out.
+    fn scan(&self) -> Scan {
+        Scan::default()
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use windrow_datasets::commit::{self, JobInfo, Runner, StagedFiles, WriteMode};
 use windrow_datasets::memory;
+use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
@@ -39,6 +40,8 @@ pub struct LocalJob {
     storage: Storage,
     /// What had gone to and from object stores before this job.
     traffic_before: Traffic,
+    /// What had been read and left out before this job.
+    scan_before: Scan,
     options: LocalOptions,
     outputs: Vec<commit::Output>,
     cancelled: Arc<AtomicBool>,
@@ -76,11 +79,13 @@ impl LocalJob {
         let progress = plan.stages().iter().map(|_| Arc::default()).collect();
         let cancelled = Arc::default();
         let traffic_before = storage.traffic();
+        let scan_before = storage.scan();
         LocalJob {
             plan: Arc::new(plan),
             shape,
             storage,
             traffic_before,
+            scan_before,
             options,
             outputs,
             cancelled,
@@ -103,15 +108,17 @@ impl LocalJob {
         &self.plan
     }
 
-    /// Lists the sources of all stages.
+    /// Lists the sources of all stages: their splits, and what was left out of them.
     ///
     /// # Errors
     /// If a source cannot be listed.
-    pub fn list(&self) -> Result<BTreeMap<usize, Vec<Split>>, Failure> {
+    pub fn list(&self) -> Result<BTreeMap<usize, (Vec<Split>, Scan)>, Failure> {
         let mut all = BTreeMap::new();
         for (number, stage) in self.plan.stages().iter().enumerate() {
             if stage.root == (Root::Source { listed_by: number }) {
-                all.insert(number, split(&self.plan, number, &self.storage)?);
+                let before = self.storage.scan();
+                let splits = split(&self.plan, number, &self.storage)?;
+                all.insert(number, (splits, self.storage.scan().since(before)));
             }
         }
         Ok(all)
@@ -155,7 +162,7 @@ impl LocalJob {
         let mut between = Between {
             stores: (0..self.plan.shuffles()).map(|_| None).collect(),
             store_progress: (0..self.plan.shuffles()).map(|_| Arc::default()).collect(),
-            splits: self.list()?,
+            splits: self.list()?.into_iter().map(|(stage, (splits, _))| (stage, splits)).collect(),
             ..Between::default()
         };
         for number in 0..self.plan.stages().len() {
@@ -339,6 +346,7 @@ impl LocalJob {
             retries: 0,
             shuffle_bytes: 0,
             traffic: self.storage.traffic().since(self.traffic_before),
+            scan: self.storage.scan().since(self.scan_before),
             memory_peak_bytes: crate::process::memory_peak_bytes(),
             elapsed,
             stages,

@@ -10,6 +10,7 @@ use arrow::datatypes::{
 };
 use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The longest dictionary that is read as one, in bytes as compressed.
@@ -25,13 +26,19 @@ pub(super) struct Binding {
     /// The top-level columns of text or binary that are read: position in the schema, and leaf.
     texts: Vec<(usize, usize)>,
     names: Names,
+    /// The values of fields that are not the file's, by name: in at least as many rows as a batch has.
+    given: BTreeMap<String, ArrayRef>,
 }
 
-/// Binds `T` to a file of this schema.
+/// Binds `T` to a file of this schema. `given` has the values of fields that are not to be looked for in the file.
 ///
 /// # Errors
 /// [`BindError`] with the dotted path of the column.
-pub(super) fn bind<T: Record>(wanted: &Wanted, found: &Schema) -> Result<Binding, BindError> {
+pub(super) fn bind<T: Record>(
+    wanted: &Wanted,
+    found: &Schema,
+    given: BTreeMap<String, ArrayRef>,
+) -> Result<Binding, BindError> {
     let names = Names::new(wanted, found.fields());
     let schema = Arc::new(Schema::new(decoded_fields(found.fields())));
     let (mut leaves, mut texts, mut next) = (Vec::new(), Vec::new(), 0);
@@ -39,21 +46,42 @@ pub(super) fn bind<T: Record>(wanted: &Wanted, found: &Schema) -> Result<Binding
     for (position, field) in schema.fields().iter().enumerate() {
         let first = next;
         match names.field_of(field.name()) {
-            Some(wanted) => {
+            Some(wanted) if !given.contains_key(field.name()) => {
                 let kind = project(wanted.data_type(), field.data_type(), &mut next, &mut leaves);
                 if matches!(kind, DataType::Utf8View | DataType::BinaryView) {
                     texts.push((position, first));
                 }
                 projected.push(Field::new(field.name(), kind, field.is_nullable()));
             }
-            None => next += leaf_count(field.data_type()),
+            _ => next += leaf_count(field.data_type()),
         }
     }
+    projected.extend(given.iter().map(|(name, v)| Field::new(name, v.data_type().clone(), true)));
     names.check::<T>(&projected.into(), found.fields())?;
-    Ok(Binding { schema, leaves, texts, names })
+    Ok(Binding { schema, leaves, texts, names, given })
 }
 
 impl Binding {
+    /// The binding of these columns alone; `blank` has something for each field.
+    pub(super) fn only(
+        &self,
+        columns: &BTreeSet<&str>,
+        mut blank: BTreeMap<String, ArrayRef>,
+    ) -> Binding {
+        let (mut leaves, mut next) = (Vec::new(), 0);
+        for field in self.schema.fields() {
+            let end = next + leaf_count(field.data_type());
+            if columns.contains(field.name().as_str()) {
+                leaves.extend(self.leaves.iter().filter(|leaf| (next..end).contains(leaf)));
+            }
+            next = end;
+        }
+        blank.retain(|name, _| !columns.contains(name.as_str()));
+        blank.extend(self.given.clone());
+        let (schema, texts, names) = (self.schema.clone(), self.texts.clone(), self.names.clone());
+        Binding { schema, leaves, texts, names, given: blank }
+    }
+
     /// The schema for a row group with these column chunks: text that is dictionary-encoded throughout as dictionaries.
     pub(super) fn schema_of_group(&self, chunks: &[ColumnChunkMetaData]) -> SchemaRef {
         let mut fields: Vec<_> = self.schema.fields().iter().cloned().collect();
@@ -77,6 +105,9 @@ impl Binding {
         dictionaries: &mut Dictionaries,
     ) -> Result<T::Batch, BindError> {
         self.names.batch::<T>(decoded.num_rows(), |name| {
+            if let Some(given) = self.given.get(name) {
+                return Some(given.slice(0, decoded.num_rows()));
+            }
             let at = decoded.schema_ref().index_of(name).ok()?;
             Some(dictionaries.with_views(at, decoded.column(at)))
         })

@@ -1,12 +1,17 @@
 //! Parquet files: footers, and the bytes that a decoder asks for.
 
 use crate::formats::files::cut_short;
+use crate::scan::Scan;
 use crate::source::SourceError;
-use crate::storage::{Object, ReadAt, Storage};
+use crate::storage::{Begun, Object, ReadAt, Storage};
 use bytes::Bytes;
 use parquet::DecodeResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::page_index::PageIndexProvider;
+use parquet::file::metadata::{
+    ColumnChunkMask, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder,
+};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,15 +19,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The footers that are remembered.
 const REMEMBERED: usize = 16;
 
+/// The end of an object that is read at once, since most often all that it says of itself is in there: asking for the
+/// length of the footer, for the footer, and for the offsets of pages, one after the other, takes three requests.
+const TAIL_BYTES: u64 = 64 << 10;
+
 /// An open Parquet file.
 pub(crate) struct ParquetFile {
     pub(crate) object: Object,
     file: Box<dyn ReadAt>,
+    storage: Storage,
 }
 
 impl ParquetFile {
     pub(crate) fn open(storage: &Storage, object: &Object) -> Result<ParquetFile, SourceError> {
-        Ok(ParquetFile { object: object.clone(), file: storage.open_listed(object)? })
+        let file = storage.open_listed(object)?;
+        Ok(ParquetFile { object: object.clone(), file, storage: storage.clone() })
     }
 
     /// The error of a file that is not what it should be.
@@ -52,7 +63,27 @@ impl ParquetFile {
             let reason = format!("it names bytes {range:?} of {}", self.object.size);
             return Err(self.damaged(reason));
         }
-        let read = self.file.read_ranges(ranges)?;
+        self.complete(ranges, self.file.read_ranges(ranges)?)
+    }
+
+    /// Asks for the bytes at these ranges; `None` where there is nothing to wait for.
+    pub(crate) fn begin(&self, ranges: &[Range<u64>]) -> Result<Option<Begun>, SourceError> {
+        Ok(self.file.begin_ranges(ranges)?)
+    }
+
+    /// The bytes at these ranges that were asked for.
+    pub(crate) fn wait(
+        &self,
+        ranges: &[Range<u64>],
+        begun: Begun,
+    ) -> Result<Vec<Bytes>, SourceError> {
+        self.complete(ranges, begun.wait(&self.object.location)?)
+    }
+
+    /// Counts what was read, and sees whether it is all there.
+    fn complete(&self, ranges: &[Range<u64>], read: Vec<Bytes>) -> Result<Vec<Bytes>, SourceError> {
+        let bytes_read = read.iter().map(|bytes| bytes.len() as u64).sum();
+        self.storage.scanned(Scan { bytes_read, ..Scan::default() });
         for (range, bytes) in ranges.iter().zip(&read) {
             let end = range.start + bytes.len() as u64;
             if end < range.end {
@@ -69,6 +100,12 @@ impl ParquetFile {
             .map_err(|e| self.damaged(e))?
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Optional);
+        if !self.object.location.is_local() {
+            let size = self.object.size;
+            let tail = size.saturating_sub(TAIL_BYTES)..size;
+            let bytes = self.fetch(std::slice::from_ref(&tail))?;
+            decoder.push_ranges(vec![tail], bytes).map_err(|e| self.damaged(e))?;
+        }
         loop {
             match self.decode(|| decoder.try_decode())? {
                 DecodeResult::NeedsData(ranges) => {
@@ -80,6 +117,41 @@ impl ParquetFile {
                     return Ok(metadata);
                 }
                 DecodeResult::Finished => return Err(self.damaged("there is no footer")),
+            }
+        }
+    }
+
+    /// The statistics of the pages of these columns (leaves) in these row groups, where there are any: one read.
+    pub(crate) fn column_index(
+        &self,
+        metadata: &ParquetMetaData,
+        groups: &[usize],
+        leaves: &BTreeSet<usize>,
+    ) -> Result<Option<Arc<dyn PageIndexProvider>>, SourceError> {
+        let has = |group: &usize, leaf: &usize| {
+            metadata.row_group(*group).column(*leaf).column_index_offset().is_some()
+        };
+        if !groups.iter().any(|group| leaves.iter().any(|leaf| has(group, leaf))) {
+            return Ok(None);
+        }
+        let (groups, leaves) = (groups.iter().copied(), leaves.iter().copied());
+        let decoder =
+            ParquetMetaDataPushDecoder::try_new_with_metadata(self.object.size, metadata.clone());
+        let mut decoder = decoder
+            .map_err(|e| self.damaged(e))?
+            .with_column_index_policy(PageIndexPolicy::Optional)
+            .with_offset_index_policy(PageIndexPolicy::Skip)
+            .with_column_index_mask(ColumnChunkMask::row_groups_and_columns(groups, leaves));
+        loop {
+            match self.decode(|| decoder.try_decode_page_index())? {
+                DecodeResult::NeedsData(ranges) => {
+                    let bytes = self.fetch(&ranges)?;
+                    decoder.push_ranges(ranges, bytes).map_err(|e| self.damaged(e))?;
+                }
+                DecodeResult::Data((_, index)) => {
+                    return Ok(index.map(|index| Arc::new(index) as _));
+                }
+                DecodeResult::Finished => return Ok(None),
             }
         }
     }

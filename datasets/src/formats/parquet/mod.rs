@@ -11,11 +11,22 @@
 //! | integers, floats, `bool` | the same, or narrower |
 //! | [`Date`](crate::record::Date), [`Timestamp`](crate::record::Timestamp), [`Decimal`](crate::record::Decimal) | dates, timestamps, decimals of a scale that fits |
 //! | `Option`, `Vec`, structs | columns that may be null, lists, groups |
+//!
+//! A field that is called as a folder of the path, `NAME=VALUE`, takes its value from there.
+//!
+//! What a predicate does not hold of is left out as soon as it is known: files by their folders, row groups by
+//! statistics and Bloom filters, pages by the page index, and rows before the other columns are decoded.
 
+mod ahead;
 mod bind;
+mod bloom;
 pub(crate) mod facts;
 pub(crate) mod file;
+mod lane;
 mod prune;
+#[cfg(test)]
+mod pruning_tests;
+mod rows;
 pub(crate) mod rust;
 mod sink;
 mod source;

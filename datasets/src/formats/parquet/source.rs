@@ -1,24 +1,28 @@
 //! Reads Parquet files as records.
 
-use super::bind::{Binding, Dictionaries, bind};
+use super::ahead::{Ahead, Key};
+use super::bind::{Binding, bind};
 use super::file::{Footers, ParquetFile};
-use super::prune;
-use crate::columns::Predicate;
+use super::lane::{Lane, Ready};
+use super::prune::{self, Known};
+use super::rows::Rows;
+use crate::columns::{ColumnStatistics, Predicate};
 use crate::formats::bind::{Wanted, bind_error};
+use crate::formats::hive;
 use crate::location::{IntoLocations, Location, Locations};
-use crate::place::{self, DescribeRow};
-use crate::push::{Demand, Push};
-use crate::record::{Batch, Record};
-use crate::source::{LANE_RECORDS, SPLIT_BYTES, Source, SourceDescription, SourceError, Split};
+use crate::push::Push;
+use crate::record::Record;
+use crate::scan::Scan;
+use crate::source::{
+    LANE_RECORDS, Pruned, SPLIT_BYTES, Source, SourceDescription, SourceError, Split,
+};
 use crate::storage::{Object, Storage};
-use parquet::DecodeResult;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
-use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
+use arrow::array::ArrayRef;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::ParquetMetaData;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The records in a batch.
@@ -30,6 +34,9 @@ const LANE_ROWS: u64 = 4 * LANE_RECORDS;
 
 /// The files whose footers are read side by side.
 const FILES_AT_ONCE: usize = 64;
+
+/// The lanes that are looked at for one to be fetched ahead.
+const LOOK_AHEAD_LANES: u32 = 64;
 
 /// The row groups in a split at most, so that a split stays small enough to send.
 const GROUPS_MAX: usize = 4096;
@@ -44,7 +51,9 @@ pub struct ParquetSource<T: Record> {
     wanted: Wanted,
     sizes: Sizes,
     footers: Arc<Footers>,
-    /// Row groups of whose rows one of them is not true are left out.
+    /// Lanes whose bytes are on their way.
+    pub(super) ahead: Ahead<Ready<T>>,
+    /// Rows for which one of them is not true are left out.
     predicates: Vec<Arc<Predicate<T>>>,
 }
 
@@ -81,6 +90,8 @@ struct Group {
     rows: u64,
     /// The rows of its lanes.
     lane: u64,
+    /// The rows that predicates may hold for; `None` for all.
+    kept: Option<Rows>,
 }
 
 impl Group {
@@ -97,6 +108,7 @@ impl<T: Record> ParquetSource<T> {
             wanted: Wanted::of::<T>(),
             sizes: Sizes { lane: LANE_ROWS, split: SPLIT_BYTES, batch: BATCH_RECORDS },
             footers: Arc::default(),
+            ahead: Ahead::default(),
             predicates: Vec::new(),
         }
     }
@@ -107,43 +119,140 @@ impl<T: Record> ParquetSource<T> {
         Self { sizes, ..self }
     }
 
+    /// The values that folders give to fields, by their names.
+    fn given(&self, location: &Location) -> Result<BTreeMap<String, ArrayRef>, SourceError> {
+        let mut given = BTreeMap::new();
+        for field in self.wanted.fields.iter().filter(|_| self.wanted.is_struct) {
+            if let Some(value) = hive::value(location, field)? {
+                given.insert(field.name().clone(), value);
+            }
+        }
+        Ok(given)
+    }
+
     fn open(
         &self,
         storage: &Storage,
         object: &Object,
+        given: &BTreeMap<String, ArrayRef>,
     ) -> Result<(ParquetFile, Arc<ParquetMetaData>, Binding), SourceError> {
         let file = ParquetFile::open(storage, object)?;
         let metadata = self.footers.of(&file)?;
         let options = ArrowReaderOptions::new();
         let found =
             ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(|e| file.damaged(e))?;
-        let binding = bind::<T>(&self.wanted, found.schema())
+        let rows = self.sizes.batch;
+        let given = given.iter().map(|(name, value)| (name.clone(), hive::spread(value, rows)));
+        let binding = bind::<T>(&self.wanted, found.schema(), given.collect())
             .map_err(|e| bind_error(&object.location, e, 0))?;
         Ok((file, metadata, binding))
     }
 
-    /// The row groups of a file, each with the bytes that are read of it.
+    /// The row groups of a file that are read, each with the bytes that are read of it.
     fn groups(&self, storage: &Storage, object: &Object) -> Result<Vec<(Group, u64)>, SourceError> {
-        let (_, metadata, binding) = self.open(storage, object)?;
-        let kept = prune::groups(&self.predicates, &metadata, &binding.schema);
-        let mut first = 0;
+        storage.scanned(Scan { files: 1, bytes: object.size, ..Scan::default() });
+        let given = self.given(&object.location)?;
+        let known: BTreeMap<String, ColumnStatistics> =
+            given.iter().map(|(name, value)| (name.clone(), hive::statistics(value))).collect();
+        if !prune::may_hold(&self.predicates, &known) {
+            storage.scanned(Scan { files_pruned_by_folder: 1, ..Scan::default() });
+            return Ok(Vec::new());
+        }
+        let (file, metadata, binding) = self.open(storage, object, &given)?;
+        let known =
+            Known { file: &file, metadata: &metadata, schema: &binding.schema, given: &known };
+        let kept = prune::rows(&self.predicates, &known)?;
+        let (mut first, mut scan) = (0, Scan::default());
         let mut groups = Vec::new();
-        for (number, group) in metadata.row_groups().iter().enumerate() {
+        for ((number, group), kept) in metadata.row_groups().iter().enumerate().zip(kept) {
             let rows = group.num_rows() as u64;
-            let bytes =
-                binding.leaves.iter().map(|&leaf| group.column(leaf).compressed_size() as u64);
+            let bytes: u64 = binding
+                .leaves
+                .iter()
+                .map(|&leaf| group.column(leaf).compressed_size() as u64)
+                .sum();
+            scan.groups += 1;
+            scan.groups_pruned += u64::from(kept.is_empty() && rows > 0);
+            scan.rows += rows;
+            scan.rows_pruned += rows - kept.count();
+            scan.bytes_of_columns += bytes;
             let paged = binding
                 .leaves
                 .iter()
                 .all(|&leaf| group.column(leaf).offset_index_offset().is_some());
             let lane = if paged { self.sizes.lane } else { rows };
-            if rows > 0 && kept[number] {
-                let group = Group { number: number as u32, first, rows, lane };
-                groups.push((group, bytes.sum()));
+            if !kept.is_empty() {
+                let share = u128::from(bytes) * u128::from(kept.count());
+                let bytes = (share / u128::from(rows)) as u64;
+                let kept = (kept.count() < rows).then_some(kept);
+                groups.push((Group { number: number as u32, first, rows, lane, kept }, bytes));
             }
             first += rows;
         }
+        scan.files_pruned_by_footer = u64::from(groups.is_empty() && scan.rows > 0);
+        storage.scanned(scan);
         Ok(groups)
+    }
+}
+
+impl<T: Record> ParquetSource<T> {
+    /// Makes ready to read rows of a row group.
+    fn ready(
+        &self,
+        storage: &Storage,
+        object: &Object,
+        group: &Group,
+        rows: Rows,
+    ) -> Result<Ready<T>, SourceError> {
+        let given = self.given(&object.location)?;
+        let (file, metadata, binding) = self.open(storage, object, &given)?;
+        let number = group.number as usize;
+        if metadata.num_row_groups() <= number
+            || metadata.row_group(number).num_rows() as u64 != group.rows
+        {
+            let reason = "has other row groups than when it was listed; input must not change while a job runs";
+            return Err(SourceError::Input {
+                location: object.location.to_string(),
+                reason: reason.to_string(),
+            });
+        }
+        let chunks = metadata.row_group(number).columns();
+        let options = ArrowReaderOptions::new().with_schema(binding.schema_of_group(chunks));
+        let reader =
+            ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(|e| file.damaged(e))?;
+        let lane = Lane {
+            file: Arc::new(file),
+            reader,
+            binding,
+            predicates: self.predicates.clone(),
+            group: number,
+            total: group.rows,
+            first: group.first,
+            rows,
+            batch: self.sizes.batch,
+        };
+        lane.ready()
+    }
+
+    /// Fetches what the first lane after `lane` reads that has not begun. Whatever goes wrong is told when it begins.
+    fn look_ahead(&self, storage: &Storage, payload: &Payload, lane: u32) {
+        for next in lane + 1..lane.saturating_add(1 + LOOK_AHEAD_LANES) {
+            let Ok((object, group, rows)) = payload.lane(next) else { return };
+            if rows.is_empty() {
+                continue;
+            }
+            let key = Key { row: group.first + rows.nth(0), object: object.clone() };
+            let room = self.ahead.room(&key);
+            if room == 0 {
+                continue;
+            }
+            if let Ok(mut ready) = self.ready(storage, object, group, rows)
+                && let Ok(bytes @ 1..) = ready.fetch(room)
+            {
+                self.ahead.keep(key, bytes, ready);
+            }
+            return;
+        }
     }
 }
 
@@ -202,14 +311,16 @@ impl<T: Record> Source for ParquetSource<T> {
         }
     }
 
-    fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Self> {
-        Some(ParquetSource {
+    fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Pruned<Self>> {
+        let source = ParquetSource {
             locations: self.locations.clone(),
             wanted: self.wanted.clone(),
             sizes: self.sizes,
             footers: self.footers.clone(),
+            ahead: Ahead::default(),
             predicates: self.predicates.iter().cloned().chain([predicate]).collect(),
-        })
+        };
+        Some(Pruned { source, exact: true })
     }
 
     fn split(
@@ -241,92 +352,51 @@ impl<T: Record> Source for ParquetSource<T> {
         lane: u32,
         out: &mut dyn Push<T>,
     ) -> Result<(), SourceError> {
-        let (object, group, range) = find_lane(split, lane)?;
-        let (file, metadata, binding) = self.open(storage, &object)?;
-        let location = object.location;
-        let number = group.number as usize;
-        if metadata.num_row_groups() <= number
-            || metadata.row_group(number).num_rows() as u64 != group.rows
-        {
-            let reason = "has other row groups than when it was listed; input must not change while a job runs";
-            return Err(SourceError::Input {
-                location: location.to_string(),
-                reason: reason.to_string(),
-            });
+        let payload = Payload::of(split);
+        let (object, group, rows) = payload.lane(lane)?;
+        if rows.is_empty() {
+            return Ok(());
         }
-        let chunks = metadata.row_group(number).columns();
-        let options = ArrowReaderOptions::new().with_schema(binding.schema_of_group(chunks));
-        let reader =
-            ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(|e| file.damaged(e))?;
-        let mask = ProjectionMask::leaves(reader.parquet_schema(), binding.leaves.iter().copied());
-        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(reader)
-            .with_projection(mask)
-            .with_row_groups(vec![number])
-            .with_batch_size(self.sizes.batch);
-        let mut first = group.first + range.start;
-        if range.end - range.start < group.rows {
-            let range = range.start as usize..range.end as usize;
-            let rows = group.rows as usize;
-            builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(
-                std::iter::once(range),
-                rows,
-            ));
+        let key = Key { row: group.first + rows.nth(0), object: object.clone() };
+        let ready = match self.ahead.begin(&key) {
+            Some(ready) => ready,
+            None => self.ready(storage, object, group, rows)?,
+        };
+        if !object.location.is_local() {
+            self.look_ahead(storage, &payload, lane);
         }
-        let mut decoder = builder.build().map_err(|e| file.damaged(e))?;
-        let mut dictionaries = Dictionaries::default();
-        loop {
-            match file.decode(|| decoder.try_decode())? {
-                DecodeResult::NeedsData(ranges) => {
-                    let bytes = file.fetch(&ranges)?;
-                    decoder.push_ranges(ranges, bytes).map_err(|e| file.damaged(e))?;
-                }
-                DecodeResult::Data(decoded) => {
-                    let batch = binding
-                        .batch::<T>(decoded, &mut dictionaries)
-                        .map_err(|e| bind_error(&location, e, first))?;
-                    if place::push(out, &batch, &|| describe_rows(&location, first))?
-                        == Demand::Enough
-                    {
-                        return Ok(());
-                    }
-                    first += batch.len() as u64;
-                }
-                DecodeResult::Finished => break,
-            }
-        }
-        let missing = group.first + range.end - first;
-        if missing > 0 {
-            return Err(file.damaged(format!("{missing} rows of row group {number} are missing")));
-        }
+        let rows_filtered = ready.read(out)?;
+        storage.scanned(Scan { rows_filtered, ..Scan::default() });
         Ok(())
     }
 }
 
-fn describe_rows(location: &Location, first: u64) -> DescribeRow {
-    let location = location.to_string();
-    Box::new(move |row| format!("{location}, row {}", first + row as u64))
-}
+impl Payload {
+    /// That of a split; of one of another source there is nothing in it.
+    fn of(split: &Split) -> Payload {
+        postcard::from_bytes(&split.payload).unwrap_or_default()
+    }
 
-/// The file, the row group, and the rows in it that a lane reads.
-fn find_lane(split: &Split, lane: u32) -> Result<(Object, Group, Range<u64>), SourceError> {
-    let mut left = u64::from(lane);
-    let payload: Payload = postcard::from_bytes(&split.payload).unwrap_or_default();
-    for Part { file, groups } in payload.files {
-        for group in groups {
-            if group.lane == 0 {
-                break;
-            }
+    /// The file, the row group, and the rows in it that a lane reads.
+    fn lane(&self, lane: u32) -> Result<(&Object, &Group, Rows), SourceError> {
+        let mut left = u64::from(lane);
+        let groups = self.files.iter().flat_map(|part| part.groups.iter().map(|g| (&part.file, g)));
+        for (file, group) in groups.take_while(|(_, group)| group.lane > 0) {
             if left < group.lanes() {
                 let start = left * group.lane;
-                let end = (start + group.lane).min(group.rows);
-                return Ok((file, group, start..end));
+                let range = start..(start + group.lane).min(group.rows);
+                let rows = match &group.kept {
+                    Some(kept) => kept.within(&range),
+                    None => Rows::run(range),
+                };
+                return Ok((file, group, rows));
             }
             left -= group.lanes();
         }
+        Err(SourceError::Input {
+            location: format!("lane {lane} of a split of Parquet files"),
+            reason: "the split is not of this source; all processes must run the same binary"
+                .to_string(),
+        })
     }
-    Err(SourceError::Input {
-        location: format!("lane {lane} of a split of Parquet files"),
-        reason: "the split is not of this source; all processes must run the same binary"
-            .to_string(),
-    })
 }

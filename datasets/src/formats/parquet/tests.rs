@@ -272,27 +272,3 @@ fn rows_are_named_and_enough_is_enough() {
     assert_eq!(place, format!("{}, row {}", path.display(), 8192 + 4096 + 3));
     assert_eq!(source.describe().columns.unwrap(), ["_0", "_1", "_2", "_3"]);
 }
-
-#[test]
-fn row_groups_that_statistics_rule_out_are_not_read() {
-    use crate::columns::Columns;
-    let folder = tempfile::tempdir().unwrap();
-    let sink = ParquetSink::<Row>::new().with_group_rows(1);
-    write(&folder.path().join("a"), &rows(40_000), &sink);
-    let c = Row::COLS;
-    let read = |predicates: Vec<crate::columns::Predicate<Row>>| {
-        let source = ParquetSource::<Row>::new(folder.path());
-        let pruned = predicates
-            .into_iter()
-            .fold(source, |source, predicate| source.pruned(Arc::new(predicate)).unwrap());
-        let rows = read_all(&pruned).unwrap();
-        rows.iter().map(|row| row.0).collect::<Vec<u32>>()
-    };
-    // Groups have 8,192 rows each.
-    assert_eq!(read(vec![c.0.lt(8192)]), (0..8192).collect::<Vec<_>>());
-    assert_eq!(read(vec![c.0.lt(8193)]), (0..16_384).collect::<Vec<_>>());
-    let middle = vec![c.0.ge(10_000), c.0.le(16_383)];
-    assert_eq!(read(middle), (8192..16_384).collect::<Vec<_>>());
-    assert_eq!(read(vec![c.1.eq("no such name")]), Vec::<u32>::new());
-    assert_eq!(read(vec![c.2.gt(39_998.5)]), (32_768..40_000).collect::<Vec<_>>());
-}

@@ -1,0 +1,368 @@
+//! Reads rows of a row group: the columns that predicates need first, and the others only where rows pass.
+//!
+//! What is decoded of the others is a function of the rows that pass: if they are few and lie together, only these are;
+//! else all are, since stepping over single rows takes longer than to decode them. No column is decoded twice.
+
+use super::bind::{Binding, Dictionaries};
+use super::file::ParquetFile;
+use super::rows::Rows;
+use crate::columns::Predicate;
+use crate::formats::bind::bind_error;
+use crate::location::Location;
+use crate::place::{self, DescribeRow};
+use crate::push::{Demand, Push, Selection};
+use crate::record::{Batch, Builder, Record, fields_of};
+use crate::source::SourceError;
+use crate::storage::Begun;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// The most rows of which columns are held while others are not decoded yet: more are decoded column beside column.
+const HELD_ROWS_MAX: u64 = 1 << 20;
+
+/// The rows that are decoded in the time that it takes to step over some and begin anew.
+const STEP_ROWS: u64 = 8;
+
+/// Rows of a row group, and how they are read.
+pub(super) struct Lane<T: Record> {
+    pub(super) file: Arc<ParquetFile>,
+    /// With the types in which the row group's columns are decoded.
+    pub(super) reader: ArrowReaderMetadata,
+    pub(super) binding: Binding,
+    /// What holds of all rows that are given.
+    pub(super) predicates: Vec<Arc<Predicate<T>>>,
+    pub(super) group: usize,
+    /// All rows of the row group.
+    pub(super) total: u64,
+    /// Where the row group begins in the file, in rows.
+    pub(super) first: u64,
+    pub(super) rows: Rows,
+    /// The rows in a batch.
+    pub(super) batch: usize,
+}
+
+/// A lane that is ready to be read.
+pub(super) struct Ready<T: Record> {
+    lane: Lane<T>,
+    /// Of the columns that are decoded first.
+    decoder: Decoder,
+    /// These columns, and the leaves that are decoded later; `None` if all are decoded side by side.
+    late: Option<(Binding, Vec<usize>)>,
+}
+
+impl<T: Record> Ready<T> {
+    /// Asks for the bytes that are read first, without waiting for them, if they are at most so many; gives how many.
+    pub(super) fn fetch(&mut self, most: u64) -> Result<u64, SourceError> {
+        self.decoder.fetch(most)
+    }
+
+    /// Gives the rows for which the predicates hold; how many were left out because one does not.
+    pub(super) fn read(self, out: &mut dyn Push<T>) -> Result<u64, SourceError> {
+        match self.late {
+            Some((ahead, others)) => self.lane.read_late(self.decoder, &ahead, &others, out),
+            None => self.lane.read_at_once(self.decoder, out),
+        }
+    }
+}
+
+impl<T: Record> Lane<T> {
+    /// Decides how it is read.
+    pub(super) fn ready(self) -> Result<Ready<T>, SourceError> {
+        let columns: BTreeSet<&str> =
+            self.predicates.iter().flat_map(|predicate| predicate.columns()).collect();
+        let mut late = None;
+        if !columns.is_empty() && self.rows.count() <= HELD_ROWS_MAX {
+            let ahead = self.binding.only(&columns, blank::<T>(self.batch));
+            let others: Vec<usize> =
+                self.binding.leaves.iter().copied().filter(|l| !ahead.leaves.contains(l)).collect();
+            if !ahead.leaves.is_empty() && !others.is_empty() {
+                late = Some((ahead, others));
+            }
+        }
+        let first = late.as_ref().map_or(&self.binding, |(ahead, _)| ahead);
+        let decoder = self.decoder(&first.leaves, &self.rows)?;
+        Ok(Ready { lane: self, decoder, late })
+    }
+
+    /// All columns side by side.
+    fn read_at_once(
+        &self,
+        mut decoder: Decoder,
+        out: &mut dyn Push<T>,
+    ) -> Result<u64, SourceError> {
+        let (mut dictionaries, mut passed) = (Dictionaries::default(), Vec::new());
+        let (mut at, mut left_out) = (0, 0);
+        while let Some(decoded) = decoder.next()? {
+            let batch = self.bind(&self.binding, decoded, &mut dictionaries, &self.rows, at)?;
+            self.select(&batch, &mut passed);
+            left_out += (batch.len() - passed.len()) as u64;
+            if self.push(&batch, &passed, &self.rows, at, out)? == Demand::Enough {
+                return Ok(left_out);
+            }
+            at += batch.len() as u64;
+        }
+        self.all_there(at, &self.rows)?;
+        Ok(left_out)
+    }
+
+    /// The columns of `ahead`, then the `others`.
+    fn read_late(
+        &self,
+        mut decoder: Decoder,
+        ahead: &Binding,
+        others: &[usize],
+        out: &mut dyn Push<T>,
+    ) -> Result<u64, SourceError> {
+        let (mut dictionaries, mut rows) = (Dictionaries::default(), Vec::new());
+        let (mut at, mut passed, mut held) = (0, Vec::new(), Vec::new());
+        while let Some(decoded) = decoder.next()? {
+            let batch = self.bind(ahead, decoded.clone(), &mut dictionaries, &self.rows, at)?;
+            self.select(&batch, &mut rows);
+            passed.extend(rows.iter().map(|row| at as u32 + row));
+            held.push((decoded, passed.len()));
+            at += batch.len() as u64;
+        }
+        drop(decoder);
+        self.all_there(at, &self.rows)?;
+        let left_out = at - passed.len() as u64;
+        if passed.is_empty() {
+            return Ok(left_out);
+        }
+        let few = self.rows.at(&passed);
+        let dear = few.count() + few.count() / 4 + STEP_ROWS * few.runs() as u64;
+        let alone = dear <= at;
+        let mut held = if alone {
+            Held::of_passed(held, &passed).map_err(|e| self.file.damaged(e))?
+        } else {
+            Held(held.into_iter().map(|(batch, _)| batch).collect())
+        };
+        let rows = if alone { &few } else { &self.rows };
+        let mut decoder = self.decoder(others, rows)?;
+        let (mut dictionaries, mut selected, mut schema) =
+            (Dictionaries::default(), Vec::new(), None);
+        let (mut at, mut next) = (0, 0);
+        while let Some(decoded) = decoder.next()? {
+            let count = decoded.num_rows();
+            let ahead = held.take(count).map_err(|e| self.file.damaged(e))?;
+            selected.clear();
+            if alone {
+                selected.extend(0..count as u32);
+            } else {
+                let these =
+                    passed[next..].partition_point(|&row| u64::from(row) < at + count as u64);
+                selected.extend(passed[next..next + these].iter().map(|&row| row - at as u32));
+                next += these;
+            }
+            if !selected.is_empty() {
+                let whole =
+                    beside(ahead, decoded, &mut schema).map_err(|e| self.file.damaged(e))?;
+                let batch = self.bind(&self.binding, whole, &mut dictionaries, rows, at)?;
+                if self.push(&batch, &selected, rows, at, out)? == Demand::Enough {
+                    return Ok(left_out);
+                }
+            }
+            at += count as u64;
+        }
+        self.all_there(at, rows)?;
+        Ok(left_out)
+    }
+
+    /// Decodes these leaves of these rows.
+    fn decoder(&self, leaves: &[usize], rows: &Rows) -> Result<Decoder, SourceError> {
+        let mask = ProjectionMask::leaves(self.reader.parquet_schema(), leaves.iter().copied());
+        let mut builder = ParquetPushDecoderBuilder::new_with_metadata(self.reader.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![self.group])
+            .with_batch_size(self.batch);
+        if let Some(selection) = rows.selection(self.total) {
+            builder = builder.with_row_selection(selection);
+        }
+        let decoder = builder.build().map_err(|e| self.file.damaged(e))?;
+        Ok(Decoder { file: self.file.clone(), decoder, begun: None, step: None })
+    }
+
+    /// The records of a batch that begins with the `at`-th of `rows`.
+    fn bind(
+        &self,
+        binding: &Binding,
+        decoded: RecordBatch,
+        dictionaries: &mut Dictionaries,
+        rows: &Rows,
+        at: u64,
+    ) -> Result<T::Batch, SourceError> {
+        binding.batch::<T>(decoded, dictionaries).map_err(|error| {
+            let row_of = |row: usize| (self.first + rows.nth(at + row as u64)) as usize;
+            bind_error(&self.file.object.location, error.at_row(row_of), 0)
+        })
+    }
+
+    /// The rows of a batch for which all predicates hold.
+    fn select(&self, batch: &T::Batch, passed: &mut Vec<u32>) {
+        let Some((first, others)) = self.predicates.split_first() else {
+            passed.clear();
+            passed.extend(0..batch.len() as u32);
+            return;
+        };
+        first.select(batch, Selection::All, passed);
+        for predicate in others {
+            let some = std::mem::take(passed);
+            predicate.select(batch, Selection::Rows(&some), passed);
+        }
+    }
+
+    /// Passes on the selected records of a batch that begins with the `at`-th of `rows`.
+    fn push(
+        &self,
+        batch: &T::Batch,
+        selected: &[u32],
+        rows: &Rows,
+        at: u64,
+        out: &mut dyn Push<T>,
+    ) -> Result<Demand, SourceError> {
+        let selection = match selected.len() {
+            0 => return Ok(Demand::More),
+            all if all == batch.len() => Selection::All,
+            _ => Selection::Rows(selected),
+        };
+        let describe = || describe_rows(&self.file.object.location, self.first, rows, at);
+        Ok(place::push_selected(out, batch, selection, &describe)?)
+    }
+
+    fn all_there(&self, found: u64, rows: &Rows) -> Result<(), SourceError> {
+        match rows.count().checked_sub(found) {
+            Some(0) => Ok(()),
+            Some(missing) => {
+                let group = self.group;
+                Err(self.file.damaged(format!("{missing} rows of row group {group} are missing")))
+            }
+            None => Err(self.file.damaged(format!("row group {} has too many rows", self.group))),
+        }
+    }
+}
+
+fn describe_rows(location: &Location, first: u64, rows: &Rows, at: u64) -> DescribeRow {
+    let (location, rows) = (location.to_string(), rows.clone());
+    Box::new(move |row| format!("{location}, row {}", first + rows.nth(at + row as u64)))
+}
+
+/// Something for each field of the record, by its name, in so many rows.
+fn blank<T: Record>(rows: usize) -> BTreeMap<String, ArrayRef> {
+    let mut builder = T::Builder::default();
+    (0..rows).for_each(|_| builder.push_blank());
+    let array = builder.finish().to_array();
+    let columns = array.as_struct_opt().map_or(&[][..], |columns| columns.columns());
+    let names = fields_of::<T>();
+    names.iter().map(|field| field.name().clone()).zip(columns.iter().cloned()).collect()
+}
+
+/// Columns of some rows, a batch at a time.
+struct Decoder {
+    file: Arc<ParquetFile>,
+    decoder: ParquetPushDecoder,
+    /// Bytes that were asked for.
+    begun: Option<Begun>,
+    /// What the decoder said when that was done.
+    step: Option<DecodeResult<RecordBatch>>,
+}
+
+impl Decoder {
+    /// Asks for the bytes that it needs first, if they are at most so many; gives how many.
+    fn fetch(&mut self, most: u64) -> Result<u64, SourceError> {
+        let step = self.file.decode(|| self.decoder.try_decode())?;
+        let mut bytes = 0;
+        if let DecodeResult::NeedsData(ranges) = &step {
+            let all = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+            if all <= most {
+                self.begun = self.file.begin(ranges)?;
+                bytes = all;
+            }
+        }
+        self.step = Some(step);
+        Ok(bytes)
+    }
+
+    fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+        loop {
+            let step = match self.step.take() {
+                Some(step) => step,
+                None => self.file.decode(|| self.decoder.try_decode())?,
+            };
+            match step {
+                DecodeResult::NeedsData(ranges) => {
+                    let bytes = match self.begun.take() {
+                        Some(begun) => self.file.wait(&ranges, begun)?,
+                        None => self.file.fetch(&ranges)?,
+                    };
+                    self.decoder.push_ranges(ranges, bytes).map_err(|e| self.file.damaged(e))?;
+                }
+                DecodeResult::Data(decoded) => return Ok(Some(decoded)),
+                DecodeResult::Finished => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Columns that were decoded ahead of others.
+struct Held(VecDeque<RecordBatch>);
+
+impl Held {
+    /// Of batches, each with how many rows have passed up to its end, those rows.
+    fn of_passed(batches: Vec<(RecordBatch, usize)>, passed: &[u32]) -> Result<Held, ArrowError> {
+        let (mut all, mut first, mut begin) = (VecDeque::new(), 0, 0);
+        for (batch, end) in batches {
+            if begin < end {
+                let rows: UInt32Array = passed[begin..end].iter().map(|row| row - first).collect();
+                all.push_back(take_record_batch(&batch, &rows)?);
+            }
+            first += batch.num_rows() as u32;
+            begin = end;
+        }
+        Ok(Held(all))
+    }
+
+    /// The next rows, so many.
+    fn take(&mut self, rows: usize) -> Result<RecordBatch, ArrowError> {
+        let (mut pieces, mut left) = (Vec::new(), rows);
+        while left > 0 {
+            let Some(batch) = self.0.pop_front() else {
+                let reason = "its columns have different numbers of rows".to_string();
+                return Err(ArrowError::InvalidArgumentError(reason));
+            };
+            let count = left.min(batch.num_rows());
+            if count < batch.num_rows() {
+                self.0.push_front(batch.slice(count, batch.num_rows() - count));
+                pieces.push(batch.slice(0, count));
+            } else {
+                pieces.push(batch);
+            }
+            left -= count;
+        }
+        match pieces.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(ArrowError::InvalidArgumentError("a batch has no rows".to_string())),
+            [first, ..] => concat_batches(first.schema_ref(), &pieces),
+        }
+    }
+}
+
+/// The columns of two batches; `schema` is made once.
+fn beside(
+    a: RecordBatch,
+    b: RecordBatch,
+    schema: &mut Option<SchemaRef>,
+) -> Result<RecordBatch, ArrowError> {
+    let schema = schema.get_or_insert_with(|| {
+        let fields = a.schema_ref().fields().iter().chain(b.schema_ref().fields());
+        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+    });
+    let columns = a.columns().iter().chain(b.columns()).cloned().collect();
+    RecordBatch::try_new(schema.clone(), columns)
+}
