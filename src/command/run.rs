@@ -1,6 +1,7 @@
 //! `run`: a job, in this process.
 
 use super::quantity::human;
+use super::stores::StoreFlags;
 use super::{Failed, progress};
 use crate::cluster::{self, Cluster, Prepared};
 use crate::launcher::{Launched, LocalWorkers};
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use windrow_datasets::commit::WriteMode;
+use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Splits;
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::client::Client;
@@ -50,6 +52,8 @@ pub(crate) struct RunFlags {
     /// Short for --mode overwrite
     #[arg(long, conflicts_with = "mode")]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) stores: StoreFlags,
     /// Print the plan, and do not run it
     #[arg(long)]
     pub(crate) explain: bool,
@@ -71,6 +75,8 @@ pub(crate) enum Mode {
     Overwrite,
     /// Add to it
     Append,
+    /// Take the place of those Hive partitions (folders `COLUMN=VALUE/`) that are written, and leave the others
+    OverwritePartitions,
 }
 
 impl RunFlags {
@@ -78,6 +84,7 @@ impl RunFlags {
         match (self.overwrite, self.mode) {
             (true, _) | (_, Mode::Overwrite) => WriteMode::Overwrite,
             (_, Mode::Append) => WriteMode::Append,
+            (_, Mode::OverwritePartitions) => WriteMode::OverwritePartitions,
             (_, Mode::Error) => WriteMode::Error,
         }
     }
@@ -113,7 +120,9 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
         let arguments = job.arguments()?;
         return on_cluster(flags, Prepared { name: name.to_string(), arguments, plan });
     }
-    let mut local = Local::new().mode(flags.write_mode());
+    let mut local = Local::new()
+        .mode(flags.write_mode())
+        .storage(Storage::with_options(flags.stores.options()?));
     if let Some(threads) = flags.threads {
         local = local.threads(threads.into());
     }
@@ -160,9 +169,13 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
         (None, Some(address)) => address.clone(),
         (None, None) => unreachable!("one of the two was asked for"),
     };
-    let cluster = Cluster::connect_on(runtime.clone(), &address)?
+    let mut cluster = Cluster::connect_on(runtime.clone(), &address)?
         .mode(flags.write_mode())
+        .stores(flags.stores.options()?)
         .task_timeout(flags.task_timeout.map(std::time::Duration::from_secs));
+    if launched.is_some() {
+        cluster = cluster.of_this_process();
+    }
     let running: Arc<Mutex<Option<JobId>>> = Arc::default();
     let (of_interrupt, interrupt_on) = (running.clone(), runtime.clone());
     on_interrupt(move || {

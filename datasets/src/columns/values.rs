@@ -1,6 +1,7 @@
 //! What values of columns can do: be summed, averaged, ordered, compared. An `Option` of them can as well: what is
 //! null is left out, as in SQL.
 
+use super::wide_sum::WideSum;
 use crate::record::{Date, Decimal, LocalTimestamp, Record, Timestamp};
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -60,26 +61,26 @@ macro_rules! summable_integer {
         $(impl Summable for $native {
             type Sum = $sum;
             /// Wide enough for 2^64 values.
-            type Acc = i128;
+            type Acc = WideSum<2>;
             type Wire = [u8; 16];
             const EXACT: bool = true;
 
             #[inline(always)]
-            fn start(view: $native) -> i128 {
-                i128::from(view)
+            fn start(view: $native) -> WideSum<2> {
+                WideSum::of(i128::from(view))
             }
             #[inline(always)]
-            fn add(acc: i128, other: i128) -> i128 {
-                acc + other
+            fn add(acc: WideSum<2>, other: WideSum<2>) -> WideSum<2> {
+                acc.plus(other)
             }
-            fn to_wire(acc: i128) -> [u8; 16] {
-                acc.to_le_bytes()
+            fn to_wire(acc: WideSum<2>) -> [u8; 16] {
+                acc.to_bytes()
             }
-            fn from_wire(wire: &[u8; 16]) -> i128 {
-                i128::from_le_bytes(*wire)
+            fn from_wire(wire: &[u8; 16]) -> WideSum<2> {
+                WideSum::from_bytes(wire)
             }
-            fn finish(acc: i128) -> Option<$sum> {
-                <$sum>::try_from(acc).ok()
+            fn finish(acc: WideSum<2>) -> Option<$sum> {
+                acc.to_i128().and_then(|sum| <$sum>::try_from(sum).ok())
             }
         }
 
@@ -88,11 +89,11 @@ macro_rules! summable_integer {
             type Mean = f64;
 
             #[inline(always)]
-            fn widen(view: $native) -> Option<i128> {
-                Some(i128::from(view))
+            fn widen(view: $native) -> Option<WideSum<2>> {
+                Some(Self::start(view))
             }
-            fn divide(sum: i128, count: u64) -> f64 {
-                sum as f64 / count as f64
+            fn divide(sum: WideSum<2>, count: u64) -> f64 {
+                sum.to_f64() / count as f64
             }
             fn finish(mean: Option<f64>) -> f64 {
                 mean.unwrap_or(f64::NAN)
@@ -151,88 +152,56 @@ macro_rules! summable_float {
 
 summable_float!(f32 f64);
 
-/// The sum of raw decimals: 192 bits, lowest first, enough for 2^64 of them. Of decimals with few digits the lower 128
-/// bits are enough; then the upper ones are 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecimalSum([u64; 3]);
+/// Sums of decimals in so many words: enough for 2^64 values of so many digits.
+macro_rules! summable_decimal {
+    ($words:literal: $($precision:literal)+) => {
+        $(impl<const S: i8> Summable for Decimal<$precision, S> {
+            /// As wide as decimals can be, as in SQL.
+            type Sum = Decimal<38, S>;
+            type Acc = WideSum<$words>;
+            type Wire = [u8; 8 * $words];
+            const EXACT: bool = true;
 
-impl DecimalSum {
-    fn low(self) -> u128 {
-        u128::from(self.0[1]) << 64 | u128::from(self.0[0])
-    }
-}
-
-/// Sums are as wide as decimals can be, as in SQL.
-impl<const P: u8, const S: i8> Summable for Decimal<P, S> {
-    type Sum = Decimal<38, S>;
-    type Acc = DecimalSum;
-    type Wire = [u8; 24];
-    const EXACT: bool = true;
-
-    #[inline(always)]
-    fn start(view: Self) -> DecimalSum {
-        let raw = view.raw();
-        let upper = if few_digits(P) { 0 } else { (raw >> 127) as u64 };
-        DecimalSum([raw as u64, (raw >> 64) as u64, upper])
-    }
-    #[inline(always)]
-    fn add(acc: DecimalSum, other: DecimalSum) -> DecimalSum {
-        let (low, carry) = acc.low().overflowing_add(other.low());
-        let upper = match few_digits(P) {
-            true => 0,
-            false => acc.0[2].wrapping_add(other.0[2]).wrapping_add(u64::from(carry)),
-        };
-        DecimalSum([low as u64, (low >> 64) as u64, upper])
-    }
-    fn to_wire(acc: DecimalSum) -> [u8; 24] {
-        let mut wire = [0; 24];
-        for (bytes, word) in wire.chunks_exact_mut(8).zip(acc.0) {
-            bytes.copy_from_slice(&word.to_le_bytes());
+            #[inline(always)]
+            fn start(view: Self) -> Self::Acc {
+                WideSum::of(view.raw())
+            }
+            #[inline(always)]
+            fn add(acc: Self::Acc, other: Self::Acc) -> Self::Acc {
+                acc.plus(other)
+            }
+            fn to_wire(acc: Self::Acc) -> Self::Wire {
+                acc.to_bytes()
+            }
+            fn from_wire(wire: &Self::Wire) -> Self::Acc {
+                WideSum::from_bytes(wire)
+            }
+            fn finish(acc: Self::Acc) -> Option<Decimal<38, S>> {
+                acc.to_i128().and_then(Decimal::from_raw)
+            }
         }
-        wire
-    }
-    fn from_wire(wire: &[u8; 24]) -> DecimalSum {
-        let word = |at: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&wire[8 * at..8 * at + 8]);
-            u64::from_le_bytes(bytes)
-        };
-        DecimalSum([word(0), word(1), word(2)])
-    }
-    fn finish(acc: DecimalSum) -> Option<Decimal<38, S>> {
-        let low = acc.low() as i128;
-        let fits = few_digits(P) || acc.0[2] == (low >> 127) as u64;
-        if fits { Decimal::from_raw(low) } else { None }
-    }
+
+        impl<const S: i8> Averaged for Decimal<$precision, S> {
+            type Wide = Self;
+            type Mean = f64;
+
+            #[inline(always)]
+            fn widen(view: Self) -> Option<WideSum<$words>> {
+                Some(Self::start(view))
+            }
+            fn divide(sum: WideSum<$words>, count: u64) -> f64 {
+                let one = 10i128.pow(u32::from(S.unsigned_abs())) as f64;
+                sum.to_f64() / count as f64 / one
+            }
+            fn finish(mean: Option<f64>) -> f64 {
+                mean.unwrap_or(f64::NAN)
+            }
+        })+
+    };
 }
 
-/// Whether 2^64 decimals of so many digits add up to less than 2^127.
-const fn few_digits(precision: u8) -> bool {
-    precision <= 18
-}
-
-impl<const P: u8, const S: i8> Averaged for Decimal<P, S> {
-    type Wide = Decimal<P, S>;
-    type Mean = f64;
-
-    #[inline(always)]
-    fn widen(view: Self) -> Option<DecimalSum> {
-        Some(Self::start(view))
-    }
-    fn divide(sum: DecimalSum, count: u64) -> f64 {
-        let one = 10i128.pow(u32::from(S.unsigned_abs())) as f64;
-        let low = sum.low() as i128;
-        // The sum is most often small: then there is one rounding less.
-        let raw = match few_digits(P) || sum.0[2] == (low >> 127) as u64 {
-            true => low as f64,
-            false => sum.0[2] as i64 as f64 * 2f64.powi(128) + sum.low() as f64,
-        };
-        raw / count as f64 / one
-    }
-    fn finish(mean: Option<f64>) -> f64 {
-        mean.unwrap_or(f64::NAN)
-    }
-}
+summable_decimal!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
+summable_decimal!(3: 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38);
 
 /// Null is left out: the sum of nothing but nulls is `None`.
 impl<V: Summable> Summable for Option<V> {
