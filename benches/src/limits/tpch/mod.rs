@@ -8,6 +8,7 @@ pub mod chunks;
 mod group;
 mod q1;
 pub mod q6;
+pub mod remote;
 
 use self::chunks::{Chunks, Columns, File};
 use arrow::array::{ArrayRef, RecordBatch};
