@@ -31,7 +31,15 @@ pub trait Sink: Send + Sync + 'static {
 
     /// A fresh encoder for all files of a task: one file by [`Sink::part`], unless the sink says otherwise.
     fn task(&self) -> Box<dyn EncodeTask<Self::Chunk>> {
-        Box::new(OnePart { encoder: self.part(), file: None, rows: 0 })
+        one_part(self.part())
+    }
+
+    /// What is wrong with how the sink was set up, if anything is; asked when a plan is made.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
     }
 
     /// The columns by whose values files are put in folders `COLUMN=VALUE/`, the outermost first.
@@ -96,7 +104,11 @@ pub trait EncodeTask<C>: Send {
     fn finish(self: Box<Self>, files: &mut AttemptFiles) -> Result<(), PushError>;
 }
 
-/// One file a task.
+/// One file a task, by this encoder.
+pub(crate) fn one_part<C: 'static>(encoder: Box<dyn EncodePart<C>>) -> Box<dyn EncodeTask<C>> {
+    Box::new(OnePart { encoder, file: None, rows: 0 })
+}
+
 struct OnePart<C> {
     encoder: Box<dyn EncodePart<C>>,
     file: Option<PartFile>,

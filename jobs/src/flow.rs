@@ -5,7 +5,11 @@ use crate::graph::{Graph, Kind, Node, NodeId};
 use crate::ops::tee::{discard, tee};
 use std::panic::Location as CodePlace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use windrow_datasets::formats::avro::AvroSource;
+use windrow_datasets::formats::csv::CsvSource;
 use windrow_datasets::formats::fixed::FixedSource;
+use windrow_datasets::formats::ipc::IpcSource;
+use windrow_datasets::formats::json::JsonSource;
 use windrow_datasets::formats::memory::{GeneratedSource, MemorySource};
 use windrow_datasets::formats::parquet::ParquetSource;
 use windrow_datasets::formats::text::{FileLinesSource, LineText, TextSource, WordsSource};
@@ -74,7 +78,7 @@ impl Flow {
     }
 
     /// The lines of text files, as `String`: text that is not UTF-8 is an error. Files may be compressed with gzip
-    /// (`.gz`) or zstd (`.zst`).
+    /// (`.gz`), zstd (`.zst`), lz4 (`.lz4`), bzip2 (`.bz2`) or snappy (`.sz`).
     ///
     /// ```
     /// use windrow_jobs::Flow;
@@ -125,6 +129,45 @@ impl Flow {
     #[track_caller]
     pub fn read_parquet<T: Record>(&self, locations: impl IntoLocations) -> Dataset<T> {
         self.read_as("read_parquet", ParquetSource::<T>::new(locations), CodePlace::caller())
+    }
+
+    /// The rows of CSV files, whose first row names the columns. A derived record's fields say which columns are parsed,
+    /// and as what. For other options than usual, [`read`](Flow::read) a [`CsvSource`] that has them. Files may be
+    /// compressed, as those of lines.
+    ///
+    /// ```
+    /// use windrow_datasets::Record;
+    ///
+    /// #[derive(Record)]
+    /// # #[record(crate = "windrow_datasets")]
+    /// struct Trip { zone_id: u32, fare: Option<f64> }
+    ///
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let paid = flow.read_csv::<Trip>("trips/*.csv.gz").filter(|t| t.fare.is_some());
+    /// ```
+    #[track_caller]
+    pub fn read_csv<T: Record>(&self, locations: impl IntoLocations) -> Dataset<T> {
+        self.read_as("read_csv", CsvSource::<T>::new(locations), CodePlace::caller())
+    }
+
+    /// The objects of files of JSON lines, one on each. A derived record's fields say which members are read, and as
+    /// what. Files may be compressed, as those of lines.
+    #[track_caller]
+    pub fn read_json<T: Record>(&self, locations: impl IntoLocations) -> Dataset<T> {
+        self.read_as("read_json", JsonSource::<T>::new(locations), CodePlace::caller())
+    }
+
+    /// The rows of Arrow IPC files, in the file format or as streams. A derived record's fields name the columns that are
+    /// read.
+    #[track_caller]
+    pub fn read_ipc<T: Record>(&self, locations: impl IntoLocations) -> Dataset<T> {
+        self.read_as("read_ipc", IpcSource::<T>::new(locations), CodePlace::caller())
+    }
+
+    /// The rows of Avro object container files. A derived record's fields name the columns that are read.
+    #[track_caller]
+    pub fn read_avro<T: Record>(&self, locations: impl IntoLocations) -> Dataset<T> {
+        self.read_as("read_avro", AvroSource::<T>::new(locations), CodePlace::caller())
     }
 
     /// The words of text files: runs of bytes other than ASCII white space. Faster than splitting lines.

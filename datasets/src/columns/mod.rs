@@ -21,6 +21,7 @@
 mod aggregate;
 mod computed;
 mod key;
+mod names;
 mod predicate;
 mod statistics;
 mod values;
@@ -29,6 +30,7 @@ mod wide_sum;
 pub use aggregate::{Aggregate, Count, CountRows, Greatest, Least, Mean, Sum, SumOverflow};
 pub use computed::Computed;
 pub use key::KeyColumns;
+pub use names::NamedColumns;
 pub use predicate::Predicate;
 pub use statistics::ColumnStatistics;
 pub use values::{Averaged, Comparable, Extreme, MaybeNull, Summable};

@@ -152,11 +152,11 @@ macro_rules! summable_float {
 
 summable_float!(f32 f64);
 
-/// Sums of decimals in so many words: enough for 2^64 values of so many digits.
+/// Sums of decimals in so many words: enough for 2^64 values of so many digits. The result is as wide as decimals can
+/// be, as in SQL.
 macro_rules! summable_decimal {
     ($words:literal: $($precision:literal)+) => {
         $(impl<const S: i8> Summable for Decimal<$precision, S> {
-            /// As wide as decimals can be, as in SQL.
             type Sum = Decimal<38, S>;
             type Acc = WideSum<$words>;
             type Wire = [u8; 8 * $words];

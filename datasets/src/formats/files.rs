@@ -2,15 +2,13 @@
 //!
 //! A file longer than a lane is cut at multiples of the lane size, whole lanes of it make splits. Shorter files are
 //! packed, whole, into lanes, and lanes into splits. A compressed file is never cut; it counts as
-//! [`COMPRESSED_WEIGHT`] times its size. All is a function of the files' names and sizes.
+//! some times its size. All is a function of the files' names and sizes.
 
+use crate::formats::compression::Compression;
 use crate::location::{Location, Locations};
 use crate::source::{LANE_BYTES, SPLIT_BYTES, SourceError, Split};
 use crate::storage::{Object, Stamp, Storage, StorageError, StorageErrorKind};
 use serde::{Deserialize, Serialize};
-
-/// How many bytes of text a byte of a compressed file is taken for.
-pub(crate) const COMPRESSED_WEIGHT: u64 = 4;
 
 /// The most files in one split, so that a split stays small enough to send.
 const PACK_FILES: usize = 4096;
@@ -29,32 +27,6 @@ pub(crate) struct Sizes {
 impl Default for Sizes {
     fn default() -> Sizes {
         Sizes { lane: LANE_BYTES, split: SPLIT_BYTES, block: 256 << 10 }
-    }
-}
-
-/// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
-
-impl Compression {
-    /// By the extension of the name.
-    pub(crate) fn of(location: &Location) -> Compression {
-        match location.extension().as_deref() {
-            Some("gz" | "gzip") => Compression::Gzip,
-            Some("zst" | "zstd") => Compression::Zstd,
-            _ => Compression::None,
-        }
-    }
-
-    fn weight(self, size: u64) -> u64 {
-        match self {
-            Compression::None => size,
-            _ => size.saturating_mul(COMPRESSED_WEIGHT),
-        }
     }
 }
 
@@ -99,7 +71,7 @@ pub(crate) fn split(
         }
         let compression = look(&object)?;
         let size = object.size;
-        if compression == Compression::None && size > sizes.lane {
+        if compression.may_cut() && size > sizes.lane {
             pack.give(out)?;
             for start in (0..size).step_by(sizes.split as usize) {
                 let end = (start + sizes.split).min(size);

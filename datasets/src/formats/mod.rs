@@ -1,15 +1,29 @@
 //! The formats that come with the engine. They use the public traits [`Source`](crate::Source) and
 //! [`Sink`](crate::Sink) only, as any other format would.
 
-mod files;
+pub mod avro;
+mod bind;
+#[cfg(test)]
+mod columnar_tests;
+mod columns;
+pub(crate) mod compression;
+pub mod csv;
+pub(in crate::formats) mod files;
 pub mod fixed;
+pub mod ipc;
+pub mod json;
 pub mod memory;
 pub mod parquet;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;
 
+pub use avro::AvroSource;
+pub use compression::TextCompression;
+pub use csv::{CsvOptions, CsvSink, CsvSource};
 pub use fixed::{FixedSink, FixedSource};
+pub use ipc::{IpcCompression, IpcSink, IpcSource};
+pub use json::{JsonSink, JsonSource};
 pub use memory::{GeneratedSource, MemorySource};
-pub use parquet::{ParquetCompression, ParquetSink, ParquetSource};
+pub use parquet::{BloomFilter, ParquetCompression, ParquetSink, ParquetSource, ParquetStatistics};
 pub use text::{FileLinesSource, LineText, TextSink, TextSource, WordsSource};

@@ -44,6 +44,7 @@ mod bytes;
 mod decimal;
 #[doc(hidden)]
 pub mod derived;
+mod dynamic;
 mod encoded;
 mod fixed;
 mod heap;
@@ -60,6 +61,7 @@ mod tuple;
 pub use self::bytes::{BytesBuilder, BytesColumn};
 pub use byte_slot::ByteSlot;
 pub use decimal::{Decimal, DecimalBuilder, DecimalColumn, DecimalError, DecimalSlot};
+pub use dynamic::{Row, RowBatch, RowBuilder, RowView};
 pub use encoded::{DecodeError, Encodable, Encoded, EncodedBuilder, EncodedColumn, EncodedView};
 pub use fixed::{FixedBuilder, FixedColumn};
 pub use heap::Heap;

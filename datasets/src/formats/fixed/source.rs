@@ -1,6 +1,7 @@
 //! Reads records of one length.
 
-use crate::formats::files::{self, Compression, LaneFile, Sizes, cut_short, lane_files};
+use crate::formats::compression::Compression;
+use crate::formats::files::{self, LaneFile, Sizes, cut_short, lane_files};
 use crate::location::{IntoLocations, Location, Locations};
 use crate::memory::ReadBuffer;
 use crate::place::{self, DescribeRow};

@@ -1,9 +1,9 @@
 //! Which columns of a file a record's fields are, and in which Arrow types they are decoded.
 
-use crate::record::{Batch, BindError, Record, fields_of};
+use crate::formats::bind::{Names, Wanted};
+use crate::record::{BindError, Record};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryViewArray, DictionaryArray, NullArray, RecordBatch,
-    StringViewArray, StructArray, new_empty_array,
+    Array, ArrayRef, AsArray, BinaryViewArray, DictionaryArray, RecordBatch, StringViewArray,
 };
 use arrow::datatypes::{
     DECIMAL64_MAX_PRECISION, DataType, Field, Fields, Int32Type, Schema, SchemaRef,
@@ -24,32 +24,23 @@ pub(super) struct Binding {
     pub(super) leaves: Vec<usize>,
     /// The top-level columns of text or binary that are read: position in the schema, and leaf.
     texts: Vec<(usize, usize)>,
-    /// What each field of the record is called in the file.
-    names: Vec<String>,
+    names: Names,
 }
 
 /// Binds `T` to a file of this schema.
 ///
 /// # Errors
 /// [`BindError`] with the dotted path of the column.
-pub(super) fn bind<T: Record>(found: &Schema) -> Result<Binding, BindError> {
-    let wanted = fields_of::<T>();
-    let is_struct = matches!(T::data_type(), DataType::Struct(_));
-    let mut names: Vec<String> = wanted.iter().map(|field| field.name().clone()).collect();
-    if let ([only], false) = (found.fields().as_ref(), is_struct)
-        && let [name] = names.as_mut_slice()
-    {
-        name.clone_from(only.name());
-    }
+pub(super) fn bind<T: Record>(wanted: &Wanted, found: &Schema) -> Result<Binding, BindError> {
+    let names = Names::new(wanted, found.fields());
     let schema = Arc::new(Schema::new(decoded_fields(found.fields())));
     let (mut leaves, mut texts, mut next) = (Vec::new(), Vec::new(), 0);
     let mut projected = Vec::new();
     for (position, field) in schema.fields().iter().enumerate() {
         let first = next;
-        match names.iter().position(|name| name == field.name()) {
-            Some(at) => {
-                let kind =
-                    project(wanted[at].data_type(), field.data_type(), &mut next, &mut leaves);
+        match names.field_of(field.name()) {
+            Some(wanted) => {
+                let kind = project(wanted.data_type(), field.data_type(), &mut next, &mut leaves);
                 if matches!(kind, DataType::Utf8View | DataType::BinaryView) {
                     texts.push((position, first));
                 }
@@ -58,22 +49,8 @@ pub(super) fn bind<T: Record>(found: &Schema) -> Result<Binding, BindError> {
             None => next += leaf_count(field.data_type()),
         }
     }
-    let binding = Binding { schema: schema.clone(), leaves, texts, names };
-    let columns: Vec<ArrayRef> =
-        projected.iter().map(|field| new_empty_array(field.data_type())).collect();
-    let projected = Arc::new(Schema::new(projected));
-    let mut empty = RecordBatch::new_empty(projected.clone());
-    if !columns.is_empty() {
-        empty = RecordBatch::try_new(projected, columns).unwrap_or(empty);
-    }
-    match binding.batch::<T>(empty, &mut Dictionaries::default()) {
-        Ok(_) => Ok(binding),
-        Err(BindError::Missing { column, .. }) => {
-            let present = found.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
-            Err(BindError::Missing { column, present: present.join(", ") })
-        }
-        Err(error) => Err(error),
-    }
+    names.check::<T>(&projected.into(), found.fields())?;
+    Ok(Binding { schema, leaves, texts, names })
 }
 
 impl Binding {
@@ -99,36 +76,10 @@ impl Binding {
         decoded: RecordBatch,
         dictionaries: &mut Dictionaries,
     ) -> Result<T::Batch, BindError> {
-        let wanted = fields_of::<T>();
-        let mut columns = Vec::with_capacity(wanted.len());
-        for (field, name) in wanted.iter().zip(&self.names) {
-            columns.push(match decoded.schema_ref().index_of(name) {
-                Ok(at) => dictionaries.with_views(at, decoded.column(at)),
-                Err(_) if field.is_nullable() => {
-                    Arc::new(NullArray::new(decoded.num_rows())) as ArrayRef
-                }
-                Err(_) => {
-                    let present =
-                        decoded.schema_ref().fields().iter().map(|field| field.name().as_str());
-                    return Err(BindError::Missing {
-                        column: name.clone(),
-                        present: present.collect::<Vec<_>>().join(", "),
-                    });
-                }
-            });
-        }
-        if !matches!(T::data_type(), DataType::Struct(_)) {
-            return T::Batch::from_array(&columns[0]).map_err(|e| e.within(&self.names[0]));
-        }
-        let fields: Fields = wanted
-            .iter()
-            .zip(&columns)
-            .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true))
-            .collect();
-        let rows = decoded.num_rows();
-        let array = StructArray::try_new_with_length(fields, columns, None, rows);
-        let array: ArrayRef = Arc::new(array.expect("columns of one length, of their own types"));
-        T::Batch::from_array(&array)
+        self.names.batch::<T>(decoded.num_rows(), |name| {
+            let at = decoded.schema_ref().index_of(name).ok()?;
+            Some(dictionaries.with_views(at, decoded.column(at)))
+        })
     }
 }
 

@@ -4,13 +4,13 @@ use super::bind::{Binding, Dictionaries, bind};
 use super::file::{Footers, ParquetFile};
 use super::prune;
 use crate::columns::Predicate;
+use crate::formats::bind::{Wanted, bind_error};
 use crate::location::{IntoLocations, Location, Locations};
 use crate::place::{self, DescribeRow};
 use crate::push::{Demand, Push};
-use crate::record::{Batch, BindError, Record, fields_of};
+use crate::record::{Batch, Record};
 use crate::source::{LANE_RECORDS, SPLIT_BYTES, Source, SourceDescription, SourceError, Split};
 use crate::storage::{Object, Storage};
-use arrow::datatypes::{DataType, Fields};
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
@@ -41,6 +41,7 @@ const GROUPS_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct ParquetSource<T: Record> {
     locations: Locations,
+    wanted: Wanted,
     sizes: Sizes,
     footers: Arc<Footers>,
     /// Row groups of whose rows one of them is not true are left out.
@@ -93,6 +94,7 @@ impl<T: Record> ParquetSource<T> {
     pub fn new(locations: impl IntoLocations) -> ParquetSource<T> {
         ParquetSource {
             locations: locations.into_locations(),
+            wanted: Wanted::of::<T>(),
             sizes: Sizes { lane: LANE_ROWS, split: SPLIT_BYTES, batch: BATCH_RECORDS },
             footers: Arc::default(),
             predicates: Vec::new(),
@@ -115,7 +117,8 @@ impl<T: Record> ParquetSource<T> {
         let options = ArrowReaderOptions::new();
         let found =
             ArrowReaderMetadata::try_new(metadata.clone(), options).map_err(|e| file.damaged(e))?;
-        let binding = bind::<T>(found.schema()).map_err(|e| bind_error(&object.location, e, 0))?;
+        let binding = bind::<T>(&self.wanted, found.schema())
+            .map_err(|e| bind_error(&object.location, e, 0))?;
         Ok((file, metadata, binding))
     }
 
@@ -142,14 +145,6 @@ impl<T: Record> ParquetSource<T> {
         }
         Ok(groups)
     }
-}
-
-/// The error for rows that are not as the record wants them; the batch's first is row `first` of its file.
-fn bind_error(location: &Location, mut error: BindError, first: u64) -> SourceError {
-    if let BindError::Null { row, .. } | BindError::Value { row, .. } = &mut error {
-        *row += first as usize;
-    }
-    SourceError::Input { location: location.to_string(), reason: error.to_string() }
 }
 
 /// A split in the making.
@@ -200,21 +195,17 @@ impl<T: Record> Source for ParquetSource<T> {
     type Item = T;
 
     fn describe(&self) -> SourceDescription {
-        let mut columns = Vec::new();
-        match T::data_type() {
-            DataType::Struct(fields) => name_columns("", &fields, &mut columns),
-            _ => name_columns("", &fields_of::<T>(), &mut columns),
-        }
         SourceDescription {
             format: "parquet".to_string(),
             locations: self.locations.names(),
-            columns: Some(columns),
+            columns: Some(self.wanted.names()),
         }
     }
 
     fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Self> {
         Some(ParquetSource {
             locations: self.locations.clone(),
+            wanted: self.wanted.clone(),
             sizes: self.sizes,
             footers: self.footers.clone(),
             predicates: self.predicates.iter().cloned().chain([predicate]).collect(),
@@ -338,15 +329,4 @@ fn find_lane(split: &Split, lane: u32) -> Result<(Object, Group, Range<u64>), So
         reason: "the split is not of this source; all processes must run the same binary"
             .to_string(),
     })
-}
-
-/// Appends the dotted names of the columns.
-fn name_columns(outer: &str, fields: &Fields, names: &mut Vec<String>) {
-    for field in fields {
-        let name = format!("{outer}{}", field.name());
-        match field.data_type() {
-            DataType::Struct(fields) => name_columns(&format!("{name}."), fields, names),
-            _ => names.push(name),
-        }
-    }
 }

@@ -5,7 +5,8 @@
 //! with a line feed is given one, so that every record ends with a separator and files never run together. Buffers
 //! are Arrow's, so that batches can point into them; a buffer that no batch holds any more is used again.
 
-use crate::formats::files::{Compression, LaneFile, Sizes, cut_short, lane_files};
+use crate::formats::compression::Compression;
+use crate::formats::files::{LaneFile, Sizes, cut_short, lane_files};
 use crate::push::Demand;
 use crate::source::{SourceError, Split};
 use crate::storage::{Object, ReadAt, Storage, StorageError};
@@ -302,23 +303,15 @@ impl Stream {
         let file = storage.open_listed(&lane_file.object)?;
         let size = lane_file.object.size;
         let compression = Compression::of(&lane_file.object.location);
-        if compression == Compression::None {
+        let Some(format) = compression.name() else {
             return Ok(Stream::Plain { file, size });
-        }
+        };
         let location = lane_file.object.location.clone();
         let bytes = io::BufReader::with_capacity(64 << 10, Compressed { file, at: 0, size });
-        let (decoder, format): (Box<dyn Read>, _) = match compression {
-            Compression::Gzip => {
-                (Box::new(flate2::bufread::MultiGzDecoder::new(bytes)) as Box<dyn Read>, "gzip")
-            }
-            _ => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(|e| {
-                    let reason = format!("cannot set up a decoder: {e}");
-                    SourceError::Storage { location: location.to_string(), reason }
-                })?;
-                (Box::new(decoder) as Box<dyn Read>, "zstd")
-            }
-        };
+        let decoder = compression.decoder(bytes).map_err(|e| {
+            let reason = format!("cannot set up a decoder: {e}");
+            SourceError::Storage { location: location.to_string(), reason }
+        })?;
         Ok(Stream::Decoder { decoder, location, format })
     }
 

@@ -1,12 +1,13 @@
 //! Text: lines, words, and records written as lines.
 //!
 //! A line ends with `\n`; a `\r` at its end is not part of it; the last line need not have an end. Words are runs of
-//! bytes other than ASCII white space ([`u8::is_ascii_whitespace`]). Files whose names end with `.gz` or `.zst` are
-//! decompressed.
+//! bytes other than ASCII white space ([`u8::is_ascii_whitespace`]). Files whose names end with `.gz`, `.zst`, `.lz4`,
+//! `.bz2` or `.sz` (snappy, framed) are decompressed.
 
 mod blocks;
 mod file_lines;
 mod lines;
+mod pieces;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,13 @@ mod words;
 
 pub use file_lines::FileLinesSource;
 pub use lines::{LineText, TextSource};
+pub(crate) use pieces::{Piece, RowsOfFile, read_pieces};
 pub use sink::TextSink;
 pub use words::WordsSource;
 
 use self::blocks::Region;
-use crate::formats::files::{Compression, Sizes, split};
+use crate::formats::compression::Compression;
+use crate::formats::files::{Sizes, split};
 use crate::location::Locations;
 use crate::place::DescribeRow;
 use crate::source::{SourceError, Split};
@@ -34,7 +37,7 @@ pub(crate) fn head(
 }
 
 /// Cuts files of text, compressed as their extensions say.
-fn split_text(
+pub(super) fn split_text(
     storage: &Storage,
     locations: &Locations,
     sizes: Sizes,
