@@ -77,6 +77,20 @@ pub struct Server {
 
 type Answer = Response<Full<Bytes>>;
 
+/// Why there is no better answer: the status, and the code that S3 has for it.
+#[derive(Debug)]
+struct Failure(StatusCode, &'static str);
+
+impl From<Failure> for Answer {
+    fn from(Failure(status, code): Failure) -> Answer {
+        let head = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+        let body = format!("{head}<Error><Code>{code}</Code></Error>");
+        let mut answer = Response::new(Full::from(body));
+        *answer.status_mut() = status;
+        answer
+    }
+}
+
 impl Server {
     /// Of the buckets in a folder.
     pub fn new(root: impl Into<PathBuf>) -> Arc<Server> {
@@ -134,16 +148,16 @@ impl Server {
                 count(&self.counts.head);
                 self.object(request, bucket, key)
             }
-            _ => Err(failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")),
+            _ => Err(Failure(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")),
         };
         answer.unwrap_or_else(|failure| {
             count(&self.counts.failed);
-            failure
+            failure.into()
         })
     }
 
-    fn list(&self, bucket: &str, query: &str) -> Result<Answer, Answer> {
-        let missing = |_| failure(StatusCode::NOT_FOUND, "NoSuchBucket");
+    fn list(&self, bucket: &str, query: &str) -> Result<Answer, Failure> {
+        let missing = |_| Failure(StatusCode::NOT_FOUND, "NoSuchBucket");
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         let entries = match lists.entry(bucket.to_string()) {
             Occupied(entries) => entries.into_mut(),
@@ -152,12 +166,12 @@ impl Server {
         Ok(Response::new(Full::from(list::xml(entries, bucket, query))))
     }
 
-    fn object<B>(&self, request: &Request<B>, bucket: &str, key: &str) -> Result<Answer, Answer> {
-        let missing = |_| failure(StatusCode::NOT_FOUND, "NoSuchKey");
+    fn object<B>(&self, request: &Request<B>, bucket: &str, key: &str) -> Result<Answer, Failure> {
+        let missing = |_| Failure(StatusCode::NOT_FOUND, "NoSuchKey");
         let object = self.open(self.path(bucket, key)?).map_err(missing)?;
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         if header(IF_MATCH).is_some_and(|etag| etag != object.etag) {
-            return Err(failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+            return Err(Failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
         }
         let size = object.bytes.len();
         let mut answer = Response::builder()
@@ -167,7 +181,7 @@ impl Server {
         let body = match header(RANGE) {
             None => object.bytes,
             Some(range) => {
-                let wrong = || failure(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
+                let wrong = || Failure(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
                 let (start, end) = range_of(range, size).ok_or_else(wrong)?;
                 answer = answer
                     .status(StatusCode::PARTIAL_CONTENT)
@@ -178,15 +192,15 @@ impl Server {
         let answer = answer.header(CONTENT_LENGTH, body.len());
         let body = if request.method() == Method::HEAD { Bytes::new() } else { body };
         self.counts.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        answer.body(Full::new(body)).map_err(|_| failure(StatusCode::BAD_REQUEST, "BadRequest"))
+        answer.body(Full::new(body)).map_err(|_| Failure(StatusCode::BAD_REQUEST, "BadRequest"))
     }
 
     /// Where an object is.
-    fn path(&self, bucket: &str, key: &str) -> Result<PathBuf, Answer> {
+    fn path(&self, bucket: &str, key: &str) -> Result<PathBuf, Failure> {
         let path = Path::new(bucket).join(key);
         match path.components().all(|part| matches!(part, Component::Normal(_))) {
             true => Ok(self.root.join(path)),
-            false => Err(failure(StatusCode::BAD_REQUEST, "InvalidURI")),
+            false => Err(Failure(StatusCode::BAD_REQUEST, "InvalidURI")),
         }
     }
 
@@ -214,14 +228,6 @@ fn etag(metadata: &fs::Metadata) -> String {
     let modified =
         metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     format!("\"{:x}-{:x}\"", modified.unwrap_or_default().as_nanos(), metadata.len())
-}
-
-fn failure(status: StatusCode, code: &str) -> Answer {
-    let body =
-        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code></Error>");
-    let mut answer = Response::new(Full::from(body));
-    *answer.status_mut() = status;
-    answer
 }
 
 /// Start and end of `bytes=5-9`, `bytes=5-` or `bytes=-5`.
@@ -277,8 +283,8 @@ mod tests {
     #[test]
     fn paths() {
         assert_eq!(decoded("/b/year%3D2024/a%20b%"), "/b/year=2024/a b%");
-        let server = Server::new("/root");
+        let server = Server::new("/files");
         assert!(server.path("b", "../x").is_err() && server.path("..", "x").is_err());
-        assert_eq!(server.path("b", "c/d").unwrap(), Path::new("/root/b/c/d"));
+        assert_eq!(server.path("b", "c/d").unwrap(), Path::new("/files/b/c/d"));
     }
 }

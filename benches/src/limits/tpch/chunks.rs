@@ -20,8 +20,8 @@ use std::sync::Arc;
 /// The rows that are decoded at a time.
 const BATCH_ROWS: usize = 4096;
 
-/// The columns to read, in the order of the file, and the types to read them as.
-pub type Columns = [(&'static str, fn() -> DataType)];
+/// A column to read, and the type to read it as.
+pub type Column = (&'static str, fn() -> DataType);
 
 /// A key.
 pub fn key() -> DataType {
@@ -51,11 +51,11 @@ pub struct Footer {
 }
 
 impl Footer {
-    /// Of a file's metadata, for some of its columns.
+    /// Of a file's metadata, for some of its columns, in the order of the file.
     ///
     /// # Errors
     /// If a column is not there, or not of its type.
-    pub fn new(metadata: ParquetMetaData, columns: &Columns) -> Result<Footer> {
+    pub fn new(metadata: ParquetMetaData, columns: &[Column]) -> Result<Footer> {
         let metadata = Arc::new(metadata);
         let found = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new())?;
         let fields: Vec<Field> = found
@@ -115,7 +115,7 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn open(path: &Path, columns: &Columns) -> io::Result<File> {
+    pub(super) fn open(path: &Path, columns: &[Column]) -> io::Result<File> {
         let named = |error: ParquetError| io::Error::other(format!("{}: {error}", path.display()));
         let file = fs::File::open(path)?;
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(named)?;

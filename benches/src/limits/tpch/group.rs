@@ -3,22 +3,21 @@
 //! Equal neighbours are joined first. Rows go into 256 partitions by the upper bits of a hash; then each partition is
 //! grouped in a table of its own, which stays in cache. The answer is a few numbers that depend on all groups.
 
-use super::chunks::{key, money};
+use super::chunks::{Column, key, money};
 use super::{Answer, Files};
 use arrow::array::{AsArray, Decimal128Array, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Decimal64Type, Int64Type};
+use arrow::datatypes::{Decimal64Type, Int64Type};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// What is read, in the order of the file.
-pub(super) const ORDER_COLUMNS: [(&str, fn() -> DataType); 2] =
-    [("l_orderkey", key), ("l_quantity", money)];
+pub(super) const ORDER_COLUMNS: &[Column] = &[("l_orderkey", key), ("l_quantity", money)];
 
 /// What is read, in the order of the file.
-pub(super) const PART_COLUMNS: [(&str, fn() -> DataType); 3] =
-    [("l_partkey", key), ("l_suppkey", key), ("l_quantity", money)];
+pub(super) const PART_COLUMNS: &[Column] =
+    &[("l_partkey", key), ("l_suppkey", key), ("l_quantity", money)];
 
 /// The partitions.
 const PARTITIONS: usize = 256;

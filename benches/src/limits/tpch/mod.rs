@@ -10,7 +10,7 @@ mod q1;
 pub mod q6;
 pub mod remote;
 
-use self::chunks::{Chunks, Columns, File};
+use self::chunks::{Chunks, Column, File};
 use arrow::array::{ArrayRef, RecordBatch};
 use parquet::arrow::ArrowWriter;
 use std::fs;
@@ -56,10 +56,10 @@ impl Work {
 pub fn run(work: Work, input: &Path, output: &Path, threads: usize) -> io::Result<()> {
     let folder = input.join("lineitem");
     let answer = match work {
-        Work::Q1 => q1::run(&Files::open(&folder, &q1::COLUMNS)?, threads)?,
-        Work::Q6 => q6::answer(q6::run(&Files::open(&folder, &q6::COLUMNS)?, threads)?),
-        Work::ByOrder => group::by_order(&Files::open(&folder, &group::ORDER_COLUMNS)?, threads)?,
-        Work::ByPart => group::by_part(&Files::open(&folder, &group::PART_COLUMNS)?, threads)?,
+        Work::Q1 => q1::run(&Files::open(&folder, q1::COLUMNS)?, threads)?,
+        Work::Q6 => q6::answer(q6::run(&Files::open(&folder, q6::COLUMNS)?, threads)?),
+        Work::ByOrder => group::by_order(&Files::open(&folder, group::ORDER_COLUMNS)?, threads)?,
+        Work::ByPart => group::by_part(&Files::open(&folder, group::PART_COLUMNS)?, threads)?,
     };
     let batch = RecordBatch::try_from_iter(answer).map_err(io::Error::other)?;
     fs::create_dir_all(output)?;
@@ -80,7 +80,7 @@ struct Files {
 }
 
 impl Files {
-    fn open(folder: &Path, columns: &Columns) -> io::Result<Files> {
+    fn open(folder: &Path, columns: &[Column]) -> io::Result<Files> {
         let mut paths = Vec::new();
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();

@@ -1,17 +1,17 @@
 //! Query 1: sums and means by flag and status.
 
-use super::chunks::{code, date, money};
+use super::chunks::{Column, code, date, money};
 use super::{Answer, Files};
 use arrow::array::{
     ArrayRef, AsArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array, RecordBatch,
     StringArray,
 };
-use arrow::datatypes::{DataType, Date32Type, Decimal64Type, Int32Type};
+use arrow::datatypes::{Date32Type, Decimal64Type, Int32Type};
 use std::io;
 use std::sync::Arc;
 
 /// What is read, in the order of the file.
-pub(super) const COLUMNS: [(&str, fn() -> DataType); 7] = [
+pub(super) const COLUMNS: &[Column] = &[
     ("l_quantity", money),
     ("l_extendedprice", money),
     ("l_discount", money),

@@ -1,6 +1,6 @@
 //! Query 6: the revenue of lines of a year, of some discounts, and of few pieces.
 
-use super::chunks::{Columns, date, money};
+use super::chunks::{Column, date, money};
 use super::{Answer, Files};
 use arrow::array::{AsArray, Decimal128Array, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal64Type};
@@ -8,14 +8,12 @@ use std::io;
 use std::sync::Arc;
 
 /// What is read, in the order of the file.
-pub const COLUMNS: [(&str, fn() -> arrow::datatypes::DataType); 4] = [
+pub const COLUMNS: &[Column] = &[
     ("l_quantity", money),
     ("l_extendedprice", money),
     ("l_discount", money),
     ("l_shipdate", date),
 ];
-
-const _: &Columns = &COLUMNS;
 
 /// 1994-01-01.
 const FIRST: i32 = 8766;

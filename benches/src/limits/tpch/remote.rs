@@ -144,7 +144,7 @@ async fn footer(store: &dyn ObjectStore, object: &ObjectMeta) -> io::Result<Foot
         match reader.try_parse_sized(&tail, size) {
             Ok(()) => {
                 let metadata = reader.finish().map_err(io::Error::other)?;
-                return Footer::new(metadata, &q6::COLUMNS).map_err(io::Error::other);
+                return Footer::new(metadata, q6::COLUMNS).map_err(io::Error::other);
             }
             Err(ParquetError::NeedMoreData(more))
                 if (more as u64) > wanted && more as u64 <= size =>
