@@ -16,6 +16,7 @@ pages! {
     records "docs/records.md"
     reading_and_writing "docs/reading-and-writing.md"
     stores "docs/stores.md"
+    tpch "docs/tpch.md"
     failures "docs/failures.md"
     clusters "docs/clusters.md"
 }

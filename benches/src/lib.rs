@@ -2,3 +2,4 @@
 
 pub mod compare;
 pub mod limits;
+pub mod s3_server;

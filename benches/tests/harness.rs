@@ -36,3 +36,20 @@ fn a_difference_is_found() {
         compare(scratch.path(), &["--work", "wordcount", "--windrow", program.to_str().unwrap()]);
     assert!(!success && said.contains("windrow gave 2 rows"), "{said}");
 }
+
+#[test]
+fn works_over_tables() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (success, said) = compare(scratch.path(), &["--work", "q6", "--scale", "0.01"]);
+    assert!(!success && said.contains("--tpch is missing"), "{said}");
+    // Instead of the real program: it has no tables to give.
+    let tpch = ["--work", "q6", "--tpch", "/bin/false"];
+    let (success, said) = compare(scratch.path(), &tpch);
+    assert!(!success, "{said}");
+    // Tables that are there are taken; these are empty.
+    std::fs::create_dir_all(scratch.path().join("tpch-0.01/lineitem")).unwrap();
+    let works = ["--work", "q6", "--work", "by-part", "--scale", "0.01"];
+    let (success, said) = compare(scratch.path(), &works);
+    assert!(success && said.contains("by-part: limit again gave 1 rows"), "{said}");
+    assert!(said.contains("most memory"), "{said}");
+}

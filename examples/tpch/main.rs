@@ -6,6 +6,7 @@
 //! cargo run --release --example tpch -- run q6 --input tpch --output q6
 //! ```
 
+mod group;
 mod q1;
 mod q12;
 mod q14;
@@ -48,5 +49,14 @@ fn later(date: Date, months: u32) -> Date {
 }
 
 fn main() -> ExitCode {
-    windrow::main(jobs![q1::Q1, q3::Q3, q6::Q6, q12::Q12, q14::Q14, q18::Q18])
+    windrow::main(jobs![
+        q1::Q1,
+        q3::Q3,
+        q6::Q6,
+        q12::Q12,
+        q14::Q14,
+        q18::Q18,
+        group::ByOrder,
+        group::ByPart
+    ])
 }

@@ -24,11 +24,11 @@ struct Line {
     l_shipdate: Date,
 }
 
-fn disc_price(line: LineView<'_>) -> Decimal<30, 4> {
+fn disc_price(line: LineView<'_>) -> Decimal<18, 4> {
     line.l_extendedprice.times(ONE - line.l_discount)
 }
 
-fn charge(line: LineView<'_>) -> Decimal<38, 6> {
+fn charge(line: LineView<'_>) -> Decimal<18, 6> {
     disc_price(line).times(ONE + line.l_tax)
 }
 

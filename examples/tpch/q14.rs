@@ -30,7 +30,7 @@ struct Line {
 /// The revenue of a line, and whether its part was promoted.
 #[derive(Record)]
 struct Sold {
-    revenue: Decimal<30, 4>,
+    revenue: Decimal<18, 4>,
     promoted: bool,
 }
 
@@ -50,7 +50,7 @@ impl Job for Q14 {
         self.tables
             .read::<Line>(flow, "lineitem")
             .filter_by(|c| c.l_shipdate.ge(self.date).and(c.l_shipdate.lt(later(self.date, 1))))
-            .map(|l| -> (i64, Decimal<30, 4>) {
+            .map(|l| -> (i64, Decimal<18, 4>) {
                 (l.l_partkey, l.l_extendedprice.times(ONE - l.l_discount))
             })
             .join(&parts)

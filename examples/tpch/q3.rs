@@ -38,7 +38,7 @@ struct Line {
     l_shipdate: Date,
 }
 
-fn revenue(line: LineView<'_>) -> Decimal<30, 4> {
+fn revenue(line: LineView<'_>) -> Decimal<18, 4> {
     line.l_extendedprice.times(ONE - line.l_discount)
 }
 

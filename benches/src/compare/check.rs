@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use memmap2::Mmap;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::limits::{input, terasort::RECORD};
 
@@ -50,6 +52,36 @@ pub(super) fn lines(folder: &Path) -> io::Result<Digest> {
             digest.add(&map[start..end]);
             end + 1
         });
+    }
+    Ok(digest)
+}
+
+/// The rows of all Parquet files in a folder, as text.
+pub(super) fn rows(folder: &Path) -> io::Result<Digest> {
+    let mut digest = Digest::default();
+    let mut files = Vec::new();
+    input::list(folder, &mut files)?;
+    for (path, _) in
+        files.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "parquet"))
+    {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path)?)
+            .and_then(|builder| builder.build())
+            .map_err(io::Error::other)?;
+        for batch in reader {
+            let batch = batch.map_err(io::Error::other)?;
+            let options = FormatOptions::new();
+            let columns = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column, &options))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(io::Error::other)?;
+            for row in 0..batch.num_rows() {
+                let cells: Vec<_> =
+                    columns.iter().map(|column| column.value(row).to_string()).collect();
+                digest.add(cells.join("\t").as_bytes());
+            }
+        }
     }
     Ok(digest)
 }

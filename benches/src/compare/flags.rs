@@ -1,5 +1,6 @@
 //! What a comparison is asked to do.
 
+use crate::limits::tpch;
 use std::path::PathBuf;
 
 /// A workload with a limit program and a ready job of the same name.
@@ -9,6 +10,8 @@ pub enum Work {
     Wordcount,
     /// Records of 100 bytes by the order of their first 10.
     Terasort,
+    /// An aggregation over a table of TPC-H.
+    Tpch(tpch::Work),
 }
 
 impl Work {
@@ -17,17 +20,29 @@ impl Work {
         match self {
             Self::Wordcount => "wordcount",
             Self::Terasort => "terasort",
+            Self::Tpch(work) => work.name(),
         }
     }
 }
 
+impl Work {
+    fn of(name: &str) -> Option<Self> {
+        let tpch = tpch::Work::ALL.map(Self::Tpch);
+        [Self::Wordcount, Self::Terasort].into_iter().chain(tpch).find(|work| work.name() == name)
+    }
+}
+
 /// The flags of `compare`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Compare {
-    /// What to compare: both works if not said.
+    /// What to compare: word count and terasort if not said.
     pub works: Vec<Work>,
     /// The `windrow` binary; without it the limit program runs twice, which shows the noise.
     pub windrow: Option<PathBuf>,
+    /// The binary of `examples/tpch`; without it the limit program runs twice, if the tables are there.
+    pub tpch: Option<PathBuf>,
+    /// The scale of the tables.
+    pub scale: f64,
     /// Where inputs are made, and kept for the next time.
     pub scratch: PathBuf,
     /// Where outputs are written, best in memory; the scratch folder if not said.
@@ -46,8 +61,9 @@ pub struct Compare {
 
 impl Compare {
     /// How it is to be used.
-    pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--work wordcount|terasort]... \
-        [--output FOLDER] [--text PATH] [--bytes 1GB] [--records 20M] [--threads 2] [--rounds 5]";
+    pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--tpch BINARY] \
+        [--work wordcount|terasort|q1|q6|by-order|by-part]... [--output FOLDER] [--text PATH] \
+        [--bytes 1GB] [--records 20M] [--scale 1] [--threads 2] [--rounds 5]";
 
     /// The flags that these words say.
     ///
@@ -56,16 +72,22 @@ impl Compare {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut works = Vec::new();
         let (mut windrow, mut scratch, mut output, mut text) = (None, None, None, None);
+        let (mut tpch, mut scale) = (None, 1.0);
         let (mut bytes, mut records, mut threads, mut rounds) = (1_000_000_000, 20_000_000, 2, 5);
         while let Some(flag) = words.next() {
             let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
-                "--work" if value == "wordcount" => works.push(Work::Wordcount),
-                "--work" if value == "terasort" => works.push(Work::Terasort),
                 "--work" => {
-                    return Err(format!("--work {value} is neither wordcount nor terasort"));
+                    let known = "wordcount, terasort, q1, q6, by-order, by-part";
+                    let work = Work::of(&value);
+                    works.push(work.ok_or_else(|| format!("--work {value} is none of {known}"))?);
                 }
                 "--windrow" => windrow = Some(value.into()),
+                "--tpch" => tpch = Some(value.into()),
+                "--scale" => {
+                    let number = value.parse().ok().filter(|scale: &f64| *scale > 0.0);
+                    scale = number.ok_or_else(|| format!("--scale {value} is not above 0"))?;
+                }
                 "--scratch" => scratch = Some(PathBuf::from(value)),
                 "--output" => output = Some(value.into()),
                 "--text" => text = Some(value.into()),
@@ -81,7 +103,19 @@ impl Compare {
         }
         let scratch = scratch.ok_or("--scratch is missing")?;
         let output = output.unwrap_or_else(|| scratch.clone());
-        Ok(Self { works, windrow, scratch, output, text, bytes, records, threads, rounds })
+        Ok(Self {
+            works,
+            windrow,
+            tpch,
+            scale,
+            scratch,
+            output,
+            text,
+            bytes,
+            records,
+            threads,
+            rounds,
+        })
     }
 }
 
@@ -121,10 +155,14 @@ mod tests {
         assert_eq!((compare.bytes, compare.records), (2 << 30, 3_000_000));
         assert_eq!(compare.output, compare.scratch);
         assert_eq!(parse("--scratch s").unwrap().works.len(), 2);
+        let compare = parse("--scratch s --work by-part --scale 0.5 --tpch t").unwrap();
+        assert_eq!(compare.works, [Work::Tpch(tpch::Work::ByPart)]);
+        assert_eq!((compare.scale, compare.tpch), (0.5, Some("t".into())));
         for wrong in [
             "--bytes 1",
             "--scratch s --rounds 0",
             "--scratch s --work q",
+            "--scratch s --scale 0",
             "--scratch s --bytes 1XB",
             "--x y",
         ] {

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use windrow_datasets::generate::{Generator, Tera, Words};
@@ -25,6 +26,25 @@ pub(super) fn tera(scratch: &Path, records: u64) -> io::Result<PathBuf> {
         FILE / Tera::RECORD as u64,
         |part, size, path| Tera { records: size, seed: part }.write_file(path),
     )
+}
+
+/// A folder with the tables of TPC-H at this scale, made by a binary that has `generate tpch`.
+pub(super) fn tpch(scratch: &Path, scale: f64, binary: Option<&Path>) -> io::Result<PathBuf> {
+    let folder = scratch.join(format!("tpch-{scale}"));
+    if !folder.exists() {
+        let missing = || io::Error::other("--tpch is missing, and so are the tables");
+        let unfinished = folder.with_extension("unfinished");
+        let done = Command::new(binary.ok_or_else(missing)?)
+            .args(["generate", "tpch", "--quiet", "--overwrite", "--scale", &scale.to_string()])
+            .arg("--output")
+            .arg(&unfinished)
+            .output()?;
+        if !done.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&done.stderr).into_owned()));
+        }
+        fs::rename(&unfinished, &folder)?;
+    }
+    Ok(folder)
 }
 
 /// Makes files of `step` units each in `folder`, `total` together, if it is not there yet.

@@ -1,5 +1,5 @@
 //! Compares `windrow run` with the limit programs: one command makes the input, runs both by turns, checks that they
-//! gave the same, and prints times and their ratio.
+//! gave the same, and prints times, peak memory, and their ratio.
 //!
 //! By turns, because machines are noisy: only what ran in the same minutes can be compared, and of that the median.
 
@@ -23,9 +23,16 @@ pub fn run(compare: &Compare) -> io::Result<()> {
             (Work::Wordcount, Some(text)) => text.clone(),
             (Work::Wordcount, None) => inputs::words(&compare.scratch, compare.bytes)?,
             (Work::Terasort, _) => inputs::tera(&compare.scratch, compare.records)?,
+            (Work::Tpch(_), _) => {
+                inputs::tpch(&compare.scratch, compare.scale, compare.tpch.as_deref())?
+            }
         };
         let limit = Program::limit(work, &input, compare)?;
-        let other = match &compare.windrow {
+        let binary = match work {
+            Work::Tpch(_) => &compare.tpch,
+            _ => &compare.windrow,
+        };
+        let other = match binary {
             Some(binary) => Program::windrow(binary, work, &input, compare),
             None => limit.clone().named("limit again"),
         };
@@ -48,13 +55,14 @@ pub fn run(compare: &Compare) -> io::Result<()> {
 /// Checks what the programs of the first round made.
 fn check_round(work: Work, input: &Path, made: &[(String, std::path::PathBuf)]) -> io::Result<()> {
     let mut first = match work {
-        Work::Wordcount => None,
+        Work::Wordcount | Work::Tpch(_) => None,
         Work::Terasort => Some(("the input".to_string(), check::records(input, false)?)),
     };
     for (name, output) in made {
         let digest = match work {
             Work::Wordcount => check::lines(output)?,
             Work::Terasort => check::records(output, true)?,
+            Work::Tpch(_) => check::rows(output)?,
         };
         println!("{}: {name} gave {digest}", work.name());
         match &first {

@@ -5,8 +5,9 @@ use std::{
     ffi::OsString,
     fmt::Write,
     fs, io,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,12 +24,16 @@ pub(super) struct Program {
 impl Program {
     /// The limit program of a work, which lies beside this program.
     pub(super) fn limit(work: Work, input: &Path, compare: &Compare) -> io::Result<Self> {
-        let binary = env::current_exe()?.with_file_name(format!("limit_{}", work.name()));
+        let (program, first) = match work {
+            Work::Tpch(_) => ("limit_tpch".to_string(), vec![work.name()]),
+            _ => (format!("limit_{}", work.name()), Vec::new()),
+        };
+        let binary = env::current_exe()?.with_file_name(program);
         if !binary.exists() {
             let remedy = "build it: cargo build --release -p windrow-benches --bins";
             return Err(io::Error::other(format!("{} does not exist; {remedy}", binary.display())));
         }
-        Ok(Self { name: "limit".into(), binary, arguments: arguments(&[], input, compare) })
+        Ok(Self { name: "limit".into(), binary, arguments: arguments(&first, input, compare) })
     }
 
     /// The ready job of a work.
@@ -44,22 +49,39 @@ impl Program {
 
     /// Runs it. What it prints is shown only if it fails.
     fn run(&self, output: &Path) -> io::Result<Time> {
-        let (cpu, start) = (cpu_of_children(), Instant::now());
-        let done = Command::new(&self.binary)
+        let said = output.with_extension("said");
+        let start = Instant::now();
+        let child = Command::new(&self.binary)
             .args(&self.arguments)
             .arg("--output")
             .arg(output)
-            .output()?;
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&said)?)
+            .spawn()?;
+        let (status, cpu, memory) = wait(child)?;
         let wall = start.elapsed();
-        if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr);
-            return Err(io::Error::other(format!(
-                "{} ended with {}: {said}",
-                self.name, done.status
-            )));
+        if !status.success() {
+            let said = fs::read_to_string(&said)?;
+            return Err(io::Error::other(format!("{} ended with {status}: {said}", self.name)));
         }
-        Ok(Time { wall: wall.as_secs_f64(), cpu: (cpu_of_children() - cpu).as_secs_f64() })
+        Ok(Time { wall: wall.as_secs_f64(), cpu: cpu.as_secs_f64(), memory })
     }
+}
+
+/// Waits for a process: how it ended, its processor time, and the most memory that it had, in bytes.
+fn wait(child: Child) -> io::Result<(ExitStatus, Duration, u64)> {
+    let mut status = 0;
+    // SAFETY: a plain structure, for which all zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to what the call fills; the child has not been waited for, and is not again, since it is ours.
+    let ended = unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage) };
+    if ended < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    let memory = usage.ru_maxrss as u64 * 1024;
+    Ok((ExitStatus::from_raw(status), of(usage.ru_utime) + of(usage.ru_stime), memory))
 }
 
 fn arguments(first: &[&str], input: &Path, compare: &Compare) -> Vec<OsString> {
@@ -69,23 +91,12 @@ fn arguments(first: &[&str], input: &Path, compare: &Compare) -> Vec<OsString> {
     arguments
 }
 
-/// The processor time of all processes that this one has waited for.
-fn cpu_of_children() -> Duration {
-    // SAFETY: a plain structure, for which all zero is a value; the call fills it.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
-        usage
-    };
-    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
-    of(usage.ru_utime) + of(usage.ru_stime)
-}
-
-/// Seconds of one run.
+/// What one run took: seconds, and bytes of memory at the most (pages of mapped files among them).
 #[derive(Clone, Copy, Debug)]
 struct Time {
     wall: f64,
     cpu: f64,
+    memory: u64,
 }
 
 /// All times, by program.
@@ -136,14 +147,17 @@ impl Rounds {
 
     /// A line for each program, and one for the ratio of the last to the first.
     pub(super) fn table(&self) -> String {
-        let mut table =
-            format!("{:<14}{:>9}{:>9}{:>9}{:>12}\n", "", "min", "median", "max", "median cpu");
+        let mut table = format!(
+            "{:<14}{:>9}{:>9}{:>9}{:>12}{:>12}\n",
+            "", "min", "median", "max", "median cpu", "most memory"
+        );
         for (name, times) in self.names.iter().zip(&self.times) {
             let wall = Spread::of(times.iter().map(|time| time.wall));
             let cpu = Spread::of(times.iter().map(|time| time.cpu));
+            let memory = times.iter().map(|time| time.memory).max().unwrap_or(0) >> 20;
             let _ = writeln!(
                 table,
-                "{name:<14}{:>7.2} s{:>7.2} s{:>7.2} s{:>10.2} s",
+                "{name:<14}{:>7.2} s{:>7.2} s{:>7.2} s{:>10.2} s{memory:>8} MiB",
                 wall.min, wall.median, wall.max, cpu.median
             );
         }
@@ -191,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let time = |wall| Time { wall, cpu: 2.0 * wall };
+        let time = |wall| Time { wall, cpu: 2.0 * wall, memory: 5 << 20 };
         let names = vec!["limit".into(), "windrow".into()];
         let rounds =
             Rounds { names, times: vec![vec![time(1.0), time(2.0)], vec![time(1.5), time(4.0)]] };

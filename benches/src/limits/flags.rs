@@ -16,7 +16,12 @@ pub struct Flags {
 impl Flags {
     /// The flags of this process. Ends it, with how it is to be used, if they are wrong.
     pub fn parse(usage: &str) -> Self {
-        Self::from_words(std::env::args().skip(1)).unwrap_or_else(|error| {
+        Self::parse_behind(0, usage)
+    }
+
+    /// As [`Flags::parse`], behind so many other words.
+    pub fn parse_behind(words: usize, usage: &str) -> Self {
+        Self::from_words(std::env::args().skip(1 + words)).unwrap_or_else(|error| {
             eprintln!("{error}\nusage: {usage}");
             process::exit(2);
         })

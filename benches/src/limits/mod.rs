@@ -8,6 +8,7 @@ pub mod arena;
 pub mod flags;
 pub mod input;
 pub mod terasort;
+pub mod tpch;
 pub mod wordcount;
 
 use windrow_datasets::memory::prefetch;
