@@ -317,6 +317,12 @@ macro_rules! timestamp {
                     DataType::Timestamp(unit, found) if found.is_some() == zone.is_some() => {
                         bind_micros(array, *unit)
                     }
+                    // Midnight of the day; in which zone, nobody says.
+                    DataType::Date32 if zone.is_none() => {
+                        convert(array.as_primitive::<Date32Type>(), |days| {
+                            Ok(i64::from(days) * 86_400 * MICROS_PER_SECOND)
+                        })
+                    }
                     found => Err(BindError::wrong_type::<$type>(found)),
                 }
             }

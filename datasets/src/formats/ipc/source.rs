@@ -65,6 +65,10 @@ impl<T: Record> IpcSource<T> {
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
         let footer = file.footer()?;
+        if footer.schema.fields().is_empty() && footer.batches.is_empty() {
+            // Rows of which there are none have no columns either.
+            return Ok(Demand::More);
+        }
         let (names, positions) = self.bind(file, footer.schema.fields())?;
         let inside = |offset: i64| u64::try_from(offset).is_ok_and(|at| range.contains(&at));
         let Some(first) = footer.batches.iter().position(|block| inside(block.offset())) else {
@@ -119,7 +123,6 @@ impl<'a> Stream<'a> {
     }
 
     /// The schema, once it was read.
-    #[allow(dead_code)]
     pub(crate) fn schema(&self) -> Option<SchemaRef> {
         self.decoder.schema()
     }

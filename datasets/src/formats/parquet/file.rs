@@ -1,5 +1,6 @@
 //! Parquet files: footers, and the bytes that a decoder asks for.
 
+use super::encrypted::is_encrypted;
 use crate::formats::files::cut_short;
 use crate::source::SourceError;
 use crate::storage::{Object, ReadAt, Storage};
@@ -64,6 +65,17 @@ impl ParquetFile {
 
     /// Reads the footer and the offsets of pages.
     pub(crate) fn footer(&self) -> Result<ParquetMetaData, SourceError> {
+        self.plain_footer().map_err(|error| match error {
+            SourceError::Input { location, .. } if is_encrypted(self) => SourceError::Input {
+                location,
+                reason: "is encrypted, which Windrow does not read; write it without encryption"
+                    .to_string(),
+            },
+            error => error,
+        })
+    }
+
+    fn plain_footer(&self) -> Result<ParquetMetaData, SourceError> {
         let decoder = ParquetMetaDataPushDecoder::try_new(self.object.size);
         let mut decoder = decoder
             .map_err(|e| self.damaged(e))?
@@ -87,6 +99,10 @@ impl ParquetFile {
     /// Whether all that the footer names is in the file.
     fn check(&self, metadata: &ParquetMetaData) -> Result<(), SourceError> {
         for (number, group) in metadata.row_groups().iter().enumerate() {
+            // Of a row group without rows, some writers say nothing that is true.
+            if group.num_rows() == 0 {
+                continue;
+            }
             let inside = group.columns().iter().all(|chunk| {
                 let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
                 let end = start.checked_add(chunk.compressed_size());

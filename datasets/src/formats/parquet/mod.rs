@@ -13,6 +13,7 @@
 //! | `Option`, `Vec`, structs | columns that may be null, lists, groups |
 
 mod bind;
+mod encrypted;
 pub(crate) mod facts;
 pub(crate) mod file;
 mod prune;

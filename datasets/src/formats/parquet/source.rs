@@ -92,9 +92,14 @@ impl Group {
 impl<T: Record> ParquetSource<T> {
     /// The rows of all files at these locations, in order. Every file must be Parquet, whatever its extension.
     pub fn new(locations: impl IntoLocations) -> ParquetSource<T> {
+        ParquetSource::of(locations.into_locations(), Wanted::of::<T>())
+    }
+
+    /// The same with other columns than those that the type says.
+    pub(crate) fn of(locations: Locations, wanted: Wanted) -> ParquetSource<T> {
         ParquetSource {
-            locations: locations.into_locations(),
-            wanted: Wanted::of::<T>(),
+            locations,
+            wanted,
             sizes: Sizes { lane: LANE_ROWS, split: SPLIT_BYTES, batch: BATCH_RECORDS },
             footers: Arc::default(),
             predicates: Vec::new(),
@@ -124,6 +129,11 @@ impl<T: Record> ParquetSource<T> {
 
     /// The row groups of a file, each with the bytes that are read of it.
     fn groups(&self, storage: &Storage, object: &Object) -> Result<Vec<(Group, u64)>, SourceError> {
+        let footer = self.footers.of(&ParquetFile::open(storage, object)?)?;
+        if footer.file_metadata().schema_descr().num_columns() == 0 {
+            // Rows of which there are none have no columns either.
+            return Ok(Vec::new());
+        }
         let (_, metadata, binding) = self.open(storage, object)?;
         let kept = prune::groups(&self.predicates, &metadata, &binding.schema);
         let mut first = 0;
