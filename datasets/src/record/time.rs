@@ -457,6 +457,9 @@ mod tests {
         let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![5000, 5001]));
         let error = LogicalColumn::<LocalTimestamp>::from_array(&nanos).unwrap_err();
         assert!(matches!(error, BindError::Value { row: 1, .. }), "{error}");
+        let days: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![-1]));
+        let column = LogicalColumn::<LocalTimestamp>::from_array(&days).unwrap();
+        assert_eq!(column.get(0).to_string(), "1969-12-31T00:00:00");
         let days: ArrayRef = Arc::new(Date64Array::from(vec![-86_400_000]));
         assert_eq!(LogicalColumn::<Date>::from_array(&days).unwrap().get(0).days(), -1);
     }

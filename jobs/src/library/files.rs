@@ -85,9 +85,9 @@ pub struct ReadFlags {
     /// The text that is a null in CSV [default: none at all]
     #[arg(long, value_name = "TEXT")]
     pub null: Option<String>,
-    /// No value of CSV has a line break: large files are read by several threads
+    /// Values of CSV may have line breaks: each file is read by one thread, and its rows are held until they are written
     #[arg(long)]
-    pub splittable: bool,
+    pub line_breaks: bool,
     /// All columns of CSV and JSON are text, whatever they look like
     #[arg(long)]
     pub all_text: bool,
@@ -105,7 +105,7 @@ impl ReadFlags {
         if let Some(null) = &self.null {
             csv = csv.null(null);
         }
-        if self.splittable {
+        if !self.line_breaks {
             csv = csv.splittable();
         }
         let format = self.from.map(FileFormat::rows);

@@ -324,7 +324,7 @@ impl OpenFile {
             Some(line) => {
                 let line = String::from_utf8_lossy(&line[..line.len().min(80)]);
                 Err(self.place().wrong(format!(
-                    "has a line break within quotes, so that the file must not be cut: read it without `splittable`; the line is {line:?}"
+                    "has a line break within quotes, so that the file must not be cut: read it without `splittable` (with --line-breaks, on a command line); the line is {line:?}"
                 )))
             }
         }

@@ -28,8 +28,14 @@ impl ParquetFile {
 
     /// The error of a file that is not what it should be.
     pub(crate) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
+        let location = self.object.location.to_string();
+        if is_encrypted(self) {
+            let reason = "is encrypted, which Windrow does not read; write it without encryption"
+                .to_string();
+            return SourceError::Input { location, reason };
+        }
         SourceError::Input {
-            location: self.object.location.to_string(),
+            location,
             reason: format!(
                 "is no Parquet file, or is cut short or damaged: {error}; copy it again, or leave it out by a pattern (*.parquet)"
             ),
@@ -65,17 +71,6 @@ impl ParquetFile {
 
     /// Reads the footer and the offsets of pages.
     pub(crate) fn footer(&self) -> Result<ParquetMetaData, SourceError> {
-        self.plain_footer().map_err(|error| match error {
-            SourceError::Input { location, .. } if is_encrypted(self) => SourceError::Input {
-                location,
-                reason: "is encrypted, which Windrow does not read; write it without encryption"
-                    .to_string(),
-            },
-            error => error,
-        })
-    }
-
-    fn plain_footer(&self) -> Result<ParquetMetaData, SourceError> {
         let decoder = ParquetMetaDataPushDecoder::try_new(self.object.size);
         let mut decoder = decoder
             .map_err(|e| self.damaged(e))?

@@ -1,3 +1,5 @@
+//! Files of any format as rows, written by sinks of rows, and read by one source.
+
 use super::*;
 use crate::formats::csv::CsvSink;
 use crate::formats::ipc::IpcSink;
