@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use windrow_datasets::commit::{self, Manifest, WriteMode};
-use windrow_datasets::storage::Storage;
+use windrow_datasets::commit::{self, Manifest, Runner, WriteMode};
+use windrow_datasets::storage::{Storage, StoreOptions};
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Flow, Job, Outcome, Summary};
 use windrow_protocol::client::Client;
@@ -28,6 +28,9 @@ pub struct Cluster {
     mode: WriteMode,
     task_timeout: Option<Duration>,
     storage: Storage,
+    stores: StoreOptions,
+    /// What a job ends with.
+    runner: Runner,
 }
 
 /// A job's name, arguments and plan, ready to be sent.
@@ -48,8 +51,9 @@ impl Cluster {
 
     pub(crate) fn connect_on(runtime: Arc<Runtime>, address: &str) -> Result<Cluster, RunError> {
         let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
-        let storage = Storage::new();
-        Ok(Cluster { client, runtime, mode: WriteMode::Error, task_timeout: None, storage })
+        let (storage, stores) = (Storage::new(), StoreOptions::default());
+        let (mode, task_timeout, runner) = (WriteMode::Error, None, Runner::Cluster);
+        Ok(Cluster { client, runtime, mode, task_timeout, storage, stores, runner })
     }
 
     /// What is done about output that is there already.
@@ -62,6 +66,17 @@ impl Cluster {
     #[must_use]
     pub fn task_timeout(self, task_timeout: Option<Duration>) -> Cluster {
         Cluster { task_timeout, ..self }
+    }
+
+    /// The cluster is gone when this process is.
+    pub(crate) fn of_this_process(self) -> Cluster {
+        Cluster { runner: Runner::ThisProcess, ..self }
+    }
+
+    /// How object stores are reached, here and by the job's tasks, beyond what the environment of each process says.
+    #[must_use]
+    pub fn stores(self, stores: StoreOptions) -> Cluster {
+        Cluster { storage: Storage::with_options(stores.clone()), stores, ..self }
     }
 
     /// Runs a job, and waits for its end.
@@ -99,8 +114,12 @@ impl Cluster {
     ) -> Result<Outcome, RunError> {
         let short_id = short_id();
         let outputs = outputs_of(&job.plan, self.mode, &short_id);
-        for output in &outputs {
-            commit::check(&self.storage, output).map_err(|error| of_storage(&error))?;
+        let begun = outputs.iter().try_for_each(|output| {
+            commit::begin(&self.storage, output, self.runner).map_err(|error| of_storage(&error))
+        });
+        if let Err(failure) = begun {
+            self.abort(&outputs);
+            return Err(failure.into());
         }
         let submission = JobSubmission {
             token: draw_token(),
@@ -110,6 +129,7 @@ impl Cluster {
                 mode: self.mode,
                 short_id,
                 task_timeout_ms: self.task_timeout.map(|limit| limit.as_millis() as u64),
+                stores: self.stores.clone(),
             },
             binary: binary::own().clone(),
             fingerprint: fingerprint(&job.plan),
@@ -129,11 +149,16 @@ impl Cluster {
                 Failure::new(FailureClass::Internal, "the job's end was told before it ended")
             }
         };
-        for output in &outputs {
-            // The failure is what is to be told.
-            let _ = commit::abort(&self.storage, output, &[]);
-        }
+        self.abort(&outputs);
         Err(failure.into())
+    }
+
+    /// Removes what a job has left that did not succeed.
+    fn abort(&self, outputs: &[commit::Output]) {
+        for output in outputs {
+            // The failure is what is to be told.
+            let _ = commit::abort(&self.storage, output);
+        }
     }
 
     fn outcome(
@@ -154,9 +179,16 @@ impl Cluster {
         }
         let mut outcome = Outcome::with_collected(collected);
         for (output, (_, json)) in outputs.iter().zip(&status.manifests) {
-            let manifest: Manifest = serde_json::from_str(json).map_err(|error| {
-                Failure::new(FailureClass::Internal, format!("a manifest cannot be read: {error}"))
-            })?;
+            let manifest = if json.is_empty() {
+                // Too long to travel.
+                Manifest::read(&self.storage, &output.location)
+                    .map_err(|error| of_storage(&error))?
+            } else {
+                serde_json::from_str(json).map_err(|error| {
+                    let message = format!("a manifest cannot be read: {error}");
+                    Failure::new(FailureClass::Internal, message)
+                })?
+            };
             outcome.outputs.push((output.location.clone(), manifest));
         }
         outcome.counters = plan.named_counters(&status.counts.counters);

@@ -35,6 +35,7 @@
 //! | [`source`], [`sink`] | the traits of formats, for your own |
 //! | [`main`], [`jobs!`](crate::jobs) | a program with the whole command line |
 
+mod allocator;
 mod binary;
 mod cluster;
 mod command;

@@ -16,6 +16,7 @@ pages! {
     records "docs/records.md"
     reading_and_writing "docs/reading-and-writing.md"
     formats "docs/formats.md"
+    stores "docs/stores.md"
     failures "docs/failures.md"
     clusters "docs/clusters.md"
 }

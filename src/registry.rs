@@ -3,7 +3,8 @@
 use crate::error::RunError;
 use clap::{ArgMatches, Args, Command};
 use windrow_jobs::library::{
-    Convert, Distinct, Grep, Index, Profile, Sample, Terasort, TerasortValidate, Wordcount,
+    Convert, Distinct, GenerateTpch, Grep, Index, Profile, Sample, Terasort, TerasortValidate,
+    Wordcount,
 };
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Job, Outcome};
@@ -64,6 +65,7 @@ pub fn library() -> Vec<JobEntry> {
         TerasortValidate,
         Convert,
         Sample,
-        Profile
+        Profile,
+        GenerateTpch
     ]
 }

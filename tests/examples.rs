@@ -1,5 +1,9 @@
 //! The examples, run as a user runs them.
 
+mod harness;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -135,4 +139,51 @@ fn wordcount() {
     let arguments = ["run", "words", "--input", "a.txt", "b.txt", "--output", "out", "--most", "3"];
     run("wordcount", folder.path(), &arguments);
     assert_eq!(output(folder.path()), ["end\t2", "the\t3", "été\t2"]);
+}
+
+/// The rows of a Parquet output, in the order of its files, with the names of the columns above them.
+fn table(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut parts: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "parquet")).collect();
+    parts.sort();
+    let mut lines = Vec::new();
+    for part in parts {
+        let file = std::fs::File::open(part).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        if lines.is_empty() {
+            let names = reader.schema().fields().iter().map(|field| field.name().clone());
+            lines.push(names.collect::<Vec<_>>().join("|"));
+        }
+        for batch in reader.build().unwrap() {
+            let batch = batch.unwrap();
+            let options = FormatOptions::new();
+            let columns: Vec<_> = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+                .collect();
+            let cells = |row| columns.iter().map(move |column| column.value(row).to_string());
+            lines.extend((0..batch.num_rows()).map(|row| cells(row).collect::<Vec<_>>().join("|")));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The answers that are checked in are those of another engine on the same tables: `scripts/compare-tpch`.
+#[test]
+fn tpch() {
+    let folder = folder(&[]);
+    let run = |line: &str| run("tpch", folder.path(), &line.split(' ').collect::<Vec<_>>());
+    run("generate tpch --scale 0.01 --output tables");
+    for query in ["q1", "q3", "q6", "q12", "q14", "q18"] {
+        run(&format!("run {query} --input tables --output {query}"));
+        let answer = table(&folder.path().join(query));
+        harness::snapshot(&format!("tpch/{query}.txt"), &answer);
+        run(&format!("run {query} --input tables --output workers-{query} --workers 2"));
+        assert_eq!(table(&folder.path().join(format!("workers-{query}"))), answer, "{query}");
+    }
+    // Other parameters than those of the specification.
+    run("run q6 --input tables --output year --date 1995-01-01 --discount 0.05 --quantity 25");
+    assert_eq!(table(&folder.path().join("year")), "revenue\n1002188.8822\n");
 }

@@ -186,10 +186,80 @@ fn sums_that_do_not_fit() {
     });
     assert_eq!(back, [(0, -30_000)]);
     let said = failure(|flow| {
-        let prices = [(1u8, Decimal::<3, 0>::from_raw(999)); 2];
+        let prices = [(1u8, Decimal::<38, 0>::from_raw(10i128.pow(38) - 1)); 2];
         flow.from_iter(prices).aggregate_by(|c| c.0, |c| c.1.sum()).collect("out")
     });
     assert!(said.contains("sum(_1) does not fit"), "{said}");
+    // A sum has room for more digits than what is added.
+    let sums = rows(|flow| {
+        let prices = [(1u8, Decimal::<3, 0>::whole(-999)); 2];
+        flow.from_iter(prices).aggregate_by(|c| c.0, |c| c.1.sum())
+    });
+    assert_eq!(sums, [(1, Decimal::<38, 0>::whole(-1998))]);
+}
+
+#[test]
+fn computed_columns() {
+    type Total = Decimal<38, 4>;
+    let share = |t: &Trip| Decimal::<9, 2>::from_raw(i128::from(t.meters.rem_euclid(100))).unwrap();
+    let by_zone = rows(|flow| {
+        trips(flow, ZONES[0]).filter_by(|c| c.zone.lt(30)).aggregate_by(
+            |c| c.zone,
+            |c| {
+                let share =
+                    |meters: i32| Decimal::<9, 2>::from_raw(i128::from(meters.rem_euclid(100)));
+                let charge = c.computed("charge", move |t| -> Decimal<18, 4> {
+                    t.price.times(share(t.meters).unwrap())
+                });
+                let length = c.computed("length", |t| t.payment_type.len() as u32);
+                (charge.clone().sum(), charge.max(), length.clone().mean(), length.min(), c.count())
+            },
+        )
+    });
+    let mut expected = BTreeMap::<u32, (i128, i128, u64, u32, u64)>::new();
+    for trip in (0..RECORDS).map(|n| trip(n, ZONES[0])).filter(|trip| trip.zone < 30) {
+        let charge = trip.price.raw() * share(&trip).raw();
+        let length = trip.payment_type.len() as u32;
+        let of = expected.entry(trip.zone).or_insert((0, i128::MIN, 0, u32::MAX, 0));
+        *of =
+            (of.0 + charge, of.1.max(charge), of.2 + u64::from(length), of.3.min(length), of.4 + 1);
+    }
+    assert_eq!(by_zone.len(), expected.len());
+    for (zone, (sum, most, mean, least, count)) in by_zone {
+        let of = expected[&zone];
+        assert_eq!(sum, Total::from_raw(of.0).unwrap());
+        assert_eq!((most.raw(), least, count), (of.1, of.3, of.4));
+        assert_eq!(mean, of.2 as f64 / of.4 as f64);
+    }
+}
+
+#[test]
+fn a_panic_in_a_computed_column_names_the_record() {
+    let said = failure(|flow| {
+        flow.generate(RECORDS, |n| (n, 1u8))
+            .filter_by(|c| c.0.ge(7))
+            .aggregate(|c| c.computed("inverse", |(n, _)| 100 / n.wrapping_sub(4321)).sum())
+            .collect("out")
+    });
+    assert!(said.contains("divide by zero") && said.contains("4321"), "{said}");
+}
+
+#[test]
+fn aggregates_of_all_records() {
+    let all =
+        rows(|flow| trips(flow, 300).aggregate(|c| (c.count(), c.meters.sum(), c.note.min())));
+    let trips_of_all = || (0..RECORDS).map(|n| trip(n, 300));
+    let meters: i64 = trips_of_all().map(|trip| i64::from(trip.meters)).sum();
+    let note = trips_of_all().filter_map(|trip| trip.note).min();
+    assert_eq!(all, [(RECORDS, meters, note)]);
+    // Floats are added in the order of the records, with a lane's sum in one piece.
+    let one = rows(|flow| trips(flow, 300).aggregate(|c| c.fare.sum()));
+    assert_eq!(one.len(), 1);
+    let none = rows(|flow| trips(flow, 9).filter_by(|c| c.zone.gt(9)).aggregate(|c| c.count()));
+    assert!(none.is_empty());
+    let said =
+        failure(|flow| many(flow, 3, |_| (i64::MAX, ())).aggregate(|c| c.0.sum()).collect("out"));
+    assert!(said.contains("aggregate: sum(_0) does not fit i64"), "{said}");
 }
 
 #[test]

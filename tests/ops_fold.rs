@@ -198,7 +198,7 @@ fn sums_of_decimals() {
     });
     assert_rows(&found, &expected);
     let said = failure(|flow| {
-        let price = Decimal::<3, 0>::from_raw(999).unwrap();
+        let price = Decimal::<38, 0>::from_raw(10i128.pow(38) - 1).unwrap();
         flow.from_iter([(1u8, price), (1, price)]).sum_by_key().collect("out")
     });
     assert!(said.contains("sum_by_key: a sum does not fit"), "{said}");

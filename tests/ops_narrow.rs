@@ -128,6 +128,17 @@ fn map_with_a_broadcast() {
 }
 
 #[test]
+fn flat_map_with_a_broadcast() {
+    let found = rows(|flow| {
+        let names = many(flow, 50, |n| (n, text(n))).broadcast();
+        many(flow, RECORDS, |n| n)
+            .flat_map_with(&names, |n, names| Some((n, names.get(n % 150)?.to_string())))
+    });
+    let kept = (0..RECORDS).filter(|n| n % 150 < 50);
+    assert_rows(&found, &kept.map(|n| (n, text(n % 150))).collect::<Vec<_>>());
+}
+
+#[test]
 fn broadcasts_of_the_same_source_and_of_nothing() {
     let found = rows(|flow| {
         let numbers = many(flow, RECORDS, |n| (n, random(n) % 100));

@@ -65,7 +65,7 @@ async fn a_job_of_two_stages_runs_to_its_end() {
         let (cuts, whole_inputs) = (Vec::new(), Vec::new());
         assert_eq!(order.work, Work::Compute { input, cuts, whole_inputs });
     }
-    let parts = (0..3).map(part).collect();
+    let parts = (0..3).map(staged).collect();
     assert_eq!(
         orders[9].work,
         Work::Commit { outputs: vec![(SinkId(0), parts)], counters: Vec::new() }

@@ -79,3 +79,35 @@ pub fn describe_failure() -> Option<String> {
         None => describe(0).map(|first| format!("at or after {first}")),
     }
 }
+
+/// Keeps the index of the row at hand; when a panic or an error leaves an operator, notes it as the failed one. The
+/// operator that is next to the source unwinds last, so that its row, which the source can name, is what stays.
+#[derive(Debug, Default)]
+pub struct AtRow(usize);
+
+impl AtRow {
+    /// At the first row.
+    #[inline(always)]
+    pub fn new() -> AtRow {
+        AtRow(0)
+    }
+
+    /// This row is at hand.
+    #[inline(always)]
+    pub fn set(&mut self, row: usize) {
+        self.0 = row;
+    }
+
+    /// All rows were done.
+    #[inline(always)]
+    pub fn done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for AtRow {
+    #[cold]
+    fn drop(&mut self) {
+        note_failed_row(Some(self.0));
+    }
+}

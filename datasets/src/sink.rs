@@ -1,9 +1,11 @@
 //! Where records go: a lane at a time into chunks, chunks in order into part files.
 //!
 //! Lanes are encoded side by side on compute threads; their chunks are then written to the task's part file one
-//! after the other in lane order, so that a part's bytes do not depend on threads. What becomes of part files
-//! (staging, commit, manifest) is [`crate::commit`]'s business.
+//! after the other in lane order, so that a part's bytes do not depend on threads. A format that writes several files
+//! a task says so by [`Sink::task`]. What becomes of part files (staging, commit, manifest) is [`crate::commit`]'s
+//! business.
 
+use crate::commit::{AttemptFiles, PartFile};
 use crate::push::{PushError, Selection};
 use crate::record::Record;
 use std::io::Write;
@@ -27,9 +29,28 @@ pub trait Sink: Send + Sync + 'static {
     /// A fresh encoder for one part file.
     fn part(&self) -> Box<dyn EncodePart<Self::Chunk>>;
 
+    /// A fresh encoder for all files of a task: one file by [`Sink::part`], unless the sink says otherwise.
+    fn task(&self) -> Box<dyn EncodeTask<Self::Chunk>> {
+        one_part(self.part())
+    }
+
+    /// What is wrong with how the sink was set up, if anything is; asked when a plan is made.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The columns by whose values files are put in folders `COLUMN=VALUE/`, the outermost first.
+    fn partitioned_by(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The bytes of a chunk, in pieces that follow one another, for formats in which a part file is nothing but the
     /// bytes of its chunks: then chunks can be written at their places from several threads, in any order, and
-    /// [`Sink::part`] need not be asked. `None`, for all chunks, where the format puts anything else into a file.
+    /// [`Sink::part`] need not be asked. `None`, for all chunks, where the format puts anything else into a file, or a
+    /// task has several files.
     ///
     /// For such formats [`EncodePart::write`] writes exactly these bytes, and [`EncodePart::finish`] none.
     fn pieces<'a>(&self, _chunk: &'a Self::Chunk) -> Option<Vec<&'a [u8]>> {
@@ -65,4 +86,57 @@ pub trait EncodePart<C>: Send {
     /// # Errors
     /// As for [`EncodePart::write`].
     fn finish(self: Box<Self>, file: &mut dyn Write) -> Result<(), PushError>;
+}
+
+/// Writes the chunks of a task, in order, into as many files as it likes. Which rows go into which file is to be a
+/// function of the rows alone.
+pub trait EncodeTask<C>: Send {
+    /// Takes a chunk of `rows` records.
+    ///
+    /// # Errors
+    /// What a file or the format says.
+    fn write(&mut self, chunk: C, rows: u64, files: &mut AttemptFiles) -> Result<(), PushError>;
+
+    /// Ends all files. Called once, also for a task without records.
+    ///
+    /// # Errors
+    /// As for [`EncodeTask::write`].
+    fn finish(self: Box<Self>, files: &mut AttemptFiles) -> Result<(), PushError>;
+}
+
+/// One file a task, by this encoder.
+pub(crate) fn one_part<C: 'static>(encoder: Box<dyn EncodePart<C>>) -> Box<dyn EncodeTask<C>> {
+    Box::new(OnePart { encoder, file: None, rows: 0 })
+}
+
+struct OnePart<C> {
+    encoder: Box<dyn EncodePart<C>>,
+    file: Option<PartFile>,
+    rows: u64,
+}
+
+impl<C> OnePart<C> {
+    fn file(&mut self, files: &mut AttemptFiles) -> Result<&mut PartFile, PushError> {
+        if self.file.is_none() {
+            self.file = Some(files.only()?);
+        }
+        self.file.as_mut().ok_or_else(|| "the part file is not there".into())
+    }
+}
+
+impl<C> EncodeTask<C> for OnePart<C> {
+    fn write(&mut self, chunk: C, rows: u64, files: &mut AttemptFiles) -> Result<(), PushError> {
+        self.rows += rows;
+        self.file(files)?;
+        let OnePart { encoder, file: Some(file), .. } = self else { return Ok(()) };
+        encoder.write(chunk, file)
+    }
+
+    fn finish(mut self: Box<Self>, files: &mut AttemptFiles) -> Result<(), PushError> {
+        self.file(files)?;
+        let OnePart { encoder, file, rows } = *self;
+        let Some(mut file) = file else { return Ok(()) };
+        encoder.finish(&mut file)?;
+        Ok(files.end(file, rows)?)
+    }
 }

@@ -6,7 +6,7 @@ use common::{Place, Wide, wide};
 use proptest::prelude::*;
 use std::io::Write;
 use std::path::Path;
-use windrow_datasets::commit::{self, JobInfo, Manifest, Output};
+use windrow_datasets::commit::{self, AttemptFiles, JobInfo, Manifest, Output};
 use windrow_datasets::formats::{ParquetSink, ParquetSource};
 use windrow_datasets::location::Location;
 use windrow_datasets::push::{Demand, Push, PushError, Selection};
@@ -52,7 +52,8 @@ fn write<T: Record>(path: &Path, records: &[T]) -> Manifest {
     let (sink, storage) = (ParquetSink::<T>::new(), Storage::new());
     let output = Output::new(Location::of_path(path).unwrap(), "j1", sink.extension());
     commit::check(&storage, &output).unwrap();
-    let mut file = commit::create_part(&storage, &output, "part-00000", 0).unwrap();
+    let mut task = AttemptFiles::new(&storage, &output, "part-00000", 0);
+    let mut file = task.only().unwrap();
     let (mut lane, mut part) = (sink.lane(), sink.part());
     for some in records.chunks(7) {
         let mut builder = T::Builder::default();
@@ -61,9 +62,8 @@ fn write<T: Record>(path: &Path, records: &[T]) -> Manifest {
     }
     part.write(lane.finish().unwrap(), &mut file).unwrap();
     part.finish(&mut file).unwrap();
-    file.flush().unwrap();
-    let (bytes, crc32) = file.written();
-    let staged = file.finish(records.len() as u64, crc32, bytes).unwrap();
+    task.end(file, records.len() as u64).unwrap();
+    let staged = task.finish().unwrap();
     commit::commit(&storage, &output, &JobInfo::default(), &[staged]).unwrap()
 }
 

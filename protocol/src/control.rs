@@ -51,6 +51,8 @@ pub struct JobOptions {
     pub short_id: String,
     /// An attempt that runs for longer is ended, in milliseconds.
     pub task_timeout_ms: Option<u64>,
+    /// How object stores are reached. There is no secret in it.
+    pub stores: windrow_datasets::storage::StoreOptions,
 }
 
 /// A worker that registers.
@@ -199,7 +201,7 @@ pub struct JobStatus {
     pub shuffle_bytes: u64,
     /// Milliseconds since the job was submitted, up to its end.
     pub elapsed_ms: u64,
-    /// Of a job that succeeded: the manifests of its outputs, as JSON.
+    /// Of a job that succeeded: the manifests of its outputs, as JSON; empty where one is too long to travel.
     pub manifests: Vec<(SinkId, String)>,
     /// The last things that happened, for people: failures of attempts and lost workers with their causes.
     pub notes: Vec<String>,

@@ -4,13 +4,16 @@ use crate::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId};
 use crate::shape::{Cut, sample_positions};
 use serde::{Deserialize, Serialize};
 
-pub use windrow_datasets::commit::{Place, Staged};
+pub use windrow_datasets::commit::{Place, Staged, StagedFiles, StagedList};
 pub use windrow_datasets::source::Split;
 pub use windrow_datasets::storage::Traffic;
 
 /// The most bytes that one task may collect. Collected rows travel with control messages; what is larger belongs
 /// into a sink or a shuffle.
 pub const COLLECT_BYTES_MAX: usize = 4 << 20;
+
+/// The longest manifest that travels, in bytes; a longer one is read where it is.
+pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 
 /// An attempt that is to run. Its job's binary, arguments and plan are known to the executor already.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,10 +40,10 @@ pub enum Work {
         /// The collected datasets that the stage reads whole: frames, in the order of their rows.
         whole_inputs: Vec<(CollectId, Vec<u8>)>,
     },
-    /// Make the job's outputs visible: for each sink the staged parts of all its tasks, in order.
+    /// Make the job's outputs visible: for each sink what all its tasks have staged, in order.
     Commit {
-        /// The parts, by sink.
-        outputs: Vec<(SinkId, Vec<Staged>)>,
+        /// What was staged, by sink.
+        outputs: Vec<(SinkId, Vec<StagedFiles>)>,
         /// The total of each of the plan's counters.
         counters: Vec<u64>,
     },
@@ -87,11 +90,11 @@ pub struct TaskOutput {
     pub splits: Vec<Split>,
     /// The blocks written, one file a shuffle.
     pub shuffles: Vec<ShuffleOutput>,
-    /// The parts staged.
-    pub staged: Vec<(SinkId, Staged)>,
+    /// The files staged, once for each sink.
+    pub staged: Vec<(SinkId, StagedFiles)>,
     /// Collected rows: frames.
     pub collected: Vec<(CollectId, Vec<u8>)>,
-    /// Of a commit task: the manifests, as JSON, by sink.
+    /// Of a commit task: the manifests, as JSON, by sink; empty where one is longer than [`MANIFEST_BYTES_MAX`].
     pub manifests: Vec<(SinkId, String)>,
     /// What was counted.
     pub counts: TaskCounts,

@@ -1,10 +1,12 @@
 //! `generate`: input to try things on.
 
-use super::Failed;
+use super::{Failed, run};
 use clap::{Args, Subcommand};
 use std::path::Path;
 use windrow_datasets::generate::{Generator, Measurements, Tera, Words};
 use windrow_datasets::location::Location;
+use windrow_jobs::Job;
+use windrow_jobs::library::GenerateTpch;
 
 /// Makes input to try things on
 #[derive(Args)]
@@ -38,6 +40,13 @@ enum Kind {
         bytes: u64,
         #[command(flatten)]
         target: Target,
+    },
+    /// The tables of TPC-H as Parquet, a folder a table, in any store; the same job is `run generate-tpch`
+    Tpch {
+        #[command(flatten)]
+        job: GenerateTpch,
+        #[command(flatten)]
+        flags: run::RunFlags,
     },
 }
 
@@ -73,6 +82,7 @@ impl Generate {
                     Box::new(Words { bytes, seed: seed_of(seed, part) })
                 })
             }
+            Kind::Tpch { job, flags } => run::run_job(GenerateTpch::NAME, &job, &flags),
         }
     }
 }

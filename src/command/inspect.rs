@@ -1,6 +1,7 @@
 //! `inspect`: what lies at a location.
 
 use super::quantity::human;
+use super::stores::StoreFlags;
 use super::{Failed, number_of};
 use arrow::datatypes::Field;
 use clap::Args;
@@ -27,12 +28,15 @@ pub(crate) struct Inspect {
     /// So many of the first rows or lines
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=10_000))]
     rows: u32,
+    #[command(flatten)]
+    stores: StoreFlags,
 }
 
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Failed> {
         let rows = if self.rust { 0 } else { self.rows as usize };
-        let found = inspect(&Storage::new(), &self.location, rows)
+        let storage = Storage::with_options(self.stores.options()?);
+        let found = inspect(&storage, &self.location, rows)
             .map_err(|error| Failed::Because(error.to_string()))?;
         if !self.rust {
             return super::print(&shown(&found));

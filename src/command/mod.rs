@@ -9,6 +9,7 @@ mod progress;
 mod quantity;
 mod run;
 mod simulate;
+mod stores;
 mod verify;
 mod worker;
 
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 ///
 /// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
 pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
+    crate::allocator::keep_large_blocks();
     // Only fails if one is installed already, which will do as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG").unwrap_or_default();

@@ -1,6 +1,7 @@
 //! `run`: a job, in this process.
 
 use super::quantity::human;
+use super::stores::StoreFlags;
 use super::{Failed, progress};
 use crate::cluster::{self, Cluster, Prepared};
 use crate::launcher::{Launched, LocalWorkers};
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use windrow_datasets::commit::WriteMode;
+use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Splits;
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::client::Client;
@@ -50,6 +52,8 @@ pub(crate) struct RunFlags {
     /// Short for --mode overwrite
     #[arg(long, conflicts_with = "mode")]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) stores: StoreFlags,
     /// Print the plan, and do not run it
     #[arg(long)]
     pub(crate) explain: bool,
@@ -71,6 +75,8 @@ pub(crate) enum Mode {
     Overwrite,
     /// Add to it
     Append,
+    /// Take the place of those Hive partitions (folders `COLUMN=VALUE/`) that are written, and leave the others
+    OverwritePartitions,
 }
 
 impl RunFlags {
@@ -78,6 +84,7 @@ impl RunFlags {
         match (self.overwrite, self.mode) {
             (true, _) | (_, Mode::Overwrite) => WriteMode::Overwrite,
             (_, Mode::Append) => WriteMode::Append,
+            (_, Mode::OverwritePartitions) => WriteMode::OverwritePartitions,
             (_, Mode::Error) => WriteMode::Error,
         }
     }
@@ -103,14 +110,20 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
         unreachable!("clap knows the jobs")
     };
     let job = (entry.of_flags)(matches)?;
-    let flags = RunFlags::from_arg_matches(matches)?;
+    run_job(name, &*job, &RunFlags::from_arg_matches(matches)?)
+}
+
+/// Runs a job as its flags say.
+pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<(), Failed> {
     let plan = job.plan().map_err(crate::RunError::from)?;
     if !flags.explain && (flags.workers.is_some() || flags.cluster.is_some()) {
         let arguments = job.arguments()?;
         let prepared = Prepared { name: name.to_string(), arguments, plan };
-        return show(&flags, &*job, &on_cluster(&flags, prepared)?);
+        return show(flags, job, &on_cluster(flags, prepared)?);
     }
-    let mut local = Local::new().mode(flags.write_mode());
+    let mut local = Local::new()
+        .mode(flags.write_mode())
+        .storage(Storage::with_options(flags.stores.options()?));
     if let Some(threads) = flags.threads {
         local = local.threads(threads.into());
     }
@@ -131,8 +144,8 @@ pub(super) fn run(jobs: &[JobEntry], matches: &ArgMatches) -> Result<(), Failed>
     let outcome = local.run();
     drop(shown);
     let outcome = outcome.map_err(crate::RunError::from)?;
-    report(&flags, name, &outcome)?;
-    show(&flags, &*job, &outcome)
+    report(flags, name, &outcome)?;
+    show(flags, job, &outcome)
 }
 
 /// Runs a job over local workers, or on a cluster.
@@ -159,9 +172,13 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
         (None, Some(address)) => address.clone(),
         (None, None) => unreachable!("one of the two was asked for"),
     };
-    let cluster = Cluster::connect_on(runtime.clone(), &address)?
+    let mut cluster = Cluster::connect_on(runtime.clone(), &address)?
         .mode(flags.write_mode())
+        .stores(flags.stores.options()?)
         .task_timeout(flags.task_timeout.map(std::time::Duration::from_secs));
+    if launched.is_some() {
+        cluster = cluster.of_this_process();
+    }
     let running: Arc<Mutex<Option<JobId>>> = Arc::default();
     let (of_interrupt, interrupt_on) = (running.clone(), runtime.clone());
     on_interrupt(move || {

@@ -1,6 +1,7 @@
 //! `verify`: an output against its manifest.
 
 use super::quantity::human;
+use super::stores::StoreFlags;
 use super::{Failed, number_of};
 use clap::Args;
 use windrow_datasets::location::Location;
@@ -13,11 +14,13 @@ pub(crate) struct Verify {
     /// The folder that a job has written
     #[arg(value_name = "OUTPUT")]
     output: Location,
+    #[command(flatten)]
+    stores: StoreFlags,
 }
 
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let verified = verify(&Storage::new(), &self.output)
+        let verified = verify(&Storage::with_options(self.stores.options()?), &self.output)
             .map_err(|error| Failed::Because(error.to_string()))?;
         super::print(&shown(&verified))?;
         match verified.differences.len() {

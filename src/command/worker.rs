@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use windrow_datasets::storage::Storage;
+use windrow_jobs::library::GenerateTpch;
 use windrow_jobs::plan::Plan;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::link::LinkConfig;
@@ -69,7 +70,9 @@ impl PlanSource for Plans {
 }
 
 /// The life of an executor process.
-pub(super) fn executor(jobs: Vec<JobEntry>) -> ExitCode {
+pub(super) fn executor(mut jobs: Vec<JobEntry>) -> ExitCode {
+    // Behind the program's own: `generate tpch` is there in each program.
+    jobs.push(JobEntry::of::<GenerateTpch>());
     let config = ExecutorConfig {
         binary: binary::own().clone(),
         fetch: windrow_worker::data_plane::ClientLimits::default(),

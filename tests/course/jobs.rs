@@ -15,7 +15,7 @@ use windrow::{Builder, JobEntry};
 /// All jobs of this program.
 pub(crate) fn all() -> Vec<JobEntry> {
     let mut jobs = windrow::library();
-    jobs.extend(jobs![Course, Words, EachLine]);
+    jobs.extend(jobs![Course, Words, EachLine, Sales, Totals]);
     jobs
 }
 
@@ -305,5 +305,60 @@ impl Job for EachLine {
                 line.to_string()
             })
             .write_text(&self.output)
+    }
+}
+
+/// A sale.
+#[derive(Record)]
+struct Sale {
+    shop: u32,
+    day: u32,
+    item: String,
+    price: u64,
+}
+
+/// Makes sales, by day, as Parquet.
+#[derive(Args, Serialize, Deserialize)]
+struct Sales {
+    #[arg(long)]
+    output: Location,
+    #[arg(long)]
+    records: u64,
+}
+
+impl Job for Sales {
+    const NAME: &str = "sales";
+
+    fn plan(&self, flow: &Flow) -> Result<()> {
+        let records = self.records;
+        flow.generate(records, move |n| Sale {
+            shop: (mix(n, 1) % 500) as u32,
+            day: (n * 100 / records) as u32,
+            item: format!("item {}", mix(n, 2) % 5000),
+            price: mix(n, 3) % 10_000,
+        })
+        .repartition(40)
+        .write_parquet(&self.output)
+    }
+}
+
+/// What was sold in the last days, by shop and item, in order.
+#[derive(Args, Serialize, Deserialize)]
+struct Totals {
+    #[arg(long)]
+    input: Location,
+    #[arg(long)]
+    output: Location,
+}
+
+impl Job for Totals {
+    const NAME: &str = "totals";
+
+    fn plan(&self, flow: &Flow) -> Result<()> {
+        flow.read_parquet::<Sale>(&self.input)
+            .filter_by(|c| c.day.ge(40).and(c.price.gt(100)))
+            .aggregate_by(|c| (c.shop, c.item), |c| (c.price.sum(), c.count()))
+            .sort_by_key()
+            .write_parquet(&self.output)
     }
 }

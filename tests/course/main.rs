@@ -6,12 +6,15 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../s3/mod.rs"]
+mod s3;
 
 mod crash;
 mod jobs;
 mod mistakes;
 mod quiet;
 mod runner;
+mod stores;
 
 use std::process::ExitCode;
 
@@ -22,5 +25,5 @@ fn main() -> ExitCode {
     if std::env::var_os(PROGRAM).is_some() {
         return windrow::main(jobs::all());
     }
-    runner::run(&[quiet::TESTS, crash::TESTS, mistakes::TESTS].concat())
+    runner::run(&[quiet::TESTS, crash::TESTS, mistakes::TESTS, stores::TESTS].concat())
 }

@@ -13,7 +13,7 @@ use windrow_protocol::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
 };
 use windrow_protocol::shape::{Cut, OutputShape, RootShape};
-use windrow_protocol::task::{Split, Staged, TaskCounts, TaskOutput};
+use windrow_protocol::task::{Split, StagedFiles, TaskCounts, TaskOutput};
 
 /// A job, from its submission until it is forgotten.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ pub(crate) struct Stage {
     last_end: Option<Millis>,
     /// Collected frames, in (dataset, partition) order.
     collected: BTreeMap<(CollectId, u32), Arc<Vec<u8>>>,
-    /// Staged parts, in (sink, partition) order.
-    staged: BTreeMap<(SinkId, u32), Vec<Staged>>,
+    /// What was staged, in (sink, partition) order.
+    staged: BTreeMap<(SinkId, u32), StagedFiles>,
 }
 
 impl Job {
@@ -217,12 +217,8 @@ impl Job {
                 self.collected_bytes -= old.len();
             }
         }
-        let mut staged: BTreeMap<SinkId, Vec<Staged>> = BTreeMap::new();
-        for (sink, part) in output.staged {
-            staged.entry(sink).or_default().push(part);
-        }
-        for (sink, parts) in staged {
-            stage.staged.insert((sink, partition), parts);
+        for (sink, staged) in output.staged {
+            stage.staged.insert((sink, partition), staged);
         }
         if !std::mem::replace(&mut stage.counted[at], true) {
             self.counts.add(&output.counts);
@@ -269,12 +265,12 @@ impl Job {
         })
     }
 
-    /// The staged parts of a sink, in (stage, partition) order.
-    pub(crate) fn staged(&self, sink: SinkId) -> Vec<Staged> {
-        let parts = self.stages.iter().flat_map(move |stage| {
-            stage.staged.range((sink, 0)..=(sink, u32::MAX)).flat_map(|(_, parts)| parts)
+    /// What was staged for a sink, in (stage, partition) order.
+    pub(crate) fn staged(&self, sink: SinkId) -> Vec<StagedFiles> {
+        let staged = self.stages.iter().flat_map(move |stage| {
+            stage.staged.range((sink, 0)..=(sink, u32::MAX)).map(|(_, staged)| staged)
         });
-        parts.cloned().collect()
+        staged.cloned().collect()
     }
 
     /// The job has ended: only what people ask for later is kept.

@@ -12,6 +12,9 @@ pub(crate) const COLLECTED_PAGE: usize = 1 << 20;
 /// The bytes of collected datasets that one stage may read whole: they travel with each of its tasks.
 pub(crate) const WHOLE_INPUTS_MAX: usize = 12 << 20;
 
+/// About how many bytes the order to commit may have: it is one message.
+pub(crate) const COMMIT_MAX: usize = 15 << 20;
+
 /// The bytes of collected datasets that are kept of ended jobs.
 pub(crate) const COLLECTED_KEPT: usize = 256 << 20;
 

@@ -1,13 +1,13 @@
 //! What an attempt is told to do: the scheduler's decision, and the payloads that belong to it.
 
 use super::job::Job;
-use super::limits::WHOLE_INPUTS_MAX;
+use super::limits::{COMMIT_MAX, WHOLE_INPUTS_MAX};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
     AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId, TaskKind,
 };
 use windrow_protocol::shape::{Cut, OutputShape, RootShape, StageShape};
-use windrow_protocol::task::{TaskInput, TaskOrder, Work};
+use windrow_protocol::task::{StagedFiles, TaskInput, TaskOrder, Work};
 
 impl Job {
     /// The order for an attempt.
@@ -22,15 +22,24 @@ impl Job {
         let work = match attempt.task.kind {
             TaskKind::Split => Work::Split,
             TaskKind::Compute => self.compute(attempt)?,
-            TaskKind::Commit => {
-                let sinks = (0..self.submission.shape.sinks).map(SinkId);
-                Work::Commit {
-                    outputs: sinks.map(|sink| (sink, self.staged(sink))).collect(),
-                    counters: self.counts.counters.clone(),
-                }
-            }
+            TaskKind::Commit => self.commit()?,
         };
         Ok(TaskOrder { attempt, lanes, work })
+    }
+
+    fn commit(&self) -> Result<Work, Failure> {
+        let sinks = (0..self.submission.shape.sinks).map(SinkId);
+        let outputs: Vec<(SinkId, Vec<StagedFiles>)> =
+            sinks.map(|sink| (sink, self.staged(sink))).collect();
+        let staged = outputs.iter().flat_map(|(_, staged)| staged);
+        let bytes: usize = staged.map(StagedFiles::message_bytes).sum();
+        if bytes > COMMIT_MAX {
+            let message = format!(
+                "what the tasks have staged takes {bytes} bytes to name, and the order to commit may have {COMMIT_MAX}; write with fewer tasks (repartition)"
+            );
+            return Err(Failure::new(FailureClass::UserCode, message));
+        }
+        Ok(Work::Commit { outputs, counters: self.counts.counters.clone() })
     }
 
     fn compute(&mut self, attempt: AttemptId) -> Result<Work, Failure> {

@@ -136,19 +136,20 @@ pub(crate) fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
         }
         Work::Compute { .. } => {
             output.collected = vec![(CollectId(0), partition.to_be_bytes().to_vec())];
-            output.staged = vec![(SinkId(0), part(partition))];
+            output.staged = vec![(SinkId(0), staged(partition))];
         }
         Work::Commit { outputs, .. } => {
-            let names = outputs.iter().flat_map(|(_, parts)| parts).map(|part| part.name.as_str());
+            let staged = outputs.iter().flat_map(|(_, staged)| staged);
+            let names = staged.map(|staged| staged.attempt.as_str());
             output.manifests = vec![(SinkId(0), names.collect::<Vec<_>>().join(","))];
         }
     }
     output
 }
 
-pub(crate) fn part(partition: u32) -> Staged {
-    let name = format!("part-{partition}");
-    Staged { place: Place::File { staged: name.clone() }, name, rows: 1, bytes: 1, crc32: 0 }
+pub(crate) fn staged(partition: u32) -> StagedFiles {
+    let attempt = format!("part-{partition}");
+    StagedFiles { attempt, files: 1, rows: 1, bytes: 1, list: StagedList::Record }
 }
 
 /// A worker by hand: each call is one of the protocol.

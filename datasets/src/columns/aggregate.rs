@@ -1,7 +1,9 @@
 //! Aggregates over columns: what `|c| (c.fare.sum(), c.count())` gives.
 
+use super::computed::Operand;
 use super::values::{Averaged, Extreme, Summable};
 use super::{Col, for_tuples};
+use crate::push::Selection;
 use crate::record::{self, Batch, Record, UnitColumn};
 use std::cmp::Ordering;
 use std::marker::PhantomData;
@@ -28,8 +30,9 @@ pub trait Aggregate<T: Record>: Send + Sync + 'static {
     /// Whether the order of records makes no difference.
     const EXACT: bool;
 
-    /// The values of a batch, which share its buffers.
-    fn values(&self, batch: &T::Batch) -> <Self::Value as Record>::Batch;
+    /// The values of a batch, which share its buffers, or are computed where a record is selected; elsewhere they mean
+    /// nothing.
+    fn values(&self, batch: &T::Batch, selection: Selection<'_>) -> <Self::Value as Record>::Batch;
     /// The accumulator of a group's first record.
     fn start(value: <Self::Value as Record>::View<'_>) -> Self::Acc;
     /// Adds a record.
@@ -73,7 +76,7 @@ fn type_name<S>() -> &'static str {
 }
 
 impl<T: Record, V: Record> Col<T, V> {
-    /// The sum of the column. Integers and decimals are added exactly, as `i64`, `u64` or the decimal's own type, and a sum
+    /// The sum of the column. Integers and decimals are added exactly, as `i64`, `u64` or `Decimal<38, S>`, and a sum
     /// that does not fit is an error; floats are added in the order of the records. Null is left out: the sum of nothing
     /// but nulls is `None`.
     ///
@@ -88,7 +91,7 @@ impl<T: Record, V: Record> Col<T, V> {
     where
         V: Summable,
     {
-        Sum(self)
+        Sum(self.into())
     }
 
     /// The mean of the column, as `f64`; for a column with nulls, which are left out, an `Option` of that. Integers and
@@ -106,7 +109,7 @@ impl<T: Record, V: Record> Col<T, V> {
     where
         V: Averaged,
     {
-        Mean(self)
+        Mean(self.into())
     }
 
     /// The least value of the column; floats in the total order of IEEE 754, where NaN is beyond the infinities. Null is
@@ -122,7 +125,7 @@ impl<T: Record, V: Record> Col<T, V> {
     where
         V: Extreme,
     {
-        Least(self)
+        Least(self.into())
     }
 
     /// The greatest value of the column, in the order of [`Col::min`].
@@ -137,7 +140,7 @@ impl<T: Record, V: Record> Col<T, V> {
     where
         V: Extreme,
     {
-        Greatest(self)
+        Greatest(self.into())
     }
 
     /// How many values of the column are not null.
@@ -149,24 +152,24 @@ impl<T: Record, V: Record> Col<T, V> {
     /// assert_eq!(<(u32, Option<f64>)>::COLS.1.count().describe(), "count(_1)");
     /// ```
     pub fn count(self) -> Count<T, V> {
-        Count(self)
+        Count(self.into())
     }
 }
 
 /// The sum of a column: see [`Col::sum`].
-pub struct Sum<T: Record, V: Record>(Col<T, V>);
+pub struct Sum<T: Record, V: Record>(pub(super) Operand<T, V>);
 
 /// The mean of a column: see [`Col::mean`].
-pub struct Mean<T: Record, V: Record>(Col<T, V>);
+pub struct Mean<T: Record, V: Record>(pub(super) Operand<T, V>);
 
 /// The least value of a column: see [`Col::min`].
-pub struct Least<T: Record, V: Record>(Col<T, V>);
+pub struct Least<T: Record, V: Record>(pub(super) Operand<T, V>);
 
 /// The greatest value of a column: see [`Col::max`].
-pub struct Greatest<T: Record, V: Record>(Col<T, V>);
+pub struct Greatest<T: Record, V: Record>(pub(super) Operand<T, V>);
 
 /// How many values of a column are not null: see [`Col::count`].
-pub struct Count<T: Record, V: Record>(Col<T, V>);
+pub struct Count<T: Record, V: Record>(pub(super) Operand<T, V>);
 
 /// How many records there are: see [`Cols::count`](super::Cols::count).
 pub struct CountRows<T>(PhantomData<fn() -> T>);
@@ -182,8 +185,8 @@ macro_rules! of_column {
     ($name:literal) => {
         type Value = V;
 
-        fn values(&self, batch: &T::Batch) -> V::Batch {
-            self.0.of(batch).clone()
+        fn values(&self, batch: &T::Batch, selection: Selection<'_>) -> V::Batch {
+            self.0.values(batch, selection)
         }
         fn describe(&self) -> String {
             format!(concat!($name, "({})"), self.0)
@@ -344,7 +347,7 @@ impl<T: Record> Aggregate<T> for CountRows<T> {
     type Value = ();
     counted!();
 
-    fn values(&self, batch: &T::Batch) -> UnitColumn {
+    fn values(&self, batch: &T::Batch, _: Selection<'_>) -> UnitColumn {
         UnitColumn(batch.len())
     }
     #[inline(always)]
@@ -369,8 +372,12 @@ macro_rules! tuple_aggregate {
             type Out = ($($letter::Out,)+);
             const EXACT: bool = true $(&& $letter::EXACT)+;
 
-            fn values(&self, batch: &Z::Batch) -> <Self::Value as Record>::Batch {
-                record::$batch($(self.$index.values(batch)),+)
+            fn values(
+                &self,
+                batch: &Z::Batch,
+                selection: Selection<'_>,
+            ) -> <Self::Value as Record>::Batch {
+                record::$batch($(self.$index.values(batch, selection)),+)
             }
             #[inline(always)]
             fn start(value: <Self::Value as Record>::View<'_>) -> Self::Acc {

@@ -19,16 +19,22 @@
 //! ```
 
 mod aggregate;
+mod computed;
 mod key;
+mod names;
 mod predicate;
 mod statistics;
 mod values;
+mod wide_sum;
 
 pub use aggregate::{Aggregate, Count, CountRows, Greatest, Least, Mean, Sum, SumOverflow};
+pub use computed::Computed;
 pub use key::KeyColumns;
+pub use names::NamedColumns;
 pub use predicate::Predicate;
 pub use statistics::ColumnStatistics;
 pub use values::{Averaged, Comparable, Extreme, MaybeNull, Summable};
+pub use wide_sum::WideSum;
 
 use crate::record::{Batch, Record};
 use std::fmt::{self, Debug, Display, Formatter};

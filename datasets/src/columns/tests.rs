@@ -19,7 +19,7 @@ fn aggregate<T: Columns, A: Aggregate<T>>(
     cuts: &[usize],
     a: A,
 ) -> Result<A::Out, SumOverflow> {
-    let values = a.values(&batch(rows));
+    let values = a.values(&batch(rows), Selection::All);
     let mut total: Option<A::Acc> = None;
     let mut part: Option<A::Acc> = None;
     for row in 0..rows.len() {

@@ -1,8 +1,8 @@
 //! What values of columns can do: be summed, averaged, ordered, compared. An `Option` of them can as well: what is
 //! null is left out, as in SQL.
 
+use super::wide_sum::WideSum;
 use crate::record::{Date, Decimal, LocalTimestamp, Record, Timestamp};
-use arrow::datatypes::i256;
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -14,8 +14,8 @@ use std::fmt::Debug;
     note = "integers, floats and decimals have, and `Option`s of them: for others use `reduce_by_key` or `fold_by_key`, or count them"
 )]
 pub trait Summable: Record {
-    /// What a sum is: `i64` for signed integers, `u64` for others, and the type itself for floats and decimals; for an
-    /// `Option` an `Option` of that, which is `None` where all values are.
+    /// What a sum is: `i64` for signed integers, `u64` for others, `Decimal<38, S>` for decimals, and the type itself for
+    /// floats; for an `Option` an `Option` of that, which is `None` where all values are.
     type Sum: Record;
     /// A sum in the making.
     type Acc: Copy + Send + Sync + 'static;
@@ -61,26 +61,26 @@ macro_rules! summable_integer {
         $(impl Summable for $native {
             type Sum = $sum;
             /// Wide enough for 2^64 values.
-            type Acc = i128;
+            type Acc = WideSum<2>;
             type Wire = [u8; 16];
             const EXACT: bool = true;
 
             #[inline(always)]
-            fn start(view: $native) -> i128 {
-                i128::from(view)
+            fn start(view: $native) -> WideSum<2> {
+                WideSum::of(i128::from(view))
             }
             #[inline(always)]
-            fn add(acc: i128, other: i128) -> i128 {
-                acc + other
+            fn add(acc: WideSum<2>, other: WideSum<2>) -> WideSum<2> {
+                acc.plus(other)
             }
-            fn to_wire(acc: i128) -> [u8; 16] {
-                acc.to_le_bytes()
+            fn to_wire(acc: WideSum<2>) -> [u8; 16] {
+                acc.to_bytes()
             }
-            fn from_wire(wire: &[u8; 16]) -> i128 {
-                i128::from_le_bytes(*wire)
+            fn from_wire(wire: &[u8; 16]) -> WideSum<2> {
+                WideSum::from_bytes(wire)
             }
-            fn finish(acc: i128) -> Option<$sum> {
-                <$sum>::try_from(acc).ok()
+            fn finish(acc: WideSum<2>) -> Option<$sum> {
+                acc.to_i128().and_then(|sum| <$sum>::try_from(sum).ok())
             }
         }
 
@@ -89,11 +89,11 @@ macro_rules! summable_integer {
             type Mean = f64;
 
             #[inline(always)]
-            fn widen(view: $native) -> Option<i128> {
-                Some(i128::from(view))
+            fn widen(view: $native) -> Option<WideSum<2>> {
+                Some(Self::start(view))
             }
-            fn divide(sum: i128, count: u64) -> f64 {
-                sum as f64 / count as f64
+            fn divide(sum: WideSum<2>, count: u64) -> f64 {
+                sum.to_f64() / count as f64
             }
             fn finish(mean: Option<f64>) -> f64 {
                 mean.unwrap_or(f64::NAN)
@@ -152,56 +152,56 @@ macro_rules! summable_float {
 
 summable_float!(f32 f64);
 
-impl<const P: u8, const S: i8> Summable for Decimal<P, S> {
-    type Sum = Decimal<P, S>;
-    /// Wide enough for 2^64 values.
-    type Acc = i256;
-    type Wire = [u8; 32];
-    const EXACT: bool = true;
+/// Sums of decimals in so many words: enough for 2^64 values of so many digits. The result is as wide as decimals can
+/// be, as in SQL.
+macro_rules! summable_decimal {
+    ($words:literal: $($precision:literal)+) => {
+        $(impl<const S: i8> Summable for Decimal<$precision, S> {
+            type Sum = Decimal<38, S>;
+            type Acc = WideSum<$words>;
+            type Wire = [u8; 8 * $words];
+            const EXACT: bool = true;
 
-    #[inline(always)]
-    fn start(view: Self) -> i256 {
-        i256::from_i128(view.raw())
-    }
-    #[inline(always)]
-    fn add(acc: i256, other: i256) -> i256 {
-        acc.wrapping_add(other)
-    }
-    fn to_wire(acc: i256) -> [u8; 32] {
-        acc.to_le_bytes()
-    }
-    fn from_wire(wire: &[u8; 32]) -> i256 {
-        i256::from_le_bytes(*wire)
-    }
-    fn finish(acc: i256) -> Option<Self> {
-        acc.to_i128().and_then(Decimal::from_raw)
-    }
+            #[inline(always)]
+            fn start(view: Self) -> Self::Acc {
+                WideSum::of(view.raw())
+            }
+            #[inline(always)]
+            fn add(acc: Self::Acc, other: Self::Acc) -> Self::Acc {
+                acc.plus(other)
+            }
+            fn to_wire(acc: Self::Acc) -> Self::Wire {
+                acc.to_bytes()
+            }
+            fn from_wire(wire: &Self::Wire) -> Self::Acc {
+                WideSum::from_bytes(wire)
+            }
+            fn finish(acc: Self::Acc) -> Option<Decimal<38, S>> {
+                acc.to_i128().and_then(Decimal::from_raw)
+            }
+        }
+
+        impl<const S: i8> Averaged for Decimal<$precision, S> {
+            type Wide = Self;
+            type Mean = f64;
+
+            #[inline(always)]
+            fn widen(view: Self) -> Option<WideSum<$words>> {
+                Some(Self::start(view))
+            }
+            fn divide(sum: WideSum<$words>, count: u64) -> f64 {
+                let one = 10i128.pow(u32::from(S.unsigned_abs())) as f64;
+                sum.to_f64() / count as f64 / one
+            }
+            fn finish(mean: Option<f64>) -> f64 {
+                mean.unwrap_or(f64::NAN)
+            }
+        })+
+    };
 }
 
-impl<const P: u8, const S: i8> Averaged for Decimal<P, S> {
-    type Wide = Decimal<P, S>;
-    type Mean = f64;
-
-    #[inline(always)]
-    fn widen(view: Self) -> Option<i256> {
-        Some(Self::start(view))
-    }
-    fn divide(sum: i256, count: u64) -> f64 {
-        let one = 10i128.pow(u32::from(S.unsigned_abs())) as f64;
-        // The sum is most often small: then there is one rounding less.
-        let raw = sum.to_i128().map_or_else(|| to_f64(sum), |sum| sum as f64);
-        raw / count as f64 / one
-    }
-    fn finish(mean: Option<f64>) -> f64 {
-        mean.unwrap_or(f64::NAN)
-    }
-}
-
-/// The nearest `f64`, or one next to it.
-fn to_f64(number: i256) -> f64 {
-    let (low, high) = number.to_parts();
-    high as f64 * 2f64.powi(128) + low as f64
-}
+summable_decimal!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
+summable_decimal!(3: 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38);
 
 /// Null is left out: the sum of nothing but nulls is `None`.
 impl<V: Summable> Summable for Option<V> {

@@ -1,9 +1,15 @@
 //! Outputs in local folders: staged beside, renamed by the commit.
 
-use super::{Folder, MANIFEST_NAME, Manifest, Output, PartFile, Place, Staged, Survey};
+use super::manifest::{folder_of, is_file_name, read_local};
+use super::records::{Records, hidden_name};
+use super::{
+    Committed, Folder, Found, MANIFEST_NAME, Manifest, Output, PartFile, Place, Staged, Survey,
+    Swap,
+};
 use crate::location::Location;
 use crate::storage::{Storage, StorageError, StorageErrorKind};
 use rayon::prelude::*;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// In the staging folder: how many folders, from the output upward, the job had to make.
 const MADE: &str = "made";
+
+/// The record of what a commit makes visible.
+pub(super) const PUBLISHING: &str = "publishing";
 
 /// Numbers the temporary manifests of this process.
 static MANIFESTS: AtomicU64 = AtomicU64::new(0);
@@ -40,16 +49,15 @@ fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
 
 impl<'a> LocalFolder<'a> {
     pub(super) fn new(output: &'a Output, path: &'a Path) -> LocalFolder<'a> {
-        LocalFolder { output, path, staging: path.join(format!(".windrow-{}", output.job)) }
+        LocalFolder { output, path, staging: path.join(hidden_name(&output.job)) }
     }
 
     pub(super) fn create_part(
         &self,
         storage: &Storage,
         name: String,
-        attempt: u64,
+        staged: String,
     ) -> Result<PartFile, StorageError> {
-        let staged = format!("{name}.{attempt}");
         let path = self.staging.join(&staged);
         let open = || {
             // Another one under this name, of an attempt that was thought to be dead, goes on in a file without a name.
@@ -59,7 +67,7 @@ impl<'a> LocalFolder<'a> {
         let opened = match open() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let found = Manifest::find(storage, &self.output.location)?;
-                if found.is_some_and(|manifest| manifest.job == self.output.job) {
+                if found.is_some_and(|manifest| manifest.has(&self.output.job)) {
                     let reason = format!(
                         "job {} has committed its output already; this attempt comes too late",
                         self.output.job
@@ -76,7 +84,7 @@ impl<'a> LocalFolder<'a> {
     }
 
     /// Makes the staging folder and those above it, and notes how many the job had to make.
-    fn make_folders(&self) -> Result<(), StorageError> {
+    pub(super) fn make_folders(&self) -> Result<(), StorageError> {
         let missing = self.path.ancestors().take_while(|folder| !folder.exists()).count();
         fs::create_dir_all(&self.staging).map_err(io_error(&self.staging, "create"))?;
         if missing > 0 {
@@ -90,11 +98,6 @@ impl<'a> LocalFolder<'a> {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn discard(&self, staged: &str) -> Result<(), StorageError> {
-        let path = self.staging.join(staged);
-        absent_is_fine(fs::remove_file(&path)).map_err(io_error(&path, "remove"))
     }
 
     /// Gives a staged file its name.
@@ -122,7 +125,7 @@ impl<'a> LocalFolder<'a> {
                 );
                 return corrupt(&from, reason);
             }
-            Ok(_) => absent_is_fine(fs::rename(&from, &to)).map_err(io_error(&to, "create"))?,
+            Ok(_) => self.rename(&file.name, &from, &to).map_err(io_error(&to, "create"))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(io_error(&from, "read")(error)),
         }
@@ -138,12 +141,35 @@ impl<'a> LocalFolder<'a> {
         }
     }
 
-    fn sync_folder(&self) -> Result<(), StorageError> {
+    /// Renames a staged file, which may have been renamed already. The folder that it goes to may not be there, or be
+    /// removed just now by another job which has emptied it.
+    fn rename(&self, name: &str, from: &Path, to: &Path) -> io::Result<()> {
+        for _ in 0..3 {
+            match fs::rename(from, to) {
+                Err(error) if error.kind() == ErrorKind::NotFound && from.exists() => {
+                    fs::create_dir_all(self.path.join(folder_of(name)))?;
+                }
+                done => return absent_is_fine(done),
+            }
+        }
+        fs::rename(from, to)
+    }
+
+    /// Waits until what a folder lists is on the disk.
+    fn sync_folder(&self, path: &Path) -> Result<(), StorageError> {
         if !self.output.durable {
             return Ok(());
         }
-        let synced = File::open(self.path).and_then(|folder| folder.sync_all());
-        synced.map_err(io_error(self.path, "write"))
+        let synced = File::open(path).and_then(|folder| folder.sync_all());
+        synced.map_err(io_error(path, "write"))
+    }
+
+    /// The files of the job that may be visible, by its own record.
+    fn published(&self, storage: &Storage) -> Result<Vec<String>, StorageError> {
+        let records = Records::new(storage, &self.output.location, &self.output.job);
+        let mut names = records.read::<Vec<String>>(PUBLISHING)?.unwrap_or_default();
+        names.retain(|name| is_file_name(name) && self.output.is_own(name));
+        Ok(names)
     }
 }
 
@@ -186,15 +212,36 @@ impl Folder for LocalFolder<'_> {
         Ok(())
     }
 
-    fn publish(&self, staged: &[Staged]) -> Result<(), StorageError> {
-        if !self.staging.exists() {
-            self.make_folders()?;
-        }
-        staged.par_iter().try_for_each(|file| self.publish_one(file))?;
-        self.sync_folder()
+    fn find(&self, _storage: &Storage) -> Result<Found, StorageError> {
+        let file = self.output.location.join(MANIFEST_NAME);
+        let bytes = read_local(&file, &self.path.join(MANIFEST_NAME))?;
+        let manifest = match &bytes {
+            Some(bytes) => Manifest::parse(&file, bytes)?,
+            None => None,
+        };
+        Ok(Found { manifest, version: bytes.map(super::Version::Bytes) })
     }
 
-    fn write_manifest(&self, json: Vec<u8>) -> Result<(), StorageError> {
+    fn publish(&self, storage: &Storage, staged: &[Staged]) -> Result<(), StorageError> {
+        self.make_folders()?;
+        let names: Vec<&String> = staged.iter().map(|file| &file.name).collect();
+        Records::new(storage, &self.output.location, &self.output.job).write(PUBLISHING, &names)?;
+        staged.par_iter().try_for_each(|file| self.publish_one(file))?;
+        let mut folders: BTreeSet<&Path> = BTreeSet::from([self.path]);
+        for name in names {
+            let folders_of = Path::new(name).ancestors().skip(1);
+            folders.extend(folders_of);
+        }
+        let folders: Vec<&Path> = folders.into_iter().collect();
+        folders.par_iter().try_for_each(|folder| self.sync_folder(&self.path.join(folder)))
+    }
+
+    fn write_manifest(
+        &self,
+        _storage: &Storage,
+        json: Vec<u8>,
+        found: &Found,
+    ) -> Result<Swap, StorageError> {
         let number = MANIFESTS.fetch_add(1, Ordering::Relaxed);
         let name = format!("{MANIFEST_NAME}.{}.{number}", std::process::id());
         let (from, to) = (self.staging.join(name), self.path.join(MANIFEST_NAME));
@@ -204,16 +251,42 @@ impl Folder for LocalFolder<'_> {
             if self.output.durable { file.sync_all() } else { Ok(()) }
         };
         write().map_err(io_error(&from, "write"))?;
+        // Other jobs wait meanwhile, on this machine and where the file system says so to others. Without locks there is
+        // only the look at what is there.
+        let locked = File::open(self.path).map_err(io_error(self.path, "read"))?;
+        let _ = locked.lock();
+        let now = read_local(&self.output.location.join(MANIFEST_NAME), &to)?;
+        if now.map(super::Version::Bytes) != found.version {
+            let _ = fs::remove_file(&from);
+            return Ok(Swap::Conflict);
+        }
         fs::rename(&from, &to).map_err(io_error(&to, "write"))?;
-        self.sync_folder()
+        self.sync_folder(self.path)?;
+        Ok(Swap::Done)
     }
 
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        let path = self.path.join(name);
-        absent_is_fine(fs::remove_file(&path)).map_err(io_error(&path, "remove"))
+    fn delete(&self, _storage: &Storage, names: &[String]) -> Result<(), StorageError> {
+        for name in names {
+            let path = self.path.join(name);
+            absent_is_fine(fs::remove_file(&path)).map_err(io_error(&path, "remove"))?;
+            for folder in Path::new(folder_of(name)).ancestors() {
+                // Only an empty folder can be removed so.
+                if folder.as_os_str().is_empty() || fs::remove_dir(self.path.join(folder)).is_err()
+                {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn clean(&self, aborted: bool) -> Result<(), StorageError> {
+    fn unpublish(&self, storage: &Storage, listed: &BTreeSet<String>) -> Result<(), StorageError> {
+        let mut names = self.published(storage)?;
+        names.retain(|name| !listed.contains(name));
+        self.delete(storage, &names)
+    }
+
+    fn clean(&self, _storage: &Storage, committed: &Committed) -> Result<(), StorageError> {
         let made = fs::read_to_string(self.staging.join(MADE)).unwrap_or_default();
         let mut removed = fs::remove_dir_all(&self.staging);
         for _ in 0..3 {
@@ -224,7 +297,7 @@ impl Folder for LocalFolder<'_> {
             removed = fs::remove_dir_all(&self.staging);
         }
         absent_is_fine(removed).map_err(io_error(&self.staging, "remove"))?;
-        if aborted {
+        if matches!(committed, Committed::Nothing) {
             let made: usize = made.parse().unwrap_or(0);
             for folder in self.path.ancestors().take(made) {
                 // Only an empty folder can be removed so; one that is not empty stays, and those above it too.

@@ -2,6 +2,7 @@
 
 use super::Output;
 use crate::location::Location;
+use crate::location::glob;
 use crate::storage::{Storage, StorageError, StorageErrorKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,19 +15,34 @@ pub const MANIFEST_NAME: &str = "_SUCCESS";
 const FORMAT: &str = "windrow-manifest";
 
 /// The newest version that is known.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The longest name of a file or a folder, in bytes; a staged file has some more.
+const COMPONENT_MAX: usize = 240;
+
+/// The longest name of a file within its output, in bytes: stores take 1,024 with the output's own.
+const NAME_MAX: usize = 800;
+
+/// How many of the last jobs a manifest names.
+const JOBS: usize = 64;
 
 /// The files of an output, in the order of its records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// `windrow-manifest`.
     pub format: String,
-    /// The version of the format: 1.
+    /// The version of the format: 2. Version 1 had no folders.
     pub version: u32,
     /// The short id of the job that wrote last.
     pub job: String,
     /// That job's name.
     pub job_name: String,
+    /// The last jobs that committed to this output, the last one last; 64 at most.
+    #[serde(default)]
+    pub jobs: Vec<String>,
+    /// The columns by whose values files are in folders `COLUMN=VALUE/`, the outermost first.
+    #[serde(default)]
+    pub partitioned_by: Vec<String>,
     /// The part files. Those that were appended come after those that were there.
     pub files: Vec<ManifestFile>,
     /// The records in all files.
@@ -44,7 +60,7 @@ pub struct Manifest {
 /// A part file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestFile {
-    /// Its name within the output.
+    /// Its name within the output, with the folders in which it is: `year=2024/part-00000-00000-JOB.parquet`.
     pub name: String,
     /// Its records.
     pub rows: u64,
@@ -52,6 +68,13 @@ pub struct ManifestFile {
     pub bytes: u64,
     /// The CRC-32 (IEEE) of its bytes.
     pub crc32: u32,
+}
+
+impl ManifestFile {
+    /// The folder within the output in which it is; empty for the output itself.
+    pub fn folder(&self) -> &str {
+        folder_of(&self.name)
+    }
 }
 
 /// What a manifest says of the job.
@@ -67,10 +90,16 @@ impl Manifest {
     pub(super) fn new(
         output: &Output,
         job: &JobInfo,
+        found: Option<&Manifest>,
         files: Vec<ManifestFile>,
         removed: Vec<String>,
     ) -> Manifest {
+        let mut jobs = found.map_or_else(Vec::new, |found| found.jobs.clone());
+        jobs.push(output.job.clone());
+        jobs.drain(..jobs.len().saturating_sub(JOBS));
         Manifest {
+            jobs,
+            partitioned_by: output.partitioned_by.clone(),
             format: FORMAT.to_string(),
             version: VERSION,
             job: output.job.clone(),
@@ -105,15 +134,7 @@ impl Manifest {
     pub fn find(storage: &Storage, location: &Location) -> Result<Option<Manifest>, StorageError> {
         let file = location.join(MANIFEST_NAME);
         let bytes = match file.as_path() {
-            Some(path) => match std::fs::read(path) {
-                Ok(bytes) => Some(bytes.into()),
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-                {
-                    None
-                }
-                Err(error) => return Err(StorageError::of_io(&file, "read", &error)),
-            },
+            Some(path) => read_local(&file, path)?.map(Into::into),
             None => storage.get_object(&file)?,
         };
         match bytes {
@@ -122,7 +143,7 @@ impl Manifest {
         }
     }
 
-    fn parse(file: &Location, bytes: &[u8]) -> Result<Option<Manifest>, StorageError> {
+    pub(super) fn parse(file: &Location, bytes: &[u8]) -> Result<Option<Manifest>, StorageError> {
         let damaged = |why: String| {
             let reason = format!(
                 "is a damaged manifest ({why}); remove it together with the files beside it, or write to another location"
@@ -153,6 +174,11 @@ impl Manifest {
         }
     }
 
+    /// Whether this job has committed to the output, as far as is remembered.
+    pub(super) fn has(&self, job: &str) -> bool {
+        self.job == job || self.jobs.iter().any(|its| its == job)
+    }
+
     /// The manifest as text.
     pub(super) fn to_json(&self) -> Vec<u8> {
         let mut json = serde_json::to_vec_pretty(self).expect("numbers and text can be encoded");
@@ -161,10 +187,31 @@ impl Manifest {
     }
 }
 
-/// Whether this can be the name of a part file: one component, visible.
+/// The bytes of a local manifest; `None` if there is none.
+pub(super) fn read_local(
+    file: &Location,
+    path: &std::path::Path,
+) -> Result<Option<Vec<u8>>, StorageError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(StorageError::of_io(file, "read", &error)),
+    }
+}
+
+/// The folder of a file's name; empty if it has none.
+pub(super) fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Whether this can be the name of a part file: visible, with or without folders.
 pub(super) fn is_file_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(['.', '_'])
-        && name.len() < 200
-        && !name.contains(|c: char| c == '/' || c.is_control())
+    let component = |name: &str| {
+        !name.is_empty() && !glob::is_hidden(name.as_bytes()) && name.len() <= COMPONENT_MAX
+    };
+    name.len() <= NAME_MAX
+        && name.split('/').all(component)
+        && !name.contains(|c: char| c.is_control())
 }

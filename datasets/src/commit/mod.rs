@@ -1,24 +1,26 @@
 //! How output becomes visible: part files are staged, then committed all at once, then listed in a manifest.
 //!
 //! An output is a folder of part files `part-00000-JOB.EXT`, JOB being the job's short id, and `_SUCCESS`, a
-//! [`Manifest`] in JSON that lists them and is written last.
+//! [`Manifest`] in JSON that lists them and is written last. Part files may be in folders `COLUMN=VALUE/`.
 //!
 //! | step | who | what |
 //! |---|---|---|
-//! | [`check`] | before the job starts | refuses an output that must not or cannot be written |
-//! | [`create_part`], [`PartFile::finish`] | each attempt of a task that writes | a staged part file, which nobody sees: [`Staged`] |
+//! | [`begin`] | before the job starts | sweeps what dead jobs left, refuses an output that must not or cannot be written, writes down who runs the job |
+//! | [`AttemptFiles`] | each attempt of a task that writes | staged part files, which nobody sees: [`StagedFiles`] |
 //! | [`commit`] | once the job's decision to commit is journalled | makes the staged part files visible, writes the manifest, deletes what was overwritten |
 //! | [`abort`] | in place of [`commit`] | leaves nothing |
+//! | [`sweep`] | whoever finds what a dead job left | the same, for that job |
 //!
 //! *Local folders:* parts are staged in `.windrow-JOB/` inside the output, under names with the attempt's number, and
 //! renamed. *Object stores:* a part is an upload in parts, completed by the commit; nothing is copied or renamed. So
 //! the store needs such uploads (s3, gs and az have them, http has not), and a part can have 496 GiB at most. A store
-//! lists no unfinished uploads: [`PartFile::upload`] is to be journalled before the part is written, and given to
-//! [`abort`].
+//! lists no unfinished uploads: each is written down in the hidden folder before anything is uploaded to it.
 //!
 //! All of it may run twice, at once, or after it was stopped halfway, and then gives the same. Of two different jobs
-//! that write to one output at the same time the later commit is refused, or takes the place of the earlier one if it
-//! overwrites; nothing better is promised, since a store may have no lock.
+//! that write to one output at the same time the one that comes second looks again at what is there: then it appends
+//! to it too, or replaces it, or is refused. For that a manifest is only written over the one that was seen: local
+//! folders are locked for the moment, stores are asked to check its ETag. Whether a store does is tried out; where it
+//! does not, a job looks a while later whether its manifest is still there, and two jobs should not be run at once.
 //!
 //! *Overwriting* deletes just the files that the old manifest lists, after the new manifest is there. Who reads by the
 //! manifest sees the old or the new output, whole, at any moment; who lists the folder may for a short time see both.
@@ -26,25 +28,35 @@
 //! replaced: such a folder is what another engine or a commit that was stopped halfway leaves. Anything else is
 //! refused, and never deleted.
 
+mod attempt;
+mod begin;
+mod job;
+mod leftovers;
 mod local;
 mod manifest;
 mod part;
+mod records;
 mod remote;
 #[cfg(test)]
 mod tests;
 
+pub use attempt::{AttemptFiles, StagedFiles, StagedList};
+pub use begin::{begin, check};
+pub use job::{abort, commit};
+pub use leftovers::{Leftover, Runner, State, leftovers, sweep};
 pub use manifest::{JobInfo, MANIFEST_NAME, Manifest, ManifestFile};
-pub use part::{PartFile, Place, Staged, Upload};
+pub use part::{PartFile, Place, Staged};
 
 use self::local::LocalFolder;
 use self::remote::RemoteFolder;
 use crate::location::{Location, glob};
-use crate::storage::{Storage, StorageError, StorageErrorKind};
+use crate::storage::{ObjectVersion, Storage, StorageError, StorageErrorKind};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What is done about output that is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum WriteMode {
     /// The job is refused.
     #[default]
@@ -53,6 +65,9 @@ pub enum WriteMode {
     Overwrite,
     /// The new part files come beside the old ones, and the manifest lists both.
     Append,
+    /// The new part files take the place of the old ones in those folders that they are in; other folders stay. Of an
+    /// output whose files are in folders `COLUMN=VALUE/` alone.
+    OverwritePartitions,
 }
 
 /// Where a job writes, and how. Travels to all tasks that write.
@@ -66,6 +81,8 @@ pub struct Output {
     pub job: String,
     /// The extension of part files, without a dot before it, as in `parquet`.
     pub extension: String,
+    /// The columns by whose values files are put in folders, the outermost first; none if files are not in folders.
+    pub partitioned_by: Vec<String>,
     /// Whether the commit waits until local files are on the disk, so that they survive a loss of power. Object stores
     /// do so always.
     pub durable: bool,
@@ -75,7 +92,8 @@ impl Output {
     /// A durable output that must not be there already.
     pub fn new(location: Location, job: impl Into<String>, extension: impl Into<String>) -> Output {
         let (job, extension) = (job.into(), extension.into());
-        Output { location, mode: WriteMode::Error, job, extension, durable: true }
+        let partitioned_by = Vec::new();
+        Output { location, mode: WriteMode::Error, job, extension, partitioned_by, durable: true }
     }
 
     /// The name of the file of a part, as in `part-00000-JOB.EXT`.
@@ -83,12 +101,12 @@ impl Output {
         format!("{part}-{}.{}", self.job, self.extension)
     }
 
-    /// Whether a file of this name is of this job.
+    /// Whether a file of this name, with or without folders, is of this job.
     fn is_own(&self, name: &str) -> bool {
-        name.strip_suffix(&self.extension)
-            .and_then(|name| name.strip_suffix('.'))
-            .and_then(|name| name.strip_suffix(&self.job))
-            .is_some_and(|name| name.ends_with('-'))
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let stem = file.split('.').next().unwrap_or(file);
+        stem.strip_suffix(&self.job)
+            .is_some_and(|part| part.starts_with("part-") && part.ends_with('-'))
     }
 
     /// Whether the names that files are given can be file names.
@@ -150,20 +168,63 @@ impl Survey {
     }
 }
 
+/// What tells a manifest from what it was or will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Version {
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// What a store says.
+    Object(ObjectVersion),
+}
+
+/// The manifest that was found.
+#[derive(Clone, Debug)]
+struct Found {
+    /// `None` also where `_SUCCESS` is another engine's.
+    manifest: Option<Manifest>,
+    /// Of `_SUCCESS`, whosever it is; `None` where there is none.
+    version: Option<Version>,
+}
+
+/// Whether a manifest was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swap {
+    Done,
+    /// Another one was there than was found.
+    Conflict,
+}
+
+/// What of a job stays when it is cleaned up.
+enum Committed {
+    /// Nothing: it is aborted.
+    Nothing,
+    /// What these attempts have staged.
+    Attempts(Vec<String>),
+}
+
 /// An output's folder, wherever it is. Each call may be made twice.
 trait Folder {
     /// What is there.
     fn survey(&self) -> Result<Survey, StorageError>;
     /// Whether it can be written.
     fn check_access(&self) -> Result<(), StorageError>;
+    /// The manifest.
+    fn find(&self, storage: &Storage) -> Result<Found, StorageError>;
     /// Makes part files visible.
-    fn publish(&self, staged: &[Staged]) -> Result<(), StorageError>;
-    /// Writes the manifest, in place of an old one, in one step.
-    fn write_manifest(&self, json: Vec<u8>) -> Result<(), StorageError>;
-    /// Deletes a file, if it is there.
-    fn delete(&self, name: &str) -> Result<(), StorageError>;
-    /// Removes what was staged and not published; all that the job left in the output if it is `aborted`.
-    fn clean(&self, aborted: bool) -> Result<(), StorageError>;
+    fn publish(&self, storage: &Storage, staged: &[Staged]) -> Result<(), StorageError>;
+    /// Writes the manifest, in place of the one that was found, in one step.
+    fn write_manifest(
+        &self,
+        storage: &Storage,
+        json: Vec<u8>,
+        found: &Found,
+    ) -> Result<Swap, StorageError>;
+    /// Deletes files, as far as they are there, and local folders inside the output that are empty then.
+    fn delete(&self, storage: &Storage, names: &[String]) -> Result<(), StorageError>;
+    /// Deletes the files that the job has made visible, by its own records, but those that a manifest lists.
+    fn unpublish(&self, storage: &Storage, listed: &BTreeSet<String>) -> Result<(), StorageError>;
+    /// Removes what was staged and not published, and the job's records.
+    fn clean(&self, storage: &Storage, committed: &Committed) -> Result<(), StorageError>;
 }
 
 fn folder<'a>(storage: &'a Storage, output: &'a Output) -> Box<dyn Folder + 'a> {
@@ -171,213 +232,4 @@ fn folder<'a>(storage: &'a Storage, output: &'a Output) -> Box<dyn Folder + 'a> 
         Some(path) => Box::new(LocalFolder::new(output, path)),
         None => Box::new(RemoteFolder { storage, output }),
     }
-}
-
-/// Looks whether a job may and can write this output. Changes nothing.
-///
-/// # Errors
-/// [`StorageError`] if there is output already and the mode is [`WriteMode::Error`]; if what is there was not written
-/// by this engine, and so can be neither overwritten nor appended to; if the location is a file, or must not be
-/// written; if the store cannot take output.
-pub fn check(storage: &Storage, output: &Output) -> Result<(), StorageError> {
-    use StorageErrorKind::{Exists, Unsupported};
-    output.check_names()?;
-    let folder = folder(storage, output);
-    folder.check_access()?;
-    let (parts, other, success) = match folder.survey()? {
-        Survey::Nothing => return Ok(()),
-        Survey::File => {
-            let reason =
-                "is a file, but an output is a folder of part files; write to another location";
-            return Err(output.refused(Unsupported, reason));
-        }
-        Survey::Folder { parts, other, success } => (parts, other, success),
-    };
-    if parts.is_empty() && other.is_none() && !success {
-        return Ok(());
-    }
-    let manifest = Manifest::find(storage, &output.location)?;
-    match output.mode {
-        WriteMode::Error => {
-            let reason = "holds files already; replace them with --overwrite, add to them with --mode append, or write to another location";
-            Err(output.refused(Exists, reason))
-        }
-        WriteMode::Overwrite => match other {
-            Some(other) if manifest.is_none() => {
-                let reason = format!(
-                    "is no output of a job: it holds `{other}`, and nothing is deleted that no job wrote; remove it yourself, or write to another location"
-                );
-                Err(output.refused(Exists, reason))
-            }
-            _ => Ok(()),
-        },
-        WriteMode::Append if manifest.is_none() && !(parts.is_empty() && other.is_none()) => {
-            Err(output.refused(Exists, no_manifest_to_append_to()))
-        }
-        WriteMode::Append => Ok(()),
-    }
-}
-
-fn no_manifest_to_append_to() -> String {
-    format!(
-        "holds files, but no {MANIFEST_NAME} that lists them, so that nothing can be appended; write to another location"
-    )
-}
-
-/// Begins a part file of an attempt: `part` as in `part-00000` (see [`part_name`]), `attempt` a number that no other
-/// attempt at this part has.
-///
-/// # Errors
-/// [`StorageError`] if the file cannot be made, and with [`StorageErrorKind::Exists`] if the job has committed already:
-/// then this attempt is a late one.
-pub fn create_part(
-    storage: &Storage,
-    output: &Output,
-    part: &str,
-    attempt: u64,
-) -> Result<PartFile, StorageError> {
-    output.check_names()?;
-    let name = output.file_name(part);
-    if !manifest::is_file_name(&name) {
-        let reason = format!("`{part}` cannot be the name of a part");
-        return Err(output.refused(StorageErrorKind::Unsupported, reason));
-    }
-    match output.location.as_path() {
-        Some(path) => {
-            let folder = LocalFolder::new(output, path);
-            folder.create_part(storage, name, attempt)
-        }
-        None => PartFile::upload_to(storage, output, name),
-    }
-}
-
-/// Makes the output visible: `staged` part files, one for each part, then the manifest; then deletes what was
-/// overwritten, and all that is left of other attempts in a local folder.
-///
-/// To be called once the decision to commit is certain, and again until it succeeds; a job that has committed gets the
-/// manifest that it wrote. Files are put on the disk on the threads of the rayon pool.
-///
-/// # Errors
-/// [`StorageError`], after which some part files may be visible, without the new manifest: call it again.
-/// [`StorageErrorKind::Exists`] if another job has written to the output meanwhile, and
-/// [`StorageErrorKind::Corrupt`] if a staged file is gone or has another size: then it is of no use.
-pub fn commit(
-    storage: &Storage,
-    output: &Output,
-    job: &JobInfo,
-    staged: &[Staged],
-) -> Result<Manifest, StorageError> {
-    output.check_names()?;
-    let folder = folder(storage, output);
-    let found = Manifest::find(storage, &output.location)?;
-    let manifest = match found {
-        Some(manifest) if manifest.job == output.job => manifest,
-        found => {
-            let mut staged = staged.to_vec();
-            staged.sort_by(|a, b| a.name.cmp(&b.name));
-            check_staged(output, &staged)?;
-            let manifest = plan(output, folder.as_ref(), job, found, &staged)?;
-            let published =
-                folder.publish(&staged).and_then(|()| folder.write_manifest(manifest.to_json()));
-            match published {
-                Ok(()) => manifest,
-                // Another commit of this job, at the same time, may have finished: then what it wrote counts.
-                Err(error) => match Manifest::find(storage, &output.location)? {
-                    Some(manifest) if manifest.job == output.job => manifest,
-                    _ => return Err(error),
-                },
-            }
-        }
-    };
-    for name in &manifest.removed {
-        folder.delete(name)?;
-    }
-    folder.clean(false)?;
-    Ok(manifest)
-}
-
-/// Fails unless each staged file is one of this output, and no two are of one part.
-fn check_staged(output: &Output, staged: &[Staged]) -> Result<(), StorageError> {
-    let bad = |reason: String| Err(output.refused(StorageErrorKind::Unsupported, reason));
-    for file in staged {
-        if !manifest::is_file_name(&file.name) || !output.is_own(&file.name) {
-            return bad(format!("`{}` is no part file of job {}", file.name, output.job));
-        }
-    }
-    match staged.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        Some(pair) => bad(format!("`{}` was to be committed twice", pair[0].name)),
-        None => Ok(()),
-    }
-}
-
-/// The manifest to be written, given the one that was `found`.
-fn plan(
-    output: &Output,
-    folder: &dyn Folder,
-    job: &JobInfo,
-    found: Option<Manifest>,
-    staged: &[Staged],
-) -> Result<Manifest, StorageError> {
-    let foreign = || -> Result<Vec<String>, StorageError> {
-        Ok(match folder.survey()? {
-            Survey::Folder { parts, .. } => {
-                parts.into_iter().filter(|name| !output.is_own(name)).collect()
-            }
-            _ => Vec::new(),
-        })
-    };
-    let mut files: Vec<ManifestFile> = staged.iter().map(Staged::listed).collect();
-    let mut removed = Vec::new();
-    match (output.mode, found) {
-        (WriteMode::Error, found) => {
-            if found.is_some() || !foreign()?.is_empty() {
-                let reason = "another job has written to it since this one began; run the job again, with another location";
-                return Err(output.refused(StorageErrorKind::Exists, reason));
-            }
-        }
-        (WriteMode::Append, Some(old)) => {
-            files.splice(0..0, old.files);
-        }
-        (WriteMode::Append, None) => {
-            if !foreign()?.is_empty() {
-                let reason = no_manifest_to_append_to();
-                return Err(output.refused(StorageErrorKind::Exists, reason));
-            }
-        }
-        (WriteMode::Overwrite, Some(old)) => {
-            removed = old.files.into_iter().map(|file| file.name).collect();
-        }
-        (WriteMode::Overwrite, None) => removed = foreign()?,
-    }
-    Ok(Manifest::new(output, job, files, removed))
-}
-
-/// Gives back what an attempt has staged that is not to be committed, since another attempt at its part is. In a local
-/// folder [`commit`] and [`abort`] would do it too, in the end.
-///
-/// # Errors
-/// What the storage says. What is gone already is no error.
-pub fn discard(storage: &Storage, output: &Output, staged: &[Staged]) -> Result<(), StorageError> {
-    staged.iter().try_for_each(|file| match (&file.place, output.location.as_path()) {
-        (Place::File { staged }, Some(path)) => LocalFolder::new(output, path).discard(staged),
-        (Place::Upload { id, .. }, None) => {
-            storage.abort_upload(&output.location.join(&file.name), id)
-        }
-        _ => Ok(()),
-    })
-}
-
-/// Removes all that a job without a decision to commit has staged: `uploads` are those that it began. Folders that the
-/// job made and that are empty go too. Must not be called once the decision to commit is made.
-///
-/// # Errors
-/// What the storage says. What is gone already is no error.
-pub fn abort(storage: &Storage, output: &Output, uploads: &[Upload]) -> Result<(), StorageError> {
-    output.check_names()?;
-    if !output.location.is_local() {
-        for upload in uploads {
-            storage.abort_upload(&output.location.join(&upload.name), &upload.id)?;
-        }
-    }
-    folder(storage, output).clean(true)
 }

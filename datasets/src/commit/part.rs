@@ -53,6 +53,25 @@ pub enum Place {
 }
 
 impl Staged {
+    /// The number of parts of its upload.
+    pub(super) fn parts(&self) -> usize {
+        match &self.place {
+            Place::File { .. } => 1,
+            Place::Upload { parts, .. } => parts.len(),
+        }
+    }
+
+    /// About how many bytes this has in a message.
+    pub(super) fn message_bytes(&self) -> usize {
+        let place = match &self.place {
+            Place::File { staged } => staged.len(),
+            Place::Upload { id, parts } => {
+                id.len() + parts.iter().map(|part| part.len() + 4).sum::<usize>()
+            }
+        };
+        48 + self.name.len() + place
+    }
+
     pub(super) fn listed(&self) -> ManifestFile {
         let Staged { name, rows, bytes, crc32, .. } = self;
         ManifestFile { name: name.clone(), rows: *rows, bytes: *bytes, crc32: *crc32 }
@@ -61,11 +80,11 @@ impl Staged {
 
 /// An upload that was begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Upload {
+pub(super) struct Upload {
     /// The name of the part file.
-    pub name: String,
+    pub(super) name: String,
     /// The store's id of the upload; empty in stores that have none.
-    pub id: String,
+    pub(super) id: String,
 }
 
 /// A part file that an attempt writes. One that is dropped unfinished is removed, as well as can be.
@@ -140,8 +159,8 @@ impl PartFile {
         PartFile { name, inner: Some(inner), written: 0, crc: crc32fast::Hasher::new() }
     }
 
-    /// The upload behind this part file, to be journalled before anything is written; `None` for a local file.
-    pub fn upload(&self) -> Option<Upload> {
+    /// The upload behind this part file; `None` for a local file.
+    pub(super) fn upload(&self) -> Option<Upload> {
         match self.inner() {
             Inner::File(_) => None,
             Inner::Upload(part) => Some(Upload { name: self.name.clone(), id: part.id.clone() }),
@@ -166,6 +185,14 @@ impl PartFile {
                 let reason = "objects cannot be written by position; write from the beginning on";
                 Err(StorageError::new(&part.location, StorageErrorKind::Unsupported, reason))
             }
+        }
+    }
+
+    /// Starts to upload what was not yet; nothing is to be written after that.
+    pub(super) fn send_rest(&mut self) -> Result<(), StorageError> {
+        match self.inner_mut() {
+            Inner::File(_) => Ok(()),
+            Inner::Upload(part) => part.send_rest(),
         }
     }
 
@@ -238,12 +265,22 @@ impl Drop for PartFile {
             None => {}
             // What is left all the same is removed by the job's commit or abort.
             Some(Inner::File(part)) => drop(std::fs::remove_file(&part.path)),
-            Some(Inner::Upload(part)) => drop(part.storage.start_abort(&part.location, &part.id)),
+            Some(Inner::Upload(part)) => part.give_up(),
         }
     }
 }
 
 impl RemotePart {
+    /// Gives the upload up, and waits for it: the process may end right after.
+    fn give_up(mut self) {
+        // A part that comes after the end of its upload may stay in the store for ever.
+        while let Some(pending) = self.pending.pop_front() {
+            let _ = pending.id();
+        }
+        // Its failure is not what the caller is told: that is what led here.
+        let _ = self.storage.abort_upload(&self.location, &self.id);
+    }
+
     /// Takes some of the bytes: what the buffer has room for.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, StorageError> {
         let number = self.parts.len() + self.pending.len();
@@ -275,12 +312,17 @@ impl RemotePart {
         Ok(())
     }
 
-    /// Uploads the rest; gives the ids of all parts.
-    fn finish(&mut self) -> Result<Vec<String>, StorageError> {
+    fn send_rest(&mut self) -> Result<(), StorageError> {
         // An upload of no part cannot be completed everywhere; one of an empty part can.
         if !self.buffer.is_empty() || self.parts.len() + self.pending.len() == 0 {
             self.send()?;
         }
+        Ok(())
+    }
+
+    /// Uploads the rest; gives the ids of all parts.
+    fn finish(&mut self) -> Result<Vec<String>, StorageError> {
+        self.send_rest()?;
         while !self.pending.is_empty() {
             self.receive()?;
         }

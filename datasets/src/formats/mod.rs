@@ -27,6 +27,6 @@ pub use fixed::{FixedSink, FixedSource};
 pub use ipc::{IpcCompression, IpcSink, IpcSource};
 pub use json::{JsonSink, JsonSource};
 pub use memory::{GeneratedSource, MemorySource};
-pub use parquet::{ParquetCompression, ParquetSink, ParquetSource};
+pub use parquet::{BloomFilter, ParquetCompression, ParquetSink, ParquetSource, ParquetStatistics};
 pub use rows::{NumberedRows, RowsFormat, RowsOptions, RowsParquetSink, RowsSource, RowsTextSink};
 pub use text::{FileLinesSource, LineText, TextSink, TextSource, WordsSource};

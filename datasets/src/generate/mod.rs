@@ -9,10 +9,13 @@
 //! | [`Tera`] | a record of 100 bytes, as `gensort` writes them |
 //! | [`Words`] | up to 64 KiB of lines of words, frequent and rare ones as in a language |
 //! | [`Measurements`] | a line `station;temperature` |
+//!
+//! [`tpch`] has tables rather than bytes, and is a source of records.
 
 mod measurements;
 mod stations;
 mod tera;
+pub mod tpch;
 mod words;
 
 use std::{

@@ -220,17 +220,19 @@ fn text_is_shown_by_its_first_lines() {
 
 #[test]
 fn an_output_is_what_its_manifest_lists() -> Result<(), StorageError> {
-    use crate::commit::{JobInfo, Output, commit, create_part};
+    use crate::commit::{AttemptFiles, JobInfo, Output, commit};
     let storage = Storage::new();
     storage.set_multipart_client("s3://bucket", Arc::new(InMemory::new()));
     let location: Location = "s3://bucket/out".parse().unwrap();
     let output = Output::new(location.clone(), "j1", "parquet");
     let column: ArrayRef = Arc::new(UInt64Array::from(vec![1, 2, 3]));
     let bytes = parquet(&[("n", column)], 2, EnabledStatistics::Page);
-    let mut part = create_part(&storage, &output, "part-00000", 0)?;
+    let mut task = AttemptFiles::new(&storage, &output, "part-00000", 0);
+    let mut part = task.only()?;
     part.write_all(&bytes).unwrap();
-    let (size, crc32) = part.written();
-    let staged = [part.finish(3, crc32, size).unwrap()];
+    let (size, _) = part.written();
+    task.end(part, 3)?;
+    let staged = [task.finish()?];
     let job = JobInfo { name: "numbers".to_string(), ..JobInfo::default() };
     commit(&storage, &output, &job, &staged)?;
     storage.put_object(&location.join("part-00001-old.parquet"), b"not listed".to_vec())?;

@@ -3,6 +3,7 @@
 use super::byte_slot::{ByteSlot, INLINE_BYTES};
 use super::{Batch, BindError, Builder, Heap, Key, Record};
 use crate::memory::{Gather, prefetch};
+use crate::push::Selection;
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, GenericByteViewArray, new_empty_array,
 };
@@ -93,6 +94,20 @@ impl<B: ByteViewType> BytesColumn<B> {
         // SAFETY: as above.
         let value: &[u8] = unsafe { array.value_unchecked(at) }.as_ref();
         ByteSlot::of_bits((view as u64 as u128) | ((value.as_ptr() as u128) << 64))
+    }
+
+    /// See [`Key::add_codes`].
+    fn add_codes(&self, selection: Selection<'_>, most: u32, into: &mut [u32]) -> Option<u32> {
+        let BytesColumn::Dictionary { codes, values } = self else { return None };
+        let count = u32::try_from(values.len()).ok().filter(|count| (1..=most).contains(count))?;
+        let add = |code: &mut u32, own: i32| *code = *code * count + own as u32;
+        match selection {
+            Selection::All => into.iter_mut().zip(codes.iter()).for_each(|(a, &own)| add(a, own)),
+            Selection::Rows(rows) => {
+                into.iter_mut().zip(rows).for_each(|(a, &row)| add(a, codes[row as usize]));
+            }
+        }
+        Some(count)
     }
 
     fn from_array(array: &ArrayRef, wanted: &DataType) -> Result<Self, BindError> {
@@ -324,6 +339,14 @@ macro_rules! byte_record {
                 // SAFETY: the caller's promise.
                 unsafe { a.bytes().cmp(b.bytes()) }
             }
+            fn add_codes(
+                batch: &Self::Batch,
+                selection: Selection<'_>,
+                most: u32,
+                codes: &mut [u32],
+            ) -> Option<u32> {
+                batch.add_codes(selection, most, codes)
+            }
             #[inline(always)]
             fn prefetch(slot: &ByteSlot) {
                 slot.prefetch();
@@ -357,6 +380,7 @@ byte_record!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::StringViewArray;
     use proptest::prelude::*;
 
     fn kept(bytes: &[u8], heap: &mut Heap) -> ByteSlot {
@@ -418,5 +442,31 @@ mod tests {
         assert_eq!(Batch::<String>::get(&column, 3), "a much longer way to pay");
         let flat = Batch::<String>::to_array(&column);
         assert_eq!(flat.as_string_view().value(1), "cash");
+    }
+
+    #[test]
+    fn codes_of_dictionaries_are_put_together() {
+        let column = |codes: Vec<i32>, values: Vec<&str>| {
+            let values = Arc::new(StringViewArray::from(values));
+            let array: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(codes.into(), values));
+            <<String as Record>::Batch as Batch<String>>::from_array(&array).unwrap()
+        };
+        type Pair = (String, String);
+        let a = column(vec![0, 1, 1, 0], vec!["a", "b"]);
+        let b = column(vec![2, 0, 2, 1], vec!["c", "d", "e"]);
+        let pair = crate::record::Batch2(a.clone(), b);
+        let mut codes = [0; 4];
+        assert_eq!(Pair::add_codes(&pair, Selection::All, 6, &mut codes), Some(6));
+        assert_eq!(codes, [2, 3, 5, 1]);
+        let mut codes = [0; 2];
+        assert_eq!(Pair::add_codes(&pair, Selection::Rows(&[1, 3]), 100, &mut codes), Some(6));
+        assert_eq!(codes, [3, 1]);
+        assert_eq!(Pair::add_codes(&pair, Selection::All, 5, &mut [0; 4]), None);
+        let views: ArrayRef = Arc::new(StringViewArray::from(vec!["x"; 4]));
+        let views = <<String as Record>::Batch as Batch<String>>::from_array(&views).unwrap();
+        let pair = crate::record::Batch2(a, views);
+        assert_eq!(Pair::add_codes(&pair, Selection::All, 100, &mut [0; 4]), None);
+        let empty = column(vec![], vec![]);
+        assert_eq!(String::add_codes(&empty, Selection::All, 100, &mut []), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Keys: records with a hash, an equality and an order, all on slots, without owning them.
 
 use super::{Batch, Heap, Record};
+use crate::push::Selection;
 use std::cmp::Ordering;
 
 /// A record that can be a key: grouped, joined and sorted by.
@@ -63,6 +64,21 @@ pub trait Key: Record {
     /// Asks the processor for what the slot points to, which will be looked at soon.
     #[inline(always)]
     fn prefetch(_slot: &Self::Slot) {}
+
+    /// Where the column knows its keys by few codes, as a dictionary does: makes each of `codes`, one for each selected
+    /// record in order, that code times the number of codes there were before, plus its own; gives the number of codes
+    /// of this column, which is `most` or less. Records with equal codes have equal keys; not the other way round.
+    ///
+    /// `None` where there are no codes, or too many of them: what is in `codes` then means nothing.
+    #[inline]
+    fn add_codes(
+        _batch: &Self::Batch,
+        _selection: Selection<'_>,
+        _most: u32,
+        _codes: &mut [u32],
+    ) -> Option<u32> {
+        None
+    }
 
     /// The number of upper bits of [`Key::prefix`] that carry information where `PREFIX_IS_EXACT` holds.
     const PREFIX_BITS: u32 = 96;

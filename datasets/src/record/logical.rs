@@ -1,4 +1,4 @@
-//! Types of our own over Arrow's numbers: what dates, timestamps and decimals have in common.
+//! Types of our own over Arrow's numbers: what dates and timestamps have in common.
 
 use super::{Batch, BindError, Builder, Record};
 use crate::memory::{Gather, prefetch};
@@ -28,19 +28,19 @@ pub trait Logical: Copy + Send + Sync + 'static {
 /// The number that a logical value is in Arrow.
 pub(super) type Native<T> = <<T as Logical>::Arrow as ArrowPrimitiveType>::Native;
 
-/// A column of dates, timestamps or decimals.
+/// A column of dates or timestamps.
 #[derive(Clone, Debug)]
 pub struct LogicalColumn<T: Logical>(ScalarBuffer<Native<T>>);
 
 impl<T: Logical> LogicalColumn<T> {
-    /// The numbers of the column: days, microseconds or unscaled decimals.
+    /// The numbers of the column: days or microseconds.
     #[inline]
     pub fn raw(&self) -> &ScalarBuffer<<T::Arrow as ArrowPrimitiveType>::Native> {
         &self.0
     }
 }
 
-/// Builds a column of dates, timestamps or decimals.
+/// Builds a column of dates or timestamps.
 pub struct LogicalBuilder<T: Logical>(Gather<Native<T>>);
 
 impl<T: Logical> Default for LogicalBuilder<T> {

@@ -60,7 +60,7 @@ mod tuple;
 
 pub use self::bytes::{BytesBuilder, BytesColumn};
 pub use byte_slot::ByteSlot;
-pub use decimal::{Decimal, DecimalError, DecimalSlot};
+pub use decimal::{Decimal, DecimalBuilder, DecimalColumn, DecimalError, DecimalSlot};
 pub use dynamic::{Row, RowBatch, RowBuilder, RowView};
 pub use encoded::{DecodeError, Encodable, Encoded, EncodedBuilder, EncodedColumn, EncodedView};
 pub use fixed::{FixedBuilder, FixedColumn};

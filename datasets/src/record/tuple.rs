@@ -1,6 +1,7 @@
 //! Tuples of two to eight records: struct columns `_0`, `_1`, ...
 
 use super::{Batch, BindError, Builder, Heap, Key, Record, mix};
+use crate::push::Selection;
 use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
 use std::cmp::Ordering;
@@ -134,6 +135,17 @@ macro_rules! tuple_record {
             unsafe fn probe_batch(batch: &Self::Batch, index: usize) -> Self::Slot {
                 // SAFETY: the caller's promise.
                 unsafe { ($($letter::probe_batch(&batch.$index, index),)+) }
+            }
+            fn add_codes(
+                batch: &Self::Batch,
+                selection: Selection<'_>,
+                most: u32,
+                codes: &mut [u32],
+            ) -> Option<u32> {
+                let count = 1;
+                $(let count = count
+                    * $letter::add_codes(&batch.$index, selection, most / count, codes)?;)+
+                Some(count)
             }
             #[inline]
             unsafe fn keep_slot(slot: &Self::Slot, heap: &mut Heap) -> Self::Slot {

@@ -8,11 +8,16 @@ mod error;
 mod http;
 mod list;
 mod local;
+mod options;
+mod profiles;
 mod remote;
+mod swap;
 mod write;
 
 pub use error::{StorageError, StorageErrorKind};
 pub use http::Traffic;
+pub use options::{StoreOption, StoreOptionError, StoreOptions};
+pub(crate) use swap::ObjectVersion;
 pub(crate) use write::PartUpload;
 
 use crate::location::{Location, Locations};
@@ -43,6 +48,7 @@ struct Shared {
     given: Option<Handle>,
     own: OnceLock<OwnRuntime>,
     meter: Arc<http::Meter>,
+    options: OnceLock<StoreOptions>,
 }
 
 /// A client of a store.
@@ -167,6 +173,19 @@ impl Storage {
         Storage { shared: Arc::new(Shared { given: Some(handle), ..Shared::default() }) }
     }
 
+    /// Storage whose clients are made with these options, beyond what the environment says.
+    pub fn with_options(options: StoreOptions) -> Storage {
+        let storage = Storage::new();
+        storage.configure(options);
+        storage
+    }
+
+    /// Says with which options clients are made from now on, if that was not said before.
+    pub fn configure(&self, options: StoreOptions) {
+        // What was said first holds: clients may have been made by it.
+        let _ = self.shared.options.set(options);
+    }
+
     /// Uses `client` for all locations below `root`, as in `s3://bucket`, instead of one made of the environment.
     /// It can be read from; [`Storage::set_multipart_client`] is for output too.
     pub fn set_client(&self, root: &str, client: Arc<dyn ObjectStore>) {
@@ -248,7 +267,8 @@ impl Storage {
         if let Some(client) = clients.get(root) {
             return Ok((client.clone(), path));
         }
-        let client = remote::connect(location, root, &self.shared.meter)?;
+        let options = self.shared.options.get_or_init(StoreOptions::default);
+        let client = remote::connect(location, root, options, &self.shared.meter)?;
         clients.insert(root.to_string(), client.clone());
         Ok((client, path))
     }

@@ -1,19 +1,21 @@
 //! Object stores: clients, listing, and reads through a window.
 
 use super::http::{Connector, Meter};
-use super::{Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed};
+use super::options::{Retries, StoreOptions};
+use super::{
+    Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed, profiles,
+};
 use crate::location::{Location, glob};
 use crate::source::SourceError;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{
-    ClientConfigKey, GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore,
-    ObjectStoreExt, RetryConfig, coalesce_ranges,
+    BackoffConfig, ClientConfigKey, GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT,
+    ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig, coalesce_ranges,
 };
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// The bytes that a read fetches at least, since each request waits for its first byte.
 const WINDOW_BYTES: u64 = 4 << 20;
@@ -39,10 +41,12 @@ pub(super) fn object_path(
     })
 }
 
-/// A client for all below `root`, with what the environment says on regions, endpoints and secrets.
+/// A client for all below `root`, with what the environment, profiles and options say on regions, endpoints and
+/// secrets.
 pub(super) fn connect(
     location: &Location,
     root: &str,
+    options: &StoreOptions,
     meter: &Arc<Meter>,
 ) -> Result<Client, StorageError> {
     use object_store::{aws, azure, gcp, http};
@@ -50,19 +54,36 @@ pub(super) fn connect(
         let reason = "no TLS provider is installed in this process: start through windrow::main, or call rustls::crypto::ring::default_provider().install_default() first";
         return Err(StorageError::new(location, StorageErrorKind::Unsupported, reason));
     }
+    let unusable = |reason| StorageError::new(location, StorageErrorKind::Unsupported, reason);
+    let (scheme, _) = root.split_once("://").unwrap_or((root, ""));
+    let is_s3 = matches!(scheme, "s3" | "s3a");
+    let environment = |name: &str| std::env::var(name).ok();
+    let settings = profiles::settings(options, is_s3, &environment).map_err(unusable)?;
+    let mut retries = Retries::default();
+    for (key, value) in &settings {
+        retries.set(key, value).map_err(|why| unusable(format!("`{value}` of `{key}`: {why}")))?;
+    }
     let retry = RetryConfig {
-        max_retries: 8,
-        retry_timeout: Duration::from_secs(120),
-        ..RetryConfig::default()
+        max_retries: retries.most,
+        retry_timeout: retries.within,
+        backoff: BackoffConfig { init_backoff: retries.backoff, ..BackoffConfig::default() },
     };
     let connector = Connector(meter.clone());
-    let (scheme, _) = root.split_once("://").unwrap_or((root, ""));
+    /// A builder with those of the settings that it knows; the others are for other kinds of stores.
+    macro_rules! said {
+        ($builder:expr) => {
+            settings.iter().fold($builder, |builder, (key, value)| match key.parse() {
+                Ok(key) => builder.with_config(key, value),
+                Err(_) => builder,
+            })
+        };
+    }
     /// A builder that knows the environment, with what it does not say.
     macro_rules! build {
         ($builder:ty, $key:path) => {
             TIMEOUTS
                 .iter()
-                .fold(<$builder>::from_env().with_url(root), |builder, (key, value)| {
+                .fold(said!(<$builder>::from_env().with_url(root)), |builder, (key, value)| {
                     let said = builder.get_config_value(&$key(*key));
                     if said.is_none_or(|said| said == DEFAULT_TIMEOUT) {
                         builder.with_config($key(*key), *value)
@@ -77,22 +98,26 @@ pub(super) fn connect(
         };
     }
     let client: Result<Client, object_store::Error> = match scheme {
-        "s3" | "s3a" => build!(aws::AmazonS3Builder, aws::AmazonS3ConfigKey::Client),
+        _ if is_s3 => build!(aws::AmazonS3Builder, aws::AmazonS3ConfigKey::Client),
         "gs" => build!(gcp::GoogleCloudStorageBuilder, gcp::GoogleConfigKey::Client),
-        "http" | "https" => TIMEOUTS
-            .iter()
-            .fold(http::HttpBuilder::new().with_url(root), |builder, (key, value)| {
-                builder.with_config(*key, *value)
-            })
-            .with_config(ClientConfigKey::AllowHttp, "true")
-            .with_retry(retry)
-            .with_http_connector(connector)
-            .build()
-            .map(|store| Client { store: Arc::new(store), multipart: None }),
+        "http" | "https" => {
+            let builder = TIMEOUTS
+                .iter()
+                .fold(http::HttpBuilder::new().with_url(root), |builder, (key, value)| {
+                    builder.with_config(*key, *value)
+                });
+            said!(builder)
+                .with_config(ClientConfigKey::AllowHttp, "true")
+                .with_retry(retry)
+                .with_http_connector(connector)
+                .build()
+                .map(|store| Client { store: Arc::new(store), multipart: None })
+        }
         _ => build!(azure::MicrosoftAzureBuilder, azure::AzureConfigKey::Client),
     };
     client.map_err(|e| {
-        let reason = format!("the store cannot be opened; check the environment: {e}");
+        let reason =
+            format!("the store cannot be opened; check the environment and the options: {e}");
         StorageError::new(location, StorageErrorKind::Unsupported, reason)
     })
 }

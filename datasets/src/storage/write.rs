@@ -117,25 +117,15 @@ impl Storage {
         location: &Location,
         upload: &str,
     ) -> Result<(), StorageError> {
-        let answer = self.start_abort(location, upload)?;
-        match received(location, &answer)? {
+        let (_, multipart, path) = self.uploads(location)?;
+        let id = upload.to_string();
+        match self.wait(location, async move { multipart.abort_multipart(&path, &id).await })? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             // Stores tell an upload that is gone from other trouble in no common way; a retry cannot make it worse,
             // and cannot help where the upload is gone.
             Err(object_store::Error::Generic { .. }) => Ok(()),
             Err(error) => Err(store_error(location, &error)),
         }
-    }
-
-    /// Starts to give an upload up, and leaves it to the store.
-    pub(crate) fn start_abort(
-        &self,
-        location: &Location,
-        upload: &str,
-    ) -> Result<Receiver<object_store::Result<()>>, StorageError> {
-        let (_, multipart, path) = self.uploads(location)?;
-        let id = upload.to_string();
-        self.start(location, async move { multipart.abort_multipart(&path, &id).await })
     }
 
     /// The size of an object; `None` if there is none.

@@ -3,7 +3,6 @@
 
 mod emitter;
 mod error;
-pub(crate) mod row;
 pub mod sink;
 mod whole;
 

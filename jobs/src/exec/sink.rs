@@ -1,20 +1,26 @@
-//! The end of a lane that goes into a sink: lanes are encoded side by side, and their chunks come into the part file
-//! in lane order.
+//! The end of a lane that goes into a sink: lanes are encoded side by side, and their chunks come into the task's part
+//! files in lane order.
 //!
 //! Where a chunk is nothing but its bytes ([`Sink::pieces`]) and the file can be written by position, the order only
 //! decides where each chunk goes, and threads write at once. Otherwise one thread at a time writes what is next; the
-//! others leave their chunks to it and go on.
+//! others leave their chunks to it and go on, as long as these are few.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use windrow_datasets::commit::{PartFile, Staged};
+use std::time::Duration;
+use windrow_datasets::commit::{AttemptFiles, PartFile, StagedFiles};
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
-use windrow_datasets::sink::{EncodeLane, EncodePart, Sink};
-use windrow_datasets::storage::StorageError;
+use windrow_datasets::sink::{EncodeLane, EncodeTask, Sink};
 use windrow_datasets::{Batch, Record};
 
-/// Makes the part file, once the first chunk is there.
-pub type OpenPart = Box<dyn FnOnce() -> Result<PartFile, StorageError> + Send>;
+/// A thread that has nothing to do until the one that writes gets on looks again after so long.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// Whether this thread writes in order, further up its stack.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A [`Sink`] without its types.
 pub trait SinkCode: Send + Sync {
@@ -22,20 +28,22 @@ pub trait SinkCode: Send + Sync {
     fn format(&self) -> String;
     /// The extension of part files.
     fn extension(&self) -> String;
-    /// One part file, to be made by `open`.
-    fn open_part(self: Arc<Self>, open: OpenPart) -> Arc<dyn SinkPart>;
+    /// The columns by whose values files are put in folders.
+    fn partitioned_by(&self) -> Vec<String>;
+    /// What a task writes, into `files`, the first of which is made once there is something to write.
+    fn open_part(self: Arc<Self>, files: AttemptFiles) -> Arc<dyn SinkPart>;
 }
 
-/// A part file that lanes write into.
+/// The part files of a task, which its lanes write into.
 pub trait SinkPart: Send + Sync {
-    /// The receiver for lane `lane` of the part, from 0 on. Each lane up to the last must be received and finished.
+    /// The receiver for lane `lane` of the task, from 0 on. Each lane up to the last must be received and finished.
     fn lane(self: Arc<Self>, lane: u32) -> AnyPush;
 
     /// All lanes, so many, have finished.
     ///
     /// # Errors
     /// What the file or the format says.
-    fn finish(&self, lanes: u32) -> Result<Staged, PushError>;
+    fn finish(&self, lanes: u32) -> Result<StagedFiles, PushError>;
 }
 
 impl<S: Sink> SinkCode for S {
@@ -47,11 +55,14 @@ impl<S: Sink> SinkCode for S {
         Sink::extension(self)
     }
 
-    fn open_part(self: Arc<Self>, open: OpenPart) -> Arc<dyn SinkPart> {
+    fn partitioned_by(&self) -> Vec<String> {
+        Sink::partitioned_by(self)
+    }
+
+    fn open_part(self: Arc<Self>, files: AttemptFiles) -> Arc<dyn SinkPart> {
         let state = State {
-            open: Some(open),
             file: None,
-            encoder: Some(self.part()),
+            writer: Some((self.task(), files)),
             waiting: BTreeMap::new(),
             next: 0,
             writing: false,
@@ -70,10 +81,10 @@ struct Part<S: Sink> {
 }
 
 struct State<C> {
-    open: Option<OpenPart>,
+    /// The only file, where it is written by position.
     file: Option<Arc<PartFile>>,
     /// Not there while a thread writes.
-    encoder: Option<Box<dyn EncodePart<C>>>,
+    writer: Option<(Box<dyn EncodeTask<C>>, AttemptFiles)>,
     /// Chunks whose turn has not come.
     waiting: BTreeMap<u32, Ready<C>>,
     /// The lane whose turn it is.
@@ -110,16 +121,34 @@ impl<S: Sink> Part<S> {
         let mut state = self.lock();
         state.waiting.insert(lane, Ready { chunk, rows, bytes });
         if state.writing {
+            drop(state);
+            self.wait();
             return Ok(());
         }
-        let file = state.file()?;
-        if by_position && file.writes_at() {
+        if by_position && state.writes_at() {
+            let file = state.file()?;
             let placed = state.place();
             drop(state);
             return placed.into_iter().try_for_each(|(at, chunk)| self.write_at(&file, at, &chunk));
         }
-        drop(file);
         self.write_in_order(state)
+    }
+
+    /// Waits while another thread writes and has much to write still, so that no more comes than it can take. Meanwhile
+    /// this thread helps the pool with what it has.
+    fn wait(&self) {
+        let most = 2 * rayon::current_num_threads();
+        // A thread that writes further up its stack would wait for itself.
+        while !WRITES.get() {
+            let state = self.lock();
+            if !state.writing || state.waiting.len() <= most {
+                return;
+            }
+            drop(state);
+            if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+        }
     }
 
     fn write_at(&self, file: &PartFile, mut at: u64, chunk: &S::Chunk) -> Result<(), PushError> {
@@ -140,22 +169,22 @@ impl<S: Sink> Part<S> {
         }
         let next = state.next;
         let Some(mut ready) = state.waiting.remove(&next) else { return Ok(()) };
-        let (Some(mut encoder), Some(mut file)) = (state.encoder.take(), state.file.take()) else {
-            return Err("a part file is written by two threads".into());
+        let Some((mut encoder, mut files)) = state.writer.take() else {
+            return Err("part files are written by two threads".into());
         };
         state.writing = true;
         loop {
             // The lock is not held here: the encoder may use the pool, whose threads come here too.
             drop(state);
-            let written = match Arc::get_mut(&mut file) {
-                Some(file) => encoder.write(ready.chunk, file),
-                None => Err("a part file is written by two threads".into()),
-            };
+            let before = WRITES.replace(true);
+            let written = encoder.write(ready.chunk, ready.rows, &mut files);
+            WRITES.set(before);
             state = self.lock();
             state.rows += ready.rows;
             state.next += 1;
             if let Err(error) = written {
                 state.failed = Some(error.to_string());
+                state.writing = false;
                 return Err(error);
             }
             let next = state.next;
@@ -164,31 +193,34 @@ impl<S: Sink> Part<S> {
                 None => break,
             }
         }
-        state.encoder = Some(encoder);
-        state.file = Some(file);
+        state.writer = Some((encoder, files));
         state.writing = false;
         Ok(())
     }
 }
 
 impl<C> State<C> {
-    /// The file, which is made now if it is not there. Not to be called while a thread writes in order.
+    fn writes_at(&self) -> bool {
+        self.writer.as_ref().is_some_and(|(_, files)| files.writes_at())
+    }
+
+    /// The only file, which is made now if it is not there.
     fn file(&mut self) -> Result<Arc<PartFile>, PushError> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone().into());
         }
-        if let Some(open) = self.open.take() {
-            match open() {
-                Ok(file) => self.file = Some(Arc::new(file)),
-                Err(error) => {
-                    self.failed = Some(error.to_string());
-                    return Err(error.into());
-                }
-            }
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
         }
-        match &self.file {
-            Some(file) => Ok(file.clone()),
-            None => Err("the part file was finished already".into()),
+        let Some((_, files)) = &mut self.writer else {
+            return Err("the part file was finished already".into());
+        };
+        match files.only() {
+            Ok(file) => Ok(self.file.insert(Arc::new(file)).clone()),
+            Err(error) => {
+                self.failed = Some(error.to_string());
+                Err(error.into())
+            }
         }
     }
 
@@ -219,27 +251,30 @@ impl<S: Sink> SinkPart for Part<S> {
         }))
     }
 
-    fn finish(&self, lanes: u32) -> Result<Staged, PushError> {
+    fn finish(&self, lanes: u32) -> Result<StagedFiles, PushError> {
         let mut state = self.lock();
-        let file = state.file()?;
+        if let Some(failed) = &state.failed {
+            return Err(failed.clone().into());
+        }
         if state.next != lanes || !state.waiting.is_empty() {
             return Err(format!("{} of {lanes} lanes were written", state.next).into());
         }
-        let rows = state.rows;
-        let by_position = state.offset > 0;
-        let (offset, crc) = (state.offset, state.crc.clone().finalize());
-        let encoder = state.encoder.take();
-        state.file = None;
+        let (rows, bytes, crc) = (state.rows, state.offset, state.crc.clone().finalize());
+        let (writer, file) = (state.writer.take(), state.file.take());
         drop(state);
-        let (Some(mut file), Some(encoder)) = (Arc::into_inner(file), encoder) else {
-            return Err("a part file is finished twice".into());
+        let Some((encoder, mut files)) = writer else {
+            return Err("part files are finished twice".into());
         };
-        if by_position {
-            return Ok(file.finish(rows, crc, offset)?);
+        match file {
+            Some(file) => {
+                let Some(file) = Arc::into_inner(file) else {
+                    return Err("a part file is finished while it is written".into());
+                };
+                files.end_written_at(file, rows, crc, bytes)?;
+            }
+            None => encoder.finish(&mut files)?,
         }
-        encoder.finish(&mut file)?;
-        let (bytes, crc) = file.written();
-        Ok(file.finish(rows, crc, bytes)?)
+        Ok(files.finish()?)
     }
 }
 

@@ -3,6 +3,7 @@
 mod convert;
 mod distinct;
 mod files;
+mod generate_tpch;
 mod grep;
 mod index;
 mod profile;
@@ -15,6 +16,7 @@ mod wordcount;
 pub use convert::Convert;
 pub use distinct::Distinct;
 pub use files::{FileCompression, FileFormat, ReadFlags, WriteFlags};
+pub use generate_tpch::GenerateTpch;
 pub use grep::Grep;
 pub use index::Index;
 pub use profile::{Profile, ProfileFormat, Profiled};

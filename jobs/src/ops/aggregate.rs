@@ -68,7 +68,7 @@ where
 
 impl<T: Record, K: KeyColumns<T>, A: Aggregate<T>> Push<T> for ColumnsPush<T, K, A> {
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError> {
-        let pairs = Batch2(self.key.keys(batch), self.aggregates.values(batch));
+        let pairs = Batch2(self.key.keys(batch), self.aggregates.values(batch, selection));
         self.out.batch(&pairs, selection)
     }
 

@@ -1,11 +1,11 @@
 //! `filter` and `filter_by`: narrow the selection; nothing is copied.
 
 use crate::dataset::Dataset;
-use crate::exec::row::AtRow;
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::columns::Predicate;
+use windrow_datasets::place::AtRow;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Cols, Columns, Record, for_selected};
 

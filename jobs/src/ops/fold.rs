@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::columns::{Extreme, SumOverflow, Summable};
-use windrow_datasets::push::PushError;
+use windrow_datasets::push::{PushError, Selection};
 use windrow_datasets::{Key, Record};
 
 impl<T: Record> Dataset<T> {
@@ -49,6 +49,15 @@ macro_rules! take_pair {
             }
         }
 
+        fn key_codes(
+            batch: &<($key, $value) as Record>::Batch,
+            selection: windrow_datasets::push::Selection<'_>,
+            most: u32,
+            codes: &mut [u32],
+        ) -> Option<u32> {
+            $key::add_codes(&batch.0, selection, most, codes)
+        }
+
         #[inline(always)]
         fn take_view<'a>(
             view: ($key::View<'a>, $value::View<'a>),
@@ -75,6 +84,14 @@ impl<K: Key> Folding for CountRows<K> {
     unsafe fn take(batch: &K::Batch, index: usize) -> (K::Slot, ()) {
         // SAFETY: the caller's promise.
         (unsafe { K::probe_batch(batch, index) }, ())
+    }
+    fn key_codes(
+        batch: &K::Batch,
+        selection: Selection<'_>,
+        most: u32,
+        codes: &mut [u32],
+    ) -> Option<u32> {
+        K::add_codes(batch, selection, most, codes)
     }
     #[inline(always)]
     fn take_view<'a>(view: K::View<'a>) -> (K::Slot, <() as Record>::View<'a>) {
@@ -150,6 +167,14 @@ impl<K: Key> Folding for Distinct<K> {
     unsafe fn take(batch: &K::Batch, index: usize) -> (K::Slot, ()) {
         // SAFETY: the caller's promise.
         (unsafe { K::probe_batch(batch, index) }, ())
+    }
+    fn key_codes(
+        batch: &K::Batch,
+        selection: Selection<'_>,
+        most: u32,
+        codes: &mut [u32],
+    ) -> Option<u32> {
+        K::add_codes(batch, selection, most, codes)
     }
     #[inline(always)]
     fn take_view<'a>(view: K::View<'a>) -> (K::Slot, <() as Record>::View<'a>) {

@@ -2,10 +2,10 @@
 
 use crate::dataset::Dataset;
 use crate::exec::Emitter;
-use crate::exec::row::AtRow;
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
+use windrow_datasets::place::AtRow;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Record, for_selected};
 

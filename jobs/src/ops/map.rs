@@ -1,12 +1,12 @@
 //! `map`, `map_to`, `key_by`, `map_init`: a record for a record.
 
 use crate::dataset::Dataset;
-use crate::exec::row::AtRow;
 use crate::exec::{Emitter, LaneContext};
 use crate::graph::Kind;
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
+use windrow_datasets::place::AtRow;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Key, Record, for_selected};
 

@@ -4,6 +4,7 @@
 //! shuffle, what comes before it in a lane (a combiner), and what reads it.
 
 mod aggregate;
+mod aggregate_all;
 mod count;
 mod emit;
 mod filter;

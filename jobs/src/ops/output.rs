@@ -6,6 +6,7 @@ use crate::graph::{CollectNode, Kind, SinkNode};
 use crate::shuffle::collect::Collect;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
+use windrow_datasets::columns::{Cols, Columns, KeyColumns, NamedColumns};
 use windrow_datasets::formats::csv::CsvSink;
 use windrow_datasets::formats::fixed::FixedSink;
 use windrow_datasets::formats::ipc::IpcSink;
@@ -44,6 +45,9 @@ impl<T: Record> Dataset<T> {
                 return Err(Error::Plan { place: place_text(), reason: error.to_string() });
             }
         };
+        if let Err(reason) = sink.check() {
+            return Err(Error::Plan { place: place_text(), reason });
+        }
         let mut graph = self.flow.graph();
         if graph.sinks.iter().any(|sink| sink.location == location) {
             let reason = format!("{location}: two datasets cannot be written to one folder");
@@ -77,6 +81,45 @@ impl<T: Record> Dataset<T> {
     #[track_caller]
     pub fn write_parquet(&self, output: impl IntoLocations) -> Result<()> {
         self.write_as("write_parquet", CodePlace::caller(), ParquetSink::<T>::new(), output)
+    }
+
+    /// Writes Parquet files into folders by the values of one column or a tuple of them, as in `year=2024/month=7/`, the way
+    /// of Hive and Spark; the columns are left out of the files. For other options than usual, [`write`](Dataset::write) a
+    /// [`ParquetSink`](windrow_datasets::formats::ParquetSink) that is
+    /// [partitioned](windrow_datasets::formats::ParquetSink::partitioned_by).
+    ///
+    /// Each task writes a file into each folder of which it has rows. Bring the rows of a folder together first, by
+    /// [`partition_by`](Dataset::partition_by) or a sort, to have about one file in each.
+    ///
+    /// ```
+    /// use windrow_datasets::Record;
+    ///
+    /// #[derive(Record)]
+    /// # #[record(crate = "windrow_datasets")]
+    /// struct Trip { year: i32, month: u8, fare: f64 }
+    ///
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let trips = flow.read_parquet::<Trip>("s3://trips/raw");
+    /// trips
+    ///     .partition_by(8, |trip| (trip.year, trip.month))
+    ///     .write_parquet_by(|c| (c.year, c.month), "s3://trips/by-month")?;
+    /// # windrow_jobs::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `output` is not one location; if no column is left for the files; if a column cannot name folders, since its
+    /// name begins with `_`, as those of tuples do.
+    #[track_caller]
+    pub fn write_parquet_by<K: KeyColumns<T> + NamedColumns<T>>(
+        &self,
+        columns: impl FnOnce(Cols<T>) -> K,
+        output: impl IntoLocations,
+    ) -> Result<()>
+    where
+        T: Columns,
+    {
+        let sink = ParquetSink::<T>::new().partitioned_by(columns);
+        self.write_as("write_parquet_by", CodePlace::caller(), sink, output)
     }
 
     /// Writes CSV files: a header with the names of the columns, as [`write_parquet`](Dataset::write_parquet) has them, and

@@ -125,7 +125,7 @@ impl<F: Folding> windrow_datasets::push::Push<F::Row> for CombinePush<F> {
         selection: windrow_datasets::push::Selection<'_>,
     ) -> Result<Demand, PushError> {
         use windrow_datasets::Batch;
-        let mut at = crate::exec::row::AtRow::new();
+        let mut at = windrow_datasets::place::AtRow::new();
         windrow_datasets::for_selected!(selection, batch.len(), |index| {
             at.set(index);
             // SAFETY: the indexes of a selection are below the batch's length; the slot borrows from the batch.

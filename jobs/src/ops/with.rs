@@ -2,7 +2,7 @@
 
 use super::map::each;
 use crate::dataset::Dataset;
-use crate::exec::LaneContext;
+use crate::exec::{Emitter, LaneContext};
 use crate::graph::{CollectNode, Kind};
 use crate::shuffle::collect::Collect;
 use std::marker::PhantomData;
@@ -122,17 +122,55 @@ impl<T: Record> Dataset<T> {
         lookup: &Broadcast<K, V>,
         f: impl for<'a> Fn(T::View<'a>, &Lookup<K, V>) -> U + Send + Sync + 'static,
     ) -> Dataset<U> {
+        self.each_with("map_with", CodePlace::caller(), lookup, move |view, lookup, out| {
+            out.push(f(view, lookup).view())
+        })
+    }
+
+    /// As [`flat_map`](Dataset::flat_map), with a broadcast dataset at hand: a join with it, say, that leaves out what
+    /// has no partner.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(3u32, "three".to_string())]).broadcast();
+    /// let named = flow.read_lines("/tmp/a.txt").flat_map_with(&names, |line, names| {
+    ///     Some((names.get(line.len() as u32)?.to_string(), line.to_string()))
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn flat_map_with<K: Key, V: Record, U: Record, I: IntoIterator<Item = U>>(
+        &self,
+        lookup: &Broadcast<K, V>,
+        f: impl for<'a> Fn(T::View<'a>, &Lookup<K, V>) -> I + Send + Sync + 'static,
+    ) -> Dataset<U> {
+        self.each_with("flat_map_with", CodePlace::caller(), lookup, move |view, lookup, out| {
+            for record in f(view, lookup) {
+                out.push(record.view())?;
+            }
+            Ok(out.demand())
+        })
+    }
+
+    /// Calls `f` with each record, the lookup, and what takes records.
+    fn each_with<K: Key, V: Record, U: Record>(
+        &self,
+        operator: &'static str,
+        place: &'static CodePlace<'static>,
+        lookup: &Broadcast<K, V>,
+        f: impl for<'a> Fn(T::View<'a>, &Lookup<K, V>, &mut Emitter<U>) -> Result<Demand, PushError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Dataset<U> {
         let (f, collect) = (Arc::new(f), lookup.collect);
         let code = move |context: &LaneContext, out| {
             let f = f.clone();
             match context.whole.lookup::<(K, V), _>(collect, Lookup::<K, V>::new) {
-                Ok(lookup) => each::<T, U, _>(context, out, move |view, out| {
-                    out.push(f(view, &lookup).view())
-                }),
+                Ok(lookup) => each::<T, U, _>(context, out, move |view, out| f(view, &lookup, out)),
                 Err(error) => AnyPush::new::<T>(Box::new(Refuse(Some(error)))),
             }
         };
-        self.narrow("map_with", CodePlace::caller(), vec![collect], code)
+        self.narrow(operator, place, vec![collect], code)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::failure::of_push;
 use crate::shape::part_name;
 use std::sync::Arc;
-use windrow_datasets::commit::{self, Staged};
+use windrow_datasets::commit::{self, AttemptFiles, StagedFiles};
 use windrow_datasets::push::AnyPush;
 use windrow_datasets::storage::Storage;
 use windrow_jobs::LaneFrames;
@@ -56,12 +56,10 @@ impl Targets {
         let target = |output: &Output| match *output {
             Output::Shuffle(shuffle) => Ok(Target::Shuffle(shuffle, store(shuffle)?)),
             Output::Sink(sink) => {
-                let storage = writer.storage.clone();
-                let output = writer.outputs[sink as usize].clone();
+                let output = &writer.outputs[sink as usize];
                 let name = part_name(plan, sink, stage, partition);
-                let open =
-                    move || commit::create_part(&storage, &output, &name, u64::from(attempt));
-                let part = plan.sink(sink).code.clone().open_part(Box::new(open));
+                let files = AttemptFiles::new(writer.storage, output, name, u64::from(attempt));
+                let part = plan.sink(sink).code.clone().open_part(files);
                 Ok(Target::Sink(sink, part))
             }
             Output::Collect(collect) => {
@@ -107,7 +105,7 @@ impl Targets {
     ///
     /// # Errors
     /// What a file or its format says.
-    pub(crate) fn staged(&self) -> Result<Vec<(u32, Staged)>, Failure> {
+    pub(crate) fn staged(&self) -> Result<Vec<(u32, StagedFiles)>, Failure> {
         let mut all = Vec::new();
         for target in &self.all {
             if let Target::Sink(sink, part) = target {

@@ -19,14 +19,21 @@ use windrow_jobs::shuffle::{Progress, Store, StoreContext};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::shape::Cut;
-use windrow_protocol::task::{ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work};
+use windrow_protocol::task::{
+    MANIFEST_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
+};
 
 /// Where a job with these options writes: one output for each sink of its plan.
 pub fn outputs_of(plan: &Plan, mode: commit::WriteMode, short_id: &str) -> Vec<commit::Output> {
     let output = |number: u32| {
         let sink = plan.sink(number);
         let (location, extension) = (sink.location.clone(), sink.code.extension());
-        commit::Output { mode, ..commit::Output::new(location, short_id, extension) }
+        let partitioned_by = sink.code.partitioned_by();
+        commit::Output {
+            mode,
+            partitioned_by,
+            ..commit::Output::new(location, short_id, extension)
+        }
     };
     (0..plan.sinks() as u32).map(output).collect()
 }
@@ -45,6 +52,10 @@ impl Tasks {
 }
 
 impl Engine for Tasks {
+    fn begin(&self, env: &Env) {
+        self.storage.configure(env.options.stores.clone());
+    }
+
     fn start(
         &self,
         plan: &Arc<Plan>,
@@ -80,8 +91,11 @@ impl Engine for Tasks {
             let parts = parts.map_or(&[][..], |(_, parts)| parts);
             let manifest = commit::commit(&self.storage, output, &info, parts)
                 .map_err(|error| of_storage(&error))?;
-            let json = serde_json::to_string(&manifest)
+            let mut json = serde_json::to_string(&manifest)
                 .map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
+            if json.len() > MANIFEST_BYTES_MAX {
+                json.clear();
+            }
             manifests.push((SinkId(number), json));
         }
         Ok(manifests)

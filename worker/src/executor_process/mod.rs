@@ -213,6 +213,7 @@ impl Executor {
             memory: start.memory,
             scratch,
         };
+        engine.begin(&env);
         Ok(Executor {
             engine,
             inputs: inputs(&plan),

@@ -38,6 +38,9 @@ pub struct Env {
 
 /// Runs the tasks of jobs. All methods are called on compute threads; a panic in them is a failure of the attempt.
 pub trait Engine: Send + Sync + 'static {
+    /// Called once, before anything else is.
+    fn begin(&self, _env: &Env) {}
+
     /// Begins an attempt of a compute task.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use windrow_datasets::commit::{self, JobInfo, Staged, WriteMode};
+use windrow_datasets::commit::{self, JobInfo, Runner, StagedFiles, WriteMode};
 use windrow_datasets::memory;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
@@ -56,7 +56,7 @@ struct Between {
     store_progress: Vec<Arc<Progress>>,
     /// Frames, by collected dataset and by the stage's number among those that collect it.
     collected: BTreeMap<(u32, usize), Vec<u8>>,
-    staged: BTreeMap<u32, Vec<Staged>>,
+    staged: BTreeMap<u32, Vec<StagedFiles>>,
     counts: TaskCounts,
 }
 
@@ -123,9 +123,6 @@ impl LocalJob {
     /// Why it failed: nothing of its output is left then.
     pub fn run(self) -> Result<Outcome, Failure> {
         let started = Instant::now();
-        for output in &self.outputs {
-            commit::check(&self.storage, output).map_err(|error| of_storage(&error))?;
-        }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.options.threads.max(1))
             .thread_name(|number| format!("windrow-{number}"))
@@ -137,12 +134,16 @@ impl LocalJob {
                 );
                 Failure::new(FailureClass::Internal, message)
             })?;
-        let result = pool.install(|| self.run_stages());
+        let begun = self.outputs.iter().try_for_each(|output| {
+            commit::begin(&self.storage, output, Runner::ThisProcess)
+                .map_err(|error| of_storage(&error))
+        });
+        let result = begun.and_then(|()| pool.install(|| self.run_stages()));
         let outcome = result.and_then(|between| pool.install(|| self.finish(between, started)));
         if outcome.is_err() {
             for output in &self.outputs {
                 // The first failure is the one to tell.
-                let _ = commit::abort(&self.storage, output, &[]);
+                let _ = commit::abort(&self.storage, output);
             }
         }
         drop(pool);
@@ -266,7 +267,7 @@ impl LocalJob {
             between.collected.entry((collect, at)).or_default().extend(frames);
         }
         for (sink, staged) in made.staged {
-            between.staged.entry(sink).or_default().extend(staged);
+            between.staged.entry(sink).or_default().push(staged);
         }
         if matches!(stage.root, Root::Shuffles(_)) || stage.sample {
             (made.counts.records_read, made.counts.bytes_read) = (0, 0);

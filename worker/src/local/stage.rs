@@ -6,7 +6,7 @@ use crate::executor::{Targets, Writer, lock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use windrow_datasets::commit::{self, Staged};
+use windrow_datasets::commit::{self, StagedFiles};
 use windrow_datasets::storage::Storage;
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::Plan;
@@ -69,7 +69,7 @@ pub(super) struct StageRun<'j> {
 #[derive(Default)]
 pub(super) struct StageMade {
     pub(super) collected: Vec<(u32, Vec<u8>)>,
-    pub(super) staged: Vec<(u32, Vec<Staged>)>,
+    pub(super) staged: Vec<(u32, StagedFiles)>,
     pub(super) counts: TaskCounts,
 }
 
@@ -80,7 +80,7 @@ struct Task {
     left: AtomicU32,
     targets: Targets,
     /// Its part files, once all lanes are done.
-    staged: Mutex<Vec<(u32, Staged)>>,
+    staged: Mutex<Vec<(u32, StagedFiles)>>,
 }
 
 impl StageRun<'_> {
@@ -205,7 +205,7 @@ impl StageRun<'_> {
             for (sink, staged) in lock(&task.staged).drain(..) {
                 made.counts.records_written += staged.rows;
                 made.counts.bytes_written += staged.bytes;
-                made.staged.push((sink, vec![staged]));
+                made.staged.push((sink, staged));
             }
             made.collected.extend(task.targets.collected(&self.plan.stages()[self.stage].name)?);
         }

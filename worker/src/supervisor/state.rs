@@ -293,7 +293,8 @@ fn size(end: &AttemptEnd) -> usize {
         let splits: usize = output.splits.iter().map(|split| split.payload.len() + 64).sum();
         let collected: usize = output.collected.iter().map(|(_, frames)| frames.len()).sum();
         let manifests: usize = output.manifests.iter().map(|(_, text)| text.len()).sum();
-        splits + collected + manifests + 64 * output.shuffles.len() + 1024 * output.staged.len()
+        let staged: usize = output.staged.iter().map(|(_, staged)| staged.message_bytes()).sum();
+        splits + collected + manifests + 64 * output.shuffles.len() + staged
     };
     let of_failure = |failure: &Failure| failure.message.len() + 48 * failure.lost.len();
     64 + end.result.as_ref().map_or_else(of_failure, of_output)

@@ -5,7 +5,9 @@ use crate::record::{BindError, Record};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, DictionaryArray, RecordBatch, StringViewArray,
 };
-use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{
+    DECIMAL64_MAX_PRECISION, DataType, Field, Fields, Int32Type, Schema, SchemaRef,
+};
 use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ const DICTIONARY_BYTES_MAX: i64 = 1 << 20;
 /// How the columns of a file are read as records.
 #[derive(Debug)]
 pub(super) struct Binding {
-    /// The file's schema, with text as views.
+    /// The file's schema, in the types that are decoded.
     pub(super) schema: SchemaRef,
     /// The leaf columns that are read, ascending.
     pub(super) leaves: Vec<usize>,
@@ -31,7 +33,7 @@ pub(super) struct Binding {
 /// [`BindError`] with the dotted path of the column.
 pub(super) fn bind<T: Record>(wanted: &Wanted, found: &Schema) -> Result<Binding, BindError> {
     let names = Names::new(wanted, found.fields());
-    let schema = Arc::new(Schema::new(with_views(found.fields())));
+    let schema = Arc::new(Schema::new(decoded_fields(found.fields())));
     let (mut leaves, mut texts, mut next) = (Vec::new(), Vec::new(), 0);
     let mut projected = Vec::new();
     for (position, field) in schema.fields().iter().enumerate() {
@@ -149,23 +151,26 @@ fn is_dictionary(chunk: &ColumnChunkMetaData) -> bool {
     throughout && bytes.is_some_and(|bytes| bytes <= DICTIONARY_BYTES_MAX)
 }
 
-/// The same fields, with text and binary as views.
-fn with_views(fields: &Fields) -> Fields {
+/// The same fields, with text and binary as views, and decimals of few digits in 64 bits.
+fn decoded_fields(fields: &Fields) -> Fields {
     let view = |field: &Arc<Field>| {
-        Arc::new(field.as_ref().clone().with_data_type(view_type(field.data_type())))
+        Arc::new(field.as_ref().clone().with_data_type(decoded_type(field.data_type())))
     };
     fields.iter().map(view).collect()
 }
 
-fn view_type(kind: &DataType) -> DataType {
+fn decoded_type(kind: &DataType) -> DataType {
     let inner = |field: &Arc<Field>| {
-        Arc::new(field.as_ref().clone().with_data_type(view_type(field.data_type())))
+        Arc::new(field.as_ref().clone().with_data_type(decoded_type(field.data_type())))
     };
     match kind {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
-        DataType::Dictionary(_, value) => view_type(value),
-        DataType::Struct(fields) => DataType::Struct(with_views(fields)),
+        DataType::Dictionary(_, value) => decoded_type(value),
+        DataType::Decimal128(precision, scale) if *precision <= DECIMAL64_MAX_PRECISION => {
+            DataType::Decimal64(*precision, *scale)
+        }
+        DataType::Struct(fields) => DataType::Struct(decoded_fields(fields)),
         DataType::List(element) => DataType::List(inner(element)),
         DataType::LargeList(element) => DataType::LargeList(inner(element)),
         DataType::FixedSizeList(element, size) => DataType::FixedSizeList(inner(element), *size),

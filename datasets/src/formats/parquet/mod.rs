@@ -23,5 +23,5 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use sink::{ParquetCompression, ParquetSink};
+pub use sink::{BloomFilter, ParquetCompression, ParquetSink, ParquetStatistics};
 pub use source::ParquetSource;

@@ -81,19 +81,56 @@ impl<F: Folding> Front<F> {
         slot: &SlotOf<F>,
         value: <F::Value as Record>::View<'_>,
     ) {
+        let fold = &*store.fold;
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.fold(store, hash, slot, value, |v| fold.start(v), |acc, v| fold.push(acc, v));
+        }
+    }
+
+    /// Adds what an accumulator has to a key's.
+    ///
+    /// # Safety
+    /// As for [`Front::add`].
+    pub(super) unsafe fn merge(
+        &mut self,
+        store: &FoldStore<F>,
+        hash: u64,
+        slot: &SlotOf<F>,
+        acc: F::Acc,
+    ) {
+        let fold = &*store.fold;
+        // SAFETY: the caller's promise.
+        unsafe { self.fold(store, hash, slot, acc, |acc| acc, |acc, more| fold.merge(acc, more)) };
+    }
+
+    /// Adds something, which `start` makes a key's first accumulator of, and `push` adds to one.
+    ///
+    /// # Safety
+    /// As for [`Front::add`].
+    #[inline(always)]
+    unsafe fn fold<V>(
+        &mut self,
+        store: &FoldStore<F>,
+        hash: u64,
+        slot: &SlotOf<F>,
+        value: V,
+        start: impl FnOnce(V) -> F::Acc,
+        push: impl FnOnce(&mut F::Acc, V),
+    ) {
         // SAFETY: the pointer is to a place of this front, which is borrowed alone; zero bytes are an empty one.
         let place = unsafe { &mut *self.place(hash) };
         if place.row.hash == hash {
             // SAFETY: an occupied place is initialized; its key is alive in the heap, the caller answers for `slot`.
             unsafe {
                 if KeyOf::<F>::slot_eq(place.row.slot.assume_init_ref(), slot) {
-                    store.fold.push(place.row.acc.assume_init_mut(), value);
+                    push(place.row.acc.assume_init_mut(), value);
                     place.credit += 1;
                     return;
                 }
             }
         }
-        let acc = store.fold.start(value);
+        let acc = start(value);
         // SAFETY: the caller answers for `slot`.
         let kept = unsafe { KeyOf::<F>::keep_slot(slot, &mut self.heap) };
         let new = Row { hash, slot: MaybeUninit::new(kept), acc: MaybeUninit::new(acc) };

@@ -5,11 +5,13 @@
 //! rows, in the order of (hash, key), whoever added them.
 
 mod front;
+mod groups;
 mod table;
 
 pub(crate) use table::{order_hash, range_of};
 
 use self::front::Front;
+use self::groups::Groups;
 use self::table::{Row, Table};
 use super::{Bucket, Progress, ReadCode, ShuffleCode, Store, StoreContext, lock};
 use crate::exec::Emitter;
@@ -48,6 +50,14 @@ pub(crate) trait Folding: Send + Sync + 'static {
         batch: &<Self::Row as Record>::Batch,
         index: usize,
     ) -> (<Self::Key as Record>::Slot, <Self::Value as Record>::View<'_>);
+
+    /// Codes of the keys of the selected rows, as [`Key::add_codes`] gives them.
+    fn key_codes(
+        batch: &<Self::Row as Record>::Batch,
+        selection: Selection<'_>,
+        most: u32,
+        codes: &mut [u32],
+    ) -> Option<u32>;
 
     /// The key's slot, borrowed from the view, and the value of a single row.
     fn take_view<'a>(
@@ -200,7 +210,8 @@ fn first_hash(bucket: u32, buckets: u32) -> u64 {
 impl<F: Folding> Store for FoldStore<F> {
     fn lane(self: Arc<Self>, _rank: u64) -> AnyPush {
         let front = lock(&self.fronts).pop().unwrap_or_else(|| Front::new(self.tables()));
-        AnyPush::new::<F::Row>(Box::new(FoldLane { store: self, front: Some(front) }))
+        let groups = Groups::default();
+        AnyPush::new::<F::Row>(Box::new(FoldLane { store: self, front: Some(front), groups }))
     }
 
     fn seal(&self) -> Result<(), PushError> {
@@ -251,6 +262,7 @@ fn rows_between<S, A>(rows: &[Row<S, A>], from: u64, to: u64) -> &[Row<S, A>] {
 struct FoldLane<F: Folding> {
     store: Arc<FoldStore<F>>,
     front: Option<Front<F>>,
+    groups: Groups<F::Acc>,
 }
 
 /// How many keys are hashed before the first is looked up.
@@ -270,6 +282,9 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
             Selection::All => at,
             Selection::Rows(rows) => rows[at] as usize,
         };
+        if self.groups.fold(front, store, batch, selection) {
+            return Ok(Demand::More);
+        }
         for from in (0..count).step_by(AHEAD) {
             let to = (from + AHEAD).min(count);
             for at in from..to {

@@ -3,9 +3,11 @@
 use super::*;
 use crate::exec::Whole;
 use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, read};
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringViewArray};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use windrow_datasets::codec::Compression;
+use windrow_datasets::record::Batch2;
 
 /// Adds numbers, and keeps all text: an accumulator that has to be dropped.
 struct Totals;
@@ -27,6 +29,14 @@ impl Folding for Totals {
     ) -> (<String as Record>::Slot, u32) {
         // SAFETY: the caller's promise.
         unsafe { (String::probe_batch(&batch.0, index), batch.get_unchecked(index).1) }
+    }
+    fn key_codes(
+        batch: &<Row as Record>::Batch,
+        selection: Selection<'_>,
+        most: u32,
+        codes: &mut [u32],
+    ) -> Option<u32> {
+        String::add_codes(&batch.0, selection, most, codes)
     }
     fn take_view<'a>(
         view: <Row as Record>::View<'a>,
@@ -109,6 +119,33 @@ fn many_keys_go_through_the_front() {
     let found = read::<Out>(&reader, directly(&code, &context, &tasks)).concat();
     assert!(found == totals(&tasks));
     assert!(found == read::<Out>(&reader, by_blocks(&code, &context, &tasks)).concat());
+}
+
+#[test]
+fn keys_with_codes_are_folded_by_them() {
+    // Two codes stand for one value, and one for none of the rows.
+    let values = ["x", "a text that does not fit a slot", "", "x", "unused"];
+    let codes = Int32Array::from_iter_values((0..400).map(|row| row % 4));
+    let dictionary: ArrayRef =
+        Arc::new(DictionaryArray::new(codes, Arc::new(StringViewArray::from(values.to_vec()))));
+    let mut numbers = <u32 as Record>::Builder::default();
+    (0..400).for_each(|row| numbers.push(row));
+    let keys = <String as Record>::Batch::from_array(&dictionary).unwrap();
+    assert_eq!(String::add_codes(&keys, Selection::All, 100, &mut [0; 400]), Some(5));
+    let batch = Batch2(keys, numbers.finish());
+    let selected: Vec<u32> = (0..400).filter(|row| row % 7 != 3).collect();
+    let fold = Arc::new(Totals);
+    let (code, reader) = (FoldShuffle { fold: fold.clone() }, FoldRead { fold });
+    let context = context(1, &Whole::default());
+    let store = code.store(&context);
+    let mut lane = store.clone().lane(0).into::<Row>();
+    lane.batch(&batch, Selection::All).unwrap();
+    lane.batch(&batch, Selection::Rows(&selected)).unwrap();
+    lane.finish().unwrap();
+    store.seal().unwrap();
+    let rows = (0..400).chain(selected).map(|row| (values[row as usize % 4].to_string(), row));
+    let expected = totals(&vec![vec![rows.collect()]]);
+    assert_eq!(read::<Out>(&reader, vec![store.bucket(0)]).concat(), expected);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The rules of output, over a local folder and a store in memory alike.
 
+mod folders;
+
+use super::job::plan;
 use super::*;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -7,6 +10,28 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+
+/// A part file of an attempt.
+fn create_part(
+    storage: &Storage,
+    output: &Output,
+    part: &str,
+    attempt: u64,
+) -> Result<PartFile, StorageError> {
+    AttemptFiles::new(storage, output, part, attempt).only()
+}
+
+/// These files as what one attempt has staged.
+fn together(staged: &[Staged]) -> Vec<StagedFiles> {
+    let sum = |of: fn(&Staged) -> u64| staged.iter().map(of).sum();
+    vec![StagedFiles {
+        attempt: "together".to_string(),
+        files: staged.len() as u64,
+        rows: sum(|file| file.rows),
+        bytes: sum(|file| file.bytes),
+        list: StagedList::Here(staged.to_vec()),
+    }]
+}
 
 /// An output somewhere, and ways to look at it.
 struct World {
@@ -51,7 +76,8 @@ impl World {
 
     fn commit(&self, output: &Output, staged: &[Staged]) -> Result<Manifest, StorageError> {
         let counters = BTreeMap::from([("lines".to_string(), 7)]);
-        commit(&self.storage, output, &JobInfo { name: "copy".to_string(), counters }, staged)
+        let job = JobInfo { name: "copy".to_string(), counters };
+        commit(&self.storage, output, &job, &together(staged))
     }
 
     /// All files below the root with their texts, hidden ones too.
@@ -83,6 +109,13 @@ impl World {
             Some(name.strip_prefix("out/deep/")?.to_string()).filter(|name| name != MANIFEST_NAME)
         });
         names.collect()
+    }
+
+    fn remove(&self, name: &str) {
+        match &self.folder {
+            Some(folder) => std::fs::remove_file(folder.path().join(name)).unwrap(),
+            None => self.storage.delete_object(&self.root.join(name)).unwrap(),
+        }
     }
 
     fn put(&self, name: &str, text: &str) {
@@ -125,7 +158,10 @@ fn nothing_is_visible_before_the_commit_and_all_is_after_it() {
         let travelled: Vec<Staged> =
             postcard::from_bytes(&postcard::to_stdvec(&staged).unwrap()).unwrap();
         let manifest = world.commit(&output, &travelled).unwrap();
-        discard(&world.storage, &output, &lost).unwrap();
+        if let Place::Upload { id, parts } = &lost[0].place {
+            let location = output.location.join("elsewhere");
+            assert!(world.storage.complete_upload(&location, id, parts, 4).is_err());
+        }
         let names = ["part-00000-a1.txt", "part-00001-a1.txt", "part-00002-a1.txt"];
         assert_eq!(world.names(), names);
         assert_eq!(world.files()["out/deep/part-00000-a1.txt"], "x\ny\n");
@@ -144,7 +180,7 @@ fn a_commit_may_run_twice_or_go_on_from_halfway() {
         let output = world.output("a1", WriteMode::Error);
         let staged = world.stage(&output, 0, &["x\n", "y\n"]);
         // Halfway: a file is visible, the manifest is not there.
-        folder(&world.storage, &output).publish(&staged[..1]).unwrap();
+        folder(&world.storage, &output).publish(&world.storage, &staged[..1]).unwrap();
         assert!(Manifest::find(&world.storage, &output.location).unwrap().is_none());
         let manifest = world.commit(&output, &staged).unwrap();
         let files = world.files();
@@ -178,7 +214,7 @@ fn output_that_is_there_is_refused_or_replaced_or_kept() {
         // Even where nobody checked, or the other job came in between.
         let error = world.commit(&again, &world.stage(&again, 0, &["y\n"])).unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Exists, "{error}");
-        abort(&world.storage, &again, &[]).unwrap();
+        abort(&world.storage, &again).unwrap();
         assert_eq!(world.names(), ["notes.txt", "part-00000-a1.txt"]);
 
         let more = world.output("c3", WriteMode::Append);
@@ -205,11 +241,12 @@ fn what_was_overwritten_is_deleted_also_when_the_first_commit_stopped_before() {
         world.commit(&old, &world.stage(&old, 0, &["x\n", "y\n"])).unwrap();
         let new = world.output("b2", WriteMode::Overwrite);
         let staged = world.stage(&new, 0, &["w\n"]);
-        let found = Manifest::find(&world.storage, &new.location).unwrap();
         let steps = folder(&world.storage, &new);
-        let manifest = plan(&new, steps.as_ref(), &JobInfo::default(), found, &staged).unwrap();
-        steps.publish(&staged).unwrap();
-        steps.write_manifest(manifest.to_json()).unwrap();
+        let found = steps.find(&world.storage).unwrap();
+        let manifest = plan(&new, steps.as_ref(), &JobInfo::default(), &found, &staged).unwrap();
+        steps.publish(&world.storage, &staged).unwrap();
+        let json = manifest.to_json();
+        assert_eq!(steps.write_manifest(&world.storage, json, &found).unwrap(), Swap::Done);
         assert_eq!(world.names().iter().filter(|name| !name.starts_with('.')).count(), 3);
         assert_eq!(world.commit(&new, &staged).unwrap(), manifest);
         assert_eq!(world.names(), ["part-00000-b2.txt"]);
@@ -240,7 +277,7 @@ fn folders_of_others_are_only_overwritten_where_they_have_nothing_but_parts() {
             let error = check(&world.storage, &output).unwrap_err();
             assert_eq!(error.kind, StorageErrorKind::Corrupt, "{error}");
         }
-        world.put("out/deep/_SUCCESS", r#"{"format": "windrow-manifest", "version": 2}"#);
+        world.put("out/deep/_SUCCESS", r#"{"format": "windrow-manifest", "version": 3}"#);
         let error = check(&world.storage, &output).unwrap_err();
         assert!(error.to_string().contains("use a newer one"), "{error}");
     }
@@ -262,7 +299,7 @@ fn an_abort_leaves_nothing() {
         }
         assert_eq!(uploads.len(), if world.folder.is_some() { 0 } else { 2 });
         for _ in 0..2 {
-            abort(&world.storage, &output, &uploads).unwrap();
+            abort(&world.storage, &output).unwrap();
             assert!(world.files().is_empty());
         }
         if let Some(folder) = &world.folder {
@@ -270,7 +307,7 @@ fn an_abort_leaves_nothing() {
             // Folders that were there before stay.
             std::fs::create_dir_all(folder.path().join("out")).unwrap();
             drop(world.stage(&output, 0, &["x"]));
-            abort(&world.storage, &output, &[]).unwrap();
+            abort(&world.storage, &output).unwrap();
             assert!(folder.path().join("out").exists());
             assert!(!folder.path().join("out/deep").exists());
         } else {
@@ -306,8 +343,13 @@ fn wrong_names_and_lost_files_are_refused() {
         refused(&[other], "is no part file of job a1");
         let outside = Staged { name: "../part-00000-a1.txt".to_string(), ..staged[0].clone() };
         refused(&[outside], "is no part file of job a1");
-        discard(&world.storage, &output, &staged[1..]).unwrap();
-        discard(&world.storage, &output, &staged[1..]).unwrap();
+        match &staged[1].place {
+            Place::File { staged } => world.remove(&format!("out/deep/.windrow-a1/{staged}")),
+            Place::Upload { id, .. } => {
+                let location = output.location.join(&staged[1].name);
+                world.storage.abort_upload(&location, id).unwrap();
+            }
+        }
         assert!(world.commit(&output, &staged).is_err());
         assert!(Manifest::find(&world.storage, &output.location).unwrap().is_none());
         for (job, extension) in [("a/b", "txt"), ("", "txt"), ("a-b", "txt"), ("a", "../x")] {

@@ -1,15 +1,16 @@
 //! `Decimal<P, S>`: exact numbers of at most `P` digits, `S` of them behind the point.
 
-use super::logical::{Logical, LogicalBuilder, LogicalColumn};
+mod column;
+
+pub use column::{DecimalBuilder, DecimalColumn};
+
 use super::text::TextRecord;
-use super::{BindError, Heap, Key, Record, mix};
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::buffer::ScalarBuffer;
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type};
+use super::{Heap, Key, Record, mix};
+use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::str::FromStr;
 
 /// An exact number of at most `P` digits (1 to 38), `S` of them behind the point (0 to `P`): Arrow's and Parquet's
@@ -38,6 +39,9 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
         10i128.pow(P as u32)
     };
 
+    /// Whether any such number fits 64 bits: then columns are of these.
+    pub(crate) const IS_NARROW: bool = P <= 18;
+
     /// 10^S.
     const ONE: i128 = 10i128.pow(S as u32);
 
@@ -51,6 +55,71 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
     #[inline]
     pub const fn raw(self) -> i128 {
         self.raw
+    }
+
+    /// The decimal of a whole number.
+    ///
+    /// ```
+    /// use windrow_datasets::record::Decimal;
+    ///
+    /// const ONE: Decimal<15, 2> = Decimal::whole(1);
+    /// assert_eq!(ONE.to_string(), "1.00");
+    /// ```
+    ///
+    /// # Panics
+    /// If it has more than `P` digits with the `S` zeros behind the point.
+    pub const fn whole(number: i64) -> Self {
+        match (number as i128).checked_mul(Self::ONE) {
+            Some(raw) => match Self::from_raw(raw) {
+                Some(decimal) => decimal,
+                None => panic!("the whole number has too many digits for this decimal"),
+            },
+            None => panic!("the whole number has too many digits for this decimal"),
+        }
+    }
+
+    /// The exact product, as a decimal of so many digits behind the point as both factors have together.
+    ///
+    /// ```
+    /// use windrow_datasets::record::Decimal;
+    ///
+    /// let price: Decimal<15, 2> = "20.50".parse()?;
+    /// let share: Decimal<15, 2> = "0.07".parse()?;
+    /// let product: Decimal<30, 4> = price.times(share);
+    /// assert_eq!(product.to_string(), "1.4350");
+    /// # Ok::<(), windrow_datasets::record::DecimalError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the product has more than `P3` digits, which cannot be where `P3` is `P` + `P2` at least.
+    #[inline]
+    pub const fn times<const P2: u8, const S2: i8, const P3: u8, const S3: i8>(
+        self,
+        other: Decimal<P2, S2>,
+    ) -> Decimal<P3, S3> {
+        const {
+            assert!(
+                S3 as i16 == S as i16 + S2 as i16,
+                "a product has the digits behind the point of both factors"
+            );
+        }
+        // 64 bits each are most often all there is, and their product is one instruction.
+        let small = self.raw as i64 as i128 == self.raw && other.raw as i64 as i128 == other.raw;
+        let raw = match small {
+            true => Some(self.raw as i64 as i128 * other.raw as i64 as i128),
+            false => self.raw.checked_mul(other.raw),
+        };
+        let product = match raw {
+            Some(raw) if P3 as u16 >= P as u16 + P2 as u16 => Some(Decimal { raw }),
+            Some(raw) => Decimal::from_raw(raw),
+            None => None,
+        };
+        match product {
+            Some(product) => product,
+            None => panic!(
+                "a product of decimals has too many digits; take fewer digits for the factors"
+            ),
+        }
     }
 
     /// The sum, if it has at most `P` digits.
@@ -73,6 +142,33 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
 
     fn error(text: impl Into<String>) -> DecimalError {
         DecimalError { text: text.into(), precision: P, scale: S }
+    }
+}
+
+/// The exact sum.
+///
+/// # Panics
+/// If it has more than `P` digits.
+impl<const P: u8, const S: i8> Add for Decimal<P, S> {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        self.checked_add(other).expect("a sum of decimals has at most as many digits as they")
+    }
+}
+
+/// The exact difference.
+///
+/// # Panics
+/// If it has more than `P` digits.
+impl<const P: u8, const S: i8> Sub for Decimal<P, S> {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        self.checked_sub(other)
+            .expect("a difference of decimals has at most as many digits as they")
     }
 }
 
@@ -152,58 +248,6 @@ impl<const P: u8, const S: i8> FromStr for Decimal<P, S> {
     }
 }
 
-impl<const P: u8, const S: i8> Logical for Decimal<P, S> {
-    type Arrow = Decimal128Type;
-    const DATA_TYPE: fn() -> DataType = || DataType::Decimal128(P, S);
-
-    #[inline]
-    fn of(raw: i128) -> Self {
-        Decimal { raw }
-    }
-    #[inline]
-    fn raw(self) -> i128 {
-        self.raw
-    }
-    fn bind(array: &ArrayRef) -> Result<ScalarBuffer<i128>, BindError> {
-        let wanted = DataType::Decimal128(P, S);
-        let found = array.data_type();
-        let wrong = || BindError::wrong_type::<Self>(found);
-        let values = if *found == wanted {
-            array.as_primitive::<Decimal128Type>().values().clone()
-        } else if widens(found, P, S) {
-            let options = CastOptions { safe: false, ..CastOptions::default() };
-            let cast = cast_with_options(array, &wanted, &options).map_err(|_| wrong())?;
-            cast.as_primitive::<Decimal128Type>().values().clone()
-        } else {
-            return Err(wrong());
-        };
-        // Nothing in a file keeps a value to the digits that its type promises; keys rest on it.
-        match values.iter().position(|&raw| Self::from_raw(raw).is_none()) {
-            None => Ok(values),
-            Some(row) => {
-                let reason = format!("{}e-{S} has more than {P} digits", values[row]);
-                Err(BindError::Value { column: String::new(), row, reason })
-            }
-        }
-    }
-}
-
-/// Whether each value of `found` is one of a decimal of `precision` and `scale`.
-fn widens(found: &DataType, precision: u8, scale: i8) -> bool {
-    let (p, s) = match *found {
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
-            (p, s)
-        }
-        DataType::Int8 | DataType::UInt8 => (3, 0),
-        DataType::Int16 | DataType::UInt16 => (5, 0),
-        DataType::Int32 | DataType::UInt32 => (10, 0),
-        DataType::Int64 => (19, 0),
-        DataType::UInt64 => (20, 0),
-        _ => return false,
-    };
-    s <= scale && i16::from(p) - i16::from(s) <= i16::from(precision) - i16::from(scale)
-}
-
 /// A raw decimal in two words: low, high. (An `i128` would align every slot that has it to 16 bytes.)
 pub type DecimalSlot = [u64; 2];
 
@@ -219,8 +263,8 @@ const fn join(slot: DecimalSlot) -> i128 {
 
 impl<const P: u8, const S: i8> Record for Decimal<P, S> {
     type View<'a> = Self;
-    type Batch = LogicalColumn<Self>;
-    type Builder = LogicalBuilder<Self>;
+    type Batch = DecimalColumn<P, S>;
+    type Builder = DecimalBuilder<P, S>;
     type Slot = DecimalSlot;
 
     #[inline]
@@ -244,7 +288,7 @@ impl<const P: u8, const S: i8> Record for Decimal<P, S> {
         Decimal { raw: join(*slot) }
     }
     fn data_type() -> DataType {
-        DataType::Decimal128(P, S)
+        if Self::IS_NARROW { DataType::Decimal64(P, S) } else { DataType::Decimal128(P, S) }
     }
 }
 
@@ -291,8 +335,8 @@ impl<const P: u8, const S: i8> Key for Decimal<P, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Batch;
-    use arrow::array::{Decimal128Array, Int16Array};
+    use crate::record::{Batch, BindError, Builder};
+    use arrow::array::{ArrayRef, Decimal64Array, Decimal128Array, Int16Array};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -343,22 +387,80 @@ mod tests {
     }
 
     #[test]
+    fn products_are_exact() {
+        type Money = Decimal<15, 2>;
+        let money = |raw| Money::from_raw(raw).unwrap();
+        let product: Decimal<30, 4> = money(-2050).times(money(7));
+        assert_eq!(product.to_string(), "-1.4350");
+        let most = 10i128.pow(15) - 1;
+        let square: Decimal<30, 4> = money(most).times(money(-most));
+        assert_eq!(square.raw(), -most * most);
+        let great = Decimal::<30, 0>::from_raw(10i128.pow(22)).unwrap();
+        let product: Decimal<38, 2> = great.times(money(10i128.pow(14)));
+        assert_eq!(product.raw(), 10i128.pow(36));
+        let fits: Decimal<4, 4> = money(33).times(money(33));
+        assert_eq!(fits.to_string(), "0.1089");
+        assert_eq!(money(100) - money(7) + Money::whole(2), money(293));
+    }
+
+    #[test]
+    #[should_panic(expected = "too many digits")]
+    fn a_product_of_too_many_digits_panics() {
+        let great = Decimal::<38, 0>::from_raw(10i128.pow(37)).unwrap();
+        let _: Decimal<38, 0> = great.times(great);
+    }
+
+    #[test]
+    #[should_panic(expected = "a sum of decimals")]
+    fn a_sum_of_too_many_digits_panics() {
+        let _ = Decimal::<3, 0>::whole(999) + Decimal::whole(1);
+    }
+
+    #[test]
     fn narrower_decimals_and_integers_bind() {
         let array = Decimal128Array::from(vec![125]).with_precision_and_scale(5, 1).unwrap();
         let array: ArrayRef = Arc::new(array);
-        let column = LogicalColumn::<Decimal<9, 3>>::from_array(&array).unwrap();
+        let column = DecimalColumn::<9, 3>::from_array(&array).unwrap();
         assert_eq!(column.get(0).to_string(), "12.500");
-        let error = LogicalColumn::<Decimal<9, 0>>::from_array(&array).unwrap_err();
+        let error = DecimalColumn::<9, 0>::from_array(&array).unwrap_err();
         assert!(matches!(error, BindError::Type { .. }), "{error}");
         let array: ArrayRef = Arc::new(Int16Array::from(vec![-7]));
-        let column = LogicalColumn::<Decimal<9, 2>>::from_array(&array).unwrap();
+        let column = DecimalColumn::<9, 2>::from_array(&array).unwrap();
         assert_eq!(column.get(0).to_string(), "-7.00");
     }
 
     #[test]
     fn a_value_of_too_many_digits_is_refused() {
-        let array = Decimal128Array::from(vec![1, 100_000]).with_precision_and_scale(5, 1).unwrap();
-        let error = LogicalColumn::<Decimal<5, 1>>::from_array(&(Arc::new(array) as ArrayRef));
+        let values = vec![1, 100_000];
+        let array = Decimal128Array::from(values.clone()).with_precision_and_scale(5, 1).unwrap();
+        let error = DecimalColumn::<5, 1>::from_array(&(Arc::new(array) as ArrayRef));
         assert!(matches!(error.unwrap_err(), BindError::Value { row: 1, .. }));
+        let array = Decimal64Array::from(vec![1, -100_000, i64::MIN]);
+        let array = array.with_precision_and_scale(5, 1).unwrap();
+        let error = DecimalColumn::<5, 1>::from_array(&(Arc::new(array) as ArrayRef));
+        assert!(matches!(error.unwrap_err(), BindError::Value { row: 1, .. }));
+        let array = Decimal128Array::from(vec![10i128.pow(20), 0, 10i128.pow(20) - 1]);
+        let array = array.with_precision_and_scale(20, 1).unwrap();
+        let error = DecimalColumn::<20, 1>::from_array(&(Arc::new(array) as ArrayRef));
+        assert!(matches!(error.unwrap_err(), BindError::Value { row: 0, .. }));
+    }
+
+    #[test]
+    fn columns_of_few_and_of_many_digits_give_what_was_put_in() {
+        fn check<const P: u8, const S: i8>(raws: &[i128], width: usize) {
+            let mut builder = DecimalBuilder::<P, S>::default();
+            raws.iter().for_each(|&raw| builder.push(Decimal::from_raw(raw).unwrap()));
+            builder.push_blank();
+            assert_eq!(builder.len(), raws.len() + 1);
+            let array = builder.finish().to_array();
+            assert_eq!(array.data_type().primitive_width(), Some(width));
+            let column = DecimalColumn::<P, S>::from_array(&array).unwrap();
+            let found: Vec<i128> = (0..raws.len()).map(|row| column.get(row).raw()).collect();
+            assert_eq!(found, raws);
+        }
+        let most = |digits| 10i128.pow(digits) - 1;
+        check::<18, 2>(&[0, -1, most(18), -most(18)], 8);
+        check::<19, 2>(&[0, -1, most(19), -most(19)], 16);
+        check::<38, 0>(&[most(38), -most(38)], 16);
     }
 }

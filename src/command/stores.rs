@@ -1,0 +1,32 @@
+//! The flags that say how object stores are reached.
+
+use super::Failed;
+use clap::Args;
+use clap::error::ErrorKind;
+use windrow_datasets::storage::{StoreOption, StoreOptions};
+
+// No doc comment: its text would take the place of what a command's own help page says.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct StoreFlags {
+    /// An option of object stores, as in aws_region=eu-west-1; can be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    store_option: Vec<String>,
+    /// A named set of options and secrets, which each process looks up by itself
+    #[arg(long, value_name = "NAME")]
+    store_profile: Option<String>,
+}
+
+impl StoreFlags {
+    /// What they say.
+    pub(crate) fn options(&self) -> Result<StoreOptions, Failed> {
+        // Not a parser of clap's, whose message has the value in it: that may be a secret.
+        let parse = |text: &String| {
+            text.parse::<StoreOption>().map_err(|error| {
+                let why = format!("--store-option: {error}\n");
+                Failed::Usage(clap::Error::raw(ErrorKind::ValueValidation, why))
+            })
+        };
+        let options = self.store_option.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(StoreOptions { profile: self.store_profile.clone(), options })
+    }
+}

@@ -1,0 +1,148 @@
+//! Jobs whose input and output are in an object store, by the real binary, against a server in the test's process.
+
+mod harness;
+mod s3;
+
+use harness::{Room, Run};
+use http::Method;
+use s3::{Fault, Rule, S3, Seen, When};
+use std::time::Duration;
+
+/// Long enough for a slow machine that has other work.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A server whose buckets are in the room.
+fn server(room: &Room) -> S3 {
+    S3::start(&room.path("store"))
+}
+
+/// A command that finds the server.
+fn with<'r>(run: Run<'r>, server: &S3) -> Run<'r> {
+    let run = run.timeout(PATIENCE);
+    server.environment().into_iter().fold(run, |run, (name, value)| run.env(name, value))
+}
+
+/// Texts in a folder and in a bucket alike, and the count of their words in `quiet`.
+fn texts(room: &Room, server: &S3) {
+    server.bucket("texts");
+    for file in 0..8 {
+        let text = "the quick brown fox jumps over the lazy dog and runs\n".repeat(2000);
+        let text = text.replace("fox", &format!("fox{file}"));
+        room.write(&format!("in/{file}.txt"), &text);
+        room.write(&format!("store/texts/in/{file}.txt"), &text);
+    }
+    room.windrow("run wordcount --input in --output quiet").ok();
+}
+
+/// Panics if a key can be seen before all parts of all uploads are there.
+fn published_at_the_end(seen: &[Seen]) {
+    let is_part = |seen: &Seen| seen.query.contains("partNumber=");
+    let last = seen.iter().rposition(is_part).expect("uploads in parts");
+    let first = seen.iter().position(Seen::publishes).expect("something is published");
+    assert!(last < first, "{:?} was visible before {:?}", seen[first], seen[last]);
+    let published: Vec<&Seen> = seen.iter().filter(|seen| seen.publishes()).collect();
+    let manifest = published.last().unwrap();
+    assert!(manifest.path.ends_with("/_SUCCESS"), "{published:?}");
+}
+
+#[test]
+fn from_a_bucket_to_a_bucket_the_bytes_are_those_of_local_files() {
+    let room = room!();
+    let server = server(&room);
+    texts(&room, &server);
+    server.bucket("counts");
+    for more in ["", "--workers 3"] {
+        let output = format!("run-{}", more.len());
+        let command = format!("run wordcount --input s3://texts/in --output s3://counts/{output}");
+        server.forget();
+        with(room.windrow(&command).args(more.split_whitespace()), &server).ok();
+        room.same_output("quiet", &format!("store/counts/{output}"));
+        assert_eq!(server.unfinished(), Vec::<String>::new());
+        published_at_the_end(&server.seen());
+    }
+}
+
+#[test]
+fn a_job_that_fails_leaves_nothing_in_the_store() {
+    let room = room!();
+    let server = server(&room);
+    texts(&room, &server);
+    server.bucket("counts");
+    let refused = Rule::new(When::Always, Fault::denied()).method(Method::PUT).path("/counts/");
+    let refused = server.break_by(refused.query("partNumber="));
+    for more in ["", "--workers 2"] {
+        let before = refused.fired();
+        let command = "run wordcount --input s3://texts/in --output s3://counts/out";
+        let run = room.windrow(command).args(more.split_whitespace());
+        let done = with(run, &server).fails(1);
+        done.says(&["s3://counts/out/part-", "denied"]);
+        assert!(refused.fired() > before, "nothing was uploaded\n{}", done.report);
+        assert_eq!(server.keys("counts"), Vec::<String>::new(), "{}", done.report);
+        assert_eq!(server.unfinished(), Vec::<String>::new(), "{}", done.report);
+    }
+}
+
+#[test]
+fn the_server_counts_what_the_summary_counts() {
+    let room = room!();
+    let server = server(&room);
+    texts(&room, &server);
+    server.bucket("counts");
+    server.forget();
+    let command = "run wordcount --input s3://texts/in --output s3://counts/out --json";
+    let done = with(room.windrow(command), &server).ok();
+    let summary = done.stdout().lines().next_back().expect("a summary");
+    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+    let told = ["store_requests", "store_bytes_received", "store_bytes_sent"];
+    let told = told.map(|name| summary[name].as_u64().unwrap());
+    let (received, sent) = server.bytes();
+    assert_eq!(told, [server.requests(), sent, received], "{}", done.report);
+}
+
+/// Options by which what fails for ever fails soon.
+const IMPATIENT: &str = "--store-option max_retries=2 --store-option retry_backoff=1ms --store-option read_timeout=500ms";
+
+#[test]
+fn a_profile_is_looked_up_by_each_process_and_its_secret_is_told_to_none() {
+    let room = room!();
+    let server = server(&room);
+    texts(&room, &server);
+    server.bucket("counts");
+    let profile = format!(
+        "[mine]\naws_endpoint_url = {}\naws_access_key_id = {}\naws_secret_access_key = {}\naws_allow_http = true\n",
+        server.endpoint(),
+        s3::ACCESS_KEY,
+        s3::SECRET_KEY
+    );
+    let file = room.write("profiles.ini", profile);
+    for more in ["", "--workers 2"] {
+        let output = format!("run-{}", more.len());
+        let command = format!(
+            "run wordcount --input s3://texts/in --output s3://counts/{output} --store-profile mine --store-option aws_region=us-east-1"
+        );
+        let run = room.windrow(&command).args(more.split_whitespace()).timeout(PATIENCE);
+        let done = run.env("WINDROW_STORES", &file).env("WINDROW_LOG", "debug").ok();
+        assert!(!done.stderr().contains(s3::SECRET_KEY), "{}", done.report);
+        room.same_output("quiet", &format!("store/counts/{output}"));
+    }
+    let inspect = room.windrow("inspect s3://counts/run-0 --store-profile mine");
+    inspect.env("WINDROW_STORES", &file).ok();
+    let verify = room.windrow("verify s3://counts/run-0 --store-profile mine");
+    verify.env("WINDROW_STORES", &file).ok();
+}
+
+#[test]
+fn what_is_wrong_with_options_of_stores_is_said_before_anything_is_done() {
+    let room = room!();
+    let said = |option: &str, code, texts: &[&str]| {
+        let run = room.windrow("run wordcount --input s3://texts/in --output s3://counts/out");
+        let done = run.args(option.split_whitespace()).fails(code);
+        done.says(texts);
+        assert!(!done.stderr().contains("hunter2"), "{}", done.report);
+    };
+    said("--store-option aws_regoin=x", 2, &["is it `aws_region`"]);
+    said("--store-option aws_bucket=x", 2, &["said by the location"]);
+    let advice = ["AWS_SECRET_ACCESS_KEY", "--store-profile"];
+    said("--store-option aws_secret_access_key=hunter2", 2, &advice);
+    said("--store-profile nobody", 1, &["s3://", "no profile `nobody`"]);
+}
