@@ -52,7 +52,7 @@ pub(crate) fn known_columns<T: Record>() -> Option<SchemaRef> {
     (TypeId::of::<T>() != TypeId::of::<Row>()).then(schema_of::<T>)
 }
 
-/// The same type in the plain layout, that all readers know: no views, no dictionaries.
+/// The same type in the plain layout, that all readers know: no views, no dictionaries, decimals of 128 bits.
 pub(crate) fn plain_type(kind: &DataType) -> DataType {
     let plain = |field: &Arc<Field>| {
         Arc::new(field.as_ref().clone().with_data_type(plain_type(field.data_type())))
@@ -61,6 +61,9 @@ pub(crate) fn plain_type(kind: &DataType) -> DataType {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Dictionary(_, value) => plain_type(value),
+        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
+            DataType::Decimal128(*precision, *scale)
+        }
         DataType::Struct(fields) => DataType::Struct(plain_fields(fields)),
         DataType::List(element) | DataType::LargeList(element) => DataType::List(plain(element)),
         DataType::FixedSizeList(element, size) => DataType::FixedSizeList(plain(element), *size),

@@ -12,8 +12,8 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::panic::Location as CodePlace;
 use windrow_datasets::formats::{
-    CsvOptions, CsvSink, IpcCompression, IpcSink, JsonSink, ParquetCompression, RowsFormat,
-    RowsOptions, RowsParquetSink, RowsSource, RowsTextSink, TextCompression,
+    CsvOptions, CsvSink, IpcCompression, IpcSink, JsonSink, ParquetCompression, ParquetSink,
+    RowsFormat, RowsOptions, RowsParquetSink, RowsSource, RowsTextSink, TextCompression,
 };
 use windrow_datasets::location::{IntoLocations, Location};
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
@@ -55,11 +55,11 @@ impl FileFormat {
 pub enum FileCompression {
     /// Not at all
     None,
-    /// gzip: csv, json, text
+    /// gzip: csv, json, text, parquet
     Gzip,
     /// zstd: all formats
     Zstd,
-    /// lz4: csv, json, text, ipc
+    /// lz4: all formats
     Lz4,
     /// bzip2: csv, json, text
     Bzip2,
@@ -158,9 +158,12 @@ impl WriteFlags {
                     None | Some(Zstd) => ParquetCompression::default(),
                     Some(Plain) => ParquetCompression::None,
                     Some(Snappy) => ParquetCompression::Snappy,
-                    _ => return unknown(),
+                    Some(Lz4) => ParquetCompression::Lz4,
+                    Some(Gzip) => ParquetCompression::Gzip,
+                    Some(Bzip2) => return unknown(),
                 };
-                rows.write(RowsParquetSink::new(compression), &self.output)
+                let options = ParquetSink::new().with_compression(compression);
+                rows.write(RowsParquetSink::new(options), &self.output)
             }
             (FileFormat::Ipc, _) => {
                 let compression = match self.compression {

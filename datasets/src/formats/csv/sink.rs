@@ -3,9 +3,10 @@
 use super::CsvOptions;
 use crate::formats::columns::{CannotWrite, columns_of, for_text, known_columns};
 use crate::formats::compression::TextCompression;
+use crate::formats::rows::file_of_rows;
 use crate::push::{PushError, Selection};
 use crate::record::Record;
-use crate::sink::{EncodeLane, EncodePart, Sink};
+use crate::sink::{EncodeLane, EncodePart, EncodeTask, Sink, one_part};
 use arrow::array::RecordBatch;
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::SchemaRef;
@@ -76,6 +77,13 @@ impl<T: Record> Sink for CsvSink<T> {
             rows: Vec::new(),
             schema: None,
         })
+    }
+
+    fn task(&self) -> Box<dyn EncodeTask<CsvChunk>> {
+        match known_columns::<T>() {
+            Some(_) => one_part(self.part()),
+            None => file_of_rows(self.part()),
+        }
     }
 
     fn part(&self) -> Box<dyn EncodePart<CsvChunk>> {

@@ -1,9 +1,10 @@
 //! Writes records as Arrow IPC files.
 
 use crate::formats::columns::{columns_of, known_columns, plain_fields};
+use crate::formats::rows::file_of_rows;
 use crate::push::{PushError, Selection};
 use crate::record::Record;
-use crate::sink::{EncodeLane, EncodePart, Sink};
+use crate::sink::{EncodeLane, EncodePart, EncodeTask, Sink, one_part};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -80,6 +81,13 @@ impl<T: Record> Sink for IpcSink<T> {
 
     fn lane(&self) -> Box<dyn EncodeLane<T, IpcChunk>> {
         Box::new(IpcLane::default())
+    }
+
+    fn task(&self) -> Box<dyn EncodeTask<IpcChunk>> {
+        match known_columns::<T>() {
+            Some(_) => one_part(self.part()),
+            None => file_of_rows(self.part()),
+        }
     }
 
     fn part(&self) -> Box<dyn EncodePart<IpcChunk>> {

@@ -65,10 +65,6 @@ impl<T: Record> IpcSource<T> {
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
         let footer = file.footer()?;
-        if footer.schema.fields().is_empty() && footer.batches.is_empty() {
-            // Rows of which there are none have no columns either.
-            return Ok(Demand::More);
-        }
         let (names, positions) = self.bind(file, footer.schema.fields())?;
         let inside = |offset: i64| u64::try_from(offset).is_ok_and(|at| range.contains(&at));
         let Some(first) = footer.batches.iter().position(|block| inside(block.offset())) else {

@@ -23,5 +23,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use sink::PartEncoder;
 pub use sink::{BloomFilter, ParquetCompression, ParquetSink, ParquetStatistics};
 pub use source::ParquetSource;

@@ -11,6 +11,7 @@ mod parquet;
 mod schema;
 mod sink;
 mod source;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use sink::RowsTextSink;
 pub use source::{RowsOptions, RowsSource, decode_schema, encode_schema};
 
 pub(crate) use fits::as_wanted;
+pub(crate) use task::file_of_rows;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,10 +1,10 @@
 //! Files of any format as rows, written by sinks of rows, and read by one source.
 
 use super::*;
+use crate::formats::ParquetSink;
 use crate::formats::csv::CsvSink;
 use crate::formats::ipc::IpcSink;
 use crate::formats::testing::{Take, read_all, splits};
-use crate::formats::{IpcSource, ParquetSource};
 use crate::location::IntoLocations;
 use crate::push::Selection;
 use crate::record::{Record, Row, RowBatch};
@@ -64,7 +64,7 @@ fn any_format_is_read_as_rows() {
     file(folder.path(), "a", &CsvSink::<Row>::new(), &expected);
     file(folder.path(), "a", &IpcSink::<Row>::new(), &expected);
     file(folder.path(), "a", &crate::formats::JsonSink::<Row>::new(), &expected);
-    file(folder.path(), "a", &RowsParquetSink::default(), &expected);
+    file(folder.path(), "a", &RowsParquetSink::new(ParquetSink::new()), &expected);
     for name in ["a.csv", "a.arrow", "a.json", "a.parquet"] {
         let read = columns(&rows_of(&path(name))).unwrap();
         assert!(read == *expected.columns(), "{name}");
@@ -123,24 +123,4 @@ fn numbers_of_rows_are_a_function_of_their_place() {
     assert_eq!(hashes.len(), 10_000);
     let low = hashes.iter().filter(|&&hash| hash < u64::MAX / 4).count();
     assert!((2300..2700).contains(&low), "{low}");
-}
-
-#[test]
-fn a_part_without_rows_is_read_as_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let none = RowBatch::new(RecordBatch::new_empty(numbers_schema()));
-    file(folder.path(), "a", &RowsParquetSink::default(), &none);
-    file(folder.path(), "a", &IpcSink::<Row>::new(), &none);
-    #[derive(Debug, Record)]
-    #[record(crate = "crate")]
-    struct Number {
-        _n: i64,
-    }
-    let path = |name: &str| folder.path().join(name);
-    assert!(read_all(&ParquetSource::<Number>::new(&*path("a.parquet"))).unwrap().is_empty());
-    assert!(read_all(&IpcSource::<Number>::new(&*path("a.arrow"))).unwrap().is_empty());
-}
-
-fn numbers_schema() -> arrow::datatypes::SchemaRef {
-    batch(vec![("n", numbers())]).columns().schema()
 }
