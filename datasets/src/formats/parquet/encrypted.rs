@@ -17,7 +17,7 @@ const DEPTH: usize = 32;
 /// Whether a file is encrypted, as far as its end tells.
 pub(super) fn is_encrypted(file: &ParquetFile) -> bool {
     let size = file.object.size;
-    let read = |start: u64, end: u64| file.fetch(&[start..end]).ok()?.pop();
+    let read = |start: u64, end: u64| file.fetch(std::slice::from_ref(&(start..end))).ok()?.pop();
     let Some(trailer) = size.checked_sub(8).and_then(|start| read(start, size)) else {
         return false;
     };

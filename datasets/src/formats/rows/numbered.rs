@@ -56,7 +56,7 @@ impl Source for NumberedRows {
                 .to_string(),
         })?;
         let split = Split { payload, ..split.clone() };
-        let seed = mix(mix(0x77_69_6e_64, number), u64::from(lane));
+        let seed = mix(mix(0x5a3d_e11b, number), u64::from(lane));
         self.rows.read(storage, &split, lane, &mut Numbering { seed, row: 0, out })
     }
 }
