@@ -4,6 +4,7 @@
 mod common;
 
 use common::everywhere;
+use std::io::Write;
 use windrow::formats::{CsvOptions, CsvSource};
 use windrow::location::Location;
 use windrow::{Job, Record};
@@ -152,4 +153,25 @@ fn a_sample_is_the_same_each_time() {
     assert_eq!(ran.lines("few").len(), 10);
     assert!((400..600).contains(&ran.lines("tenth").len()));
     assert_eq!(ran.lines("all").len(), TRIPS as usize);
+}
+
+#[test]
+fn a_lane_of_any_length_is_written_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.txt.gz");
+    // More than a sink takes for one chunk, in one lane, since it is compressed.
+    let lines: Vec<String> = (0..300_000).map(|n| format!("{n}")).collect();
+    let file = std::fs::File::create(&path).unwrap();
+    let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    file.write_all(lines.join("\n").as_bytes()).unwrap();
+    file.finish().unwrap();
+    let ran = everywhere(|flow, out| {
+        let text = flow.read_lines(&*path);
+        text.write_text(out.join("text"))?;
+        text.filter(|line| !line.ends_with('7')).write_csv(out.join("csv"))?;
+        text.map(|line| (line.to_string(), line.len() as u32)).write_ipc(out.join("ipc"))
+    });
+    assert!(ran.lines("text") == lines);
+    let kept: Vec<&String> = lines.iter().filter(|line| !line.ends_with('7')).collect();
+    assert!(ran.lines("csv")[1..].iter().eq(kept));
 }

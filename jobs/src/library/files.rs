@@ -85,7 +85,7 @@ pub struct ReadFlags {
     /// The text that is a null in CSV [default: none at all]
     #[arg(long, value_name = "TEXT")]
     pub null: Option<String>,
-    /// Values of CSV may have line breaks: each file is read by one thread, and its rows are held until they are written
+    /// Values of CSV may have line breaks: each file is read by one thread
     #[arg(long)]
     pub line_breaks: bool,
     /// All columns of CSV and JSON are text, whatever they look like
