@@ -19,7 +19,7 @@ struct Trip {
 }
 
 fn trip(n: u64) -> Trip {
-    let fare = (n % 5 != 0).then_some((n * 7919 % 1000) as f64 / 4.0);
+    let fare = (!n.is_multiple_of(5)).then_some((n * 7919 % 1000) as f64 / 4.0);
     Trip { zone: format!("zone, {}", n * 31 % 7), id: n, fare, stops: (n % 3) as u32 }
 }
 
