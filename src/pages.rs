@@ -15,6 +15,7 @@ pages! {
     operators "docs/operators.md"
     records "docs/records.md"
     reading_and_writing "docs/reading-and-writing.md"
+    formats "docs/formats.md"
     stores "docs/stores.md"
     tpch "docs/tpch.md"
     failures "docs/failures.md"

@@ -2,11 +2,12 @@
 
 use crate::error::RunError;
 use clap::{ArgMatches, Args, Command};
-use windrow_jobs::Job;
 use windrow_jobs::library::{
-    Distinct, GenerateTpch, Grep, Index, Terasort, TerasortValidate, Wordcount,
+    Convert, Distinct, GenerateTpch, Grep, Index, Profile, Sample, Terasort, TerasortValidate,
+    Wordcount,
 };
 use windrow_jobs::plan::Plan;
+use windrow_jobs::{Job, Outcome};
 
 /// A job of a program: how its flags are read, and how it is made of what other processes were sent.
 #[derive(Clone, Copy)]
@@ -35,11 +36,17 @@ pub(crate) trait AnyJob: Send + Sync {
     fn plan(&self) -> windrow_jobs::Result<Plan>;
     /// The job's arguments.
     fn arguments(&self) -> Result<String, RunError>;
+    /// What is shown when it has succeeded.
+    fn show(&self, outcome: &Outcome) -> Option<String>;
 }
 
 impl<J: Job> AnyJob for J {
     fn plan(&self) -> windrow_jobs::Result<Plan> {
         Plan::of(self)
+    }
+
+    fn show(&self, outcome: &Outcome) -> Option<String> {
+        Job::show(self, outcome)
     }
 
     fn arguments(&self) -> Result<String, RunError> {
@@ -49,5 +56,16 @@ impl<J: Job> AnyJob for J {
 
 /// The ready jobs, as the `windrow` binary has them.
 pub fn library() -> Vec<JobEntry> {
-    crate::jobs![Wordcount, Grep, Distinct, Index, Terasort, TerasortValidate, GenerateTpch]
+    crate::jobs![
+        Wordcount,
+        Grep,
+        Distinct,
+        Index,
+        Terasort,
+        TerasortValidate,
+        Convert,
+        Sample,
+        Profile,
+        GenerateTpch
+    ]
 }

@@ -95,7 +95,7 @@ fn inspect_what_cannot_be() {
     room.windrow("inspect nowhere").fails(1).says(&[&path("nowhere"), "does not exist"]);
     room.windrow("inspect *.csv").fails(1).says(&["matches no file"]);
     room.windrow("inspect bad.parquet").fails(1).says(&[&path("bad.parquet"), "no Parquet file"]);
-    room.windrow("inspect in --rust").fails(1).says(&[&path("in"), "is not Parquet"]);
+    room.windrow("inspect in --rust").fails(1).says(&[&path("in"), "has no columns"]);
     room.windrow("inspect").fails(2);
     room.windrow("inspect in --rows -1").fails(2);
 }

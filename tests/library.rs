@@ -256,5 +256,5 @@ fn validation_finds_what_is_not_sorted() {
 
 #[test]
 fn all_jobs_have_names_of_their_own() {
-    assert_eq!(windrow::library().len(), 6);
+    assert_eq!(windrow::library().len(), 10);
 }

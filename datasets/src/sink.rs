@@ -14,7 +14,7 @@ use std::io::Write;
 pub trait Sink: Send + Sync + 'static {
     /// The records that it takes.
     type Item: Record;
-    /// A lane's records, encoded as far as a lane alone can be.
+    /// A lane's records, encoded as far as a lane alone can be; of a long lane, so many of them.
     type Chunk: Send + 'static;
 
     /// The format, for people.
@@ -23,7 +23,7 @@ pub trait Sink: Send + Sync + 'static {
     /// The extension of part files, as in `txt`.
     fn extension(&self) -> String;
 
-    /// A fresh encoder for one lane.
+    /// A fresh encoder for one lane, or for the next records of a long one.
     fn lane(&self) -> Box<dyn EncodeLane<Self::Item, Self::Chunk>>;
 
     /// A fresh encoder for one part file.

@@ -202,7 +202,8 @@ fn check(storage: &Storage, folder: &Location, listed: &ManifestFile) -> Checked
         Some("txt") if read.lines > listed.rows && differences.is_empty() => {
             return Checked { differences, rows: Rows::MoreLines(read.lines) };
         }
-        Some("txt") => Some(read.lines),
+        // A value of JSON has no line feed.
+        Some("txt" | "json") => Some(read.lines),
         Some("parquet") => match parquet_rows(storage, &location, read.bytes) {
             Ok(rows) => Some(rows),
             // What is wrong with it was said already.

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::flow::Flow;
+use crate::outcome::Outcome;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -67,4 +68,9 @@ pub trait Job: JobArgs {
     /// # Errors
     /// Whatever makes the plan impossible.
     fn plan(&self, flow: &Flow) -> Result<()>;
+
+    /// What the command line shows on standard output when the job has succeeded: nothing, unless it says so.
+    fn show(&self, _outcome: &Outcome) -> Option<String> {
+        None
+    }
 }

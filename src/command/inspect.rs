@@ -3,9 +3,12 @@
 use super::quantity::human;
 use super::stores::StoreFlags;
 use super::{Failed, number_of};
+use arrow::datatypes::Field;
 use clap::Args;
 use windrow_datasets::commit::{Leftover, Manifest, State, leftovers, sweep};
-use windrow_datasets::inspect::{Bound, ColumnFacts, Content, Inspection, ParquetFacts, inspect};
+use windrow_datasets::inspect::{
+    Bound, ColumnFacts, Content, Inspection, ParquetFacts, RowsFacts, inspect,
+};
 use windrow_datasets::location::Location;
 use windrow_datasets::storage::{Storage, StorageError};
 
@@ -19,7 +22,7 @@ pub(crate) struct Inspect {
     /// A file, a folder, a pattern or the output of a job
     #[arg(value_name = "LOCATION")]
     location: Location,
-    /// Print only the struct that reads the columns of Parquet files
+    /// Print only the struct that reads the columns of the files
     #[arg(long)]
     rust: bool,
     /// So many of the first rows or lines
@@ -53,7 +56,8 @@ impl Inspect {
         let failed = |why: &str| Failed::Because(format!("{}: {why}", self.location));
         match &found.content {
             Content::Parquet(facts) => super::print(&facts.rust().map_err(|why| failed(&why))?),
-            _ => Err(failed("is not Parquet, so there are no columns; --rust needs some")),
+            Content::Rows(facts) => super::print(&facts.rust().map_err(|why| failed(&why))?),
+            _ => Err(failed("has no columns; --rust needs some")),
         }
     }
 }
@@ -112,6 +116,7 @@ fn shown(found: &Inspection) -> String {
             }
         }
         Content::Parquet(facts) => text += &parquet(facts, &size),
+        Content::Rows(facts) => text += &rows(facts, &size),
     }
     text
 }
@@ -147,6 +152,23 @@ fn parquet(facts: &ParquetFacts, size: &str) -> String {
     text += &table(std::iter::once(head).chain(columns).collect());
     if !facts.first.is_empty() {
         let names = facts.schema.fields().iter().map(|field| cut(field.name(), CELL)).collect();
+        let rows = facts.first.iter().map(|row| row.iter().map(|cell| cut(cell, CELL)).collect());
+        text += "\n";
+        text += &table(std::iter::once(names).chain(rows).collect());
+    }
+    text
+}
+
+fn rows(facts: &RowsFacts, size: &str) -> String {
+    let mut text = format!("{}: {size}\n\n", facts.format);
+    let head = ["column", "type", "nulls"].map(str::to_string).to_vec();
+    let column = |field: &std::sync::Arc<Field>| {
+        let nulls = if field.is_nullable() { "may be" } else { "none" };
+        vec![cut(field.name(), CELL), cut(&field.data_type().to_string(), CELL), nulls.to_string()]
+    };
+    text += &table(std::iter::once(head).chain(facts.fields.iter().map(column)).collect());
+    if !facts.first.is_empty() {
+        let names = facts.fields.iter().map(|field| cut(field.name(), CELL)).collect();
         let rows = facts.first.iter().map(|row| row.iter().map(|cell| cut(cell, CELL)).collect());
         text += "\n";
         text += &table(std::iter::once(names).chain(rows).collect());

@@ -120,7 +120,8 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
     let plan = job.plan().map_err(crate::RunError::from)?;
     if !flags.explain && (flags.workers.is_some() || flags.cluster.is_some()) {
         let arguments = job.arguments()?;
-        return on_cluster(flags, Prepared { name: name.to_string(), arguments, plan });
+        let prepared = Prepared { name: name.to_string(), arguments, plan };
+        return show(flags, job, &on_cluster(flags, prepared)?);
     }
     let mut local = Local::new()
         .mode(flags.write_mode())
@@ -146,11 +147,13 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
     let shown = (!flags.quiet).then(|| progress::show_local(&local));
     let outcome = local.run();
     drop(shown);
-    report(flags, name, &outcome.map_err(crate::RunError::from)?)
+    let outcome = outcome.map_err(crate::RunError::from)?;
+    report(flags, name, &outcome)?;
+    show(flags, job, &outcome)
 }
 
 /// Runs a job over local workers, or on a cluster.
-fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
+fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
     let runtime = Arc::new(cluster::runtime()?);
     let launched = match flags.workers {
         Some(workers) => {
@@ -200,7 +203,9 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<(), Failed> {
     });
     drop(shown);
     drop(launched);
-    report(flags, &job.name, &outcome?)
+    let outcome = outcome?;
+    report(flags, &job.name, &outcome)?;
+    Ok(outcome)
 }
 
 /// Calls `first` at the first Ctrl-C; the second one ends the process at once.
@@ -221,6 +226,14 @@ fn on_interrupt(first: impl Fn() + Send + 'static) {
         }
         first();
     });
+}
+
+/// Shows what the job itself has to show; with `--json`, standard output has the summary alone.
+fn show(flags: &RunFlags, job: &dyn AnyJob, outcome: &Outcome) -> Result<(), Failed> {
+    match job.show(outcome) {
+        Some(text) if !flags.json => super::print(&text),
+        _ => Ok(()),
+    }
 }
 
 /// Tells the result.

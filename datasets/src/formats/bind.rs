@@ -4,10 +4,13 @@
 //! missing must be an `Option`, and is `None` then. A record that is no struct is the column `value`, or the only one of
 //! the file. Types are [`Batch::from_array`]'s business.
 
+use crate::formats::rows::as_wanted;
 use crate::location::Location;
 use crate::record::{Batch, BindError, Record, fields_of};
 use crate::source::SourceError;
-use arrow::array::{ArrayRef, NullArray, RecordBatch, StructArray, new_empty_array};
+use arrow::array::{
+    ArrayRef, NullArray, RecordBatch, StructArray, new_empty_array, new_null_array,
+};
 use arrow::datatypes::{DataType, Field, Fields};
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ pub(crate) struct Wanted {
     pub(crate) fields: Fields,
     /// Whether the record is a struct of these columns, rather than the only one of them.
     pub(crate) is_struct: bool,
+    /// Whether the columns are to have these very types, since no record type says how they are read.
+    exact: bool,
 }
 
 impl Wanted {
@@ -25,7 +30,13 @@ impl Wanted {
         Wanted {
             fields: fields_of::<T>(),
             is_struct: matches!(T::data_type(), DataType::Struct(_)),
+            exact: false,
         }
+    }
+
+    /// Those of rows that have these columns.
+    pub(crate) fn rows(fields: Fields) -> Wanted {
+        Wanted { fields, is_struct: true, exact: true }
     }
 
     /// The dotted names of the columns, for people.
@@ -111,7 +122,11 @@ impl Names {
         let mut columns = Vec::with_capacity(self.names.len());
         for (field, name) in self.wanted.fields.iter().zip(&self.names) {
             columns.push(match column(name) {
+                Some(array) if self.wanted.exact => {
+                    as_wanted(array, field.data_type()).map_err(|e| e.within(name))?
+                }
                 Some(array) => array,
+                None if self.wanted.exact => new_null_array(field.data_type(), rows),
                 None if field.is_nullable() => Arc::new(NullArray::new(rows)) as ArrayRef,
                 None => {
                     return Err(BindError::Missing {

@@ -237,7 +237,7 @@ fn a_value_that_does_not_fit_is_named() {
     assert!(error.contains("column `id` has a null at row 5000"), "{error}");
     let source = CsvSource::<Lacks>::new(&*path).with_options(CsvOptions::new().splittable());
     let error = wrong(&source);
-    assert!(error.contains("read it without `splittable`"), "{error}");
+    assert!(error.contains("read it without `splittable` (with --line-breaks"), "{error}");
     std::fs::write(&path, "id,zone,id\n1,2,3\n").unwrap();
     let error = wrong(&CsvSource::<Lacks>::new(&*path));
     assert!(error.contains("has two columns `id`"), "{error}");

@@ -1,12 +1,18 @@
 //! Records as columns, for sinks.
 
 use crate::push::{PushError, Selection};
-use crate::record::{Batch, Record, schema_of};
+use crate::record::{Batch, Record, Row, RowBatch, schema_of};
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::compute::{cast, take, take_record_batch};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use std::any::{Any, TypeId};
 use std::sync::Arc;
+
+/// Records that a format cannot have.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotWrite(pub(crate) String);
 
 /// The selected records of a batch as columns; `None` if there are none.
 ///
@@ -16,6 +22,15 @@ pub(crate) fn columns_of<T: Record>(
     batch: &T::Batch,
     selection: Selection<'_>,
 ) -> Result<Option<RecordBatch>, PushError> {
+    if let Some(rows) = (batch as &dyn Any).downcast_ref::<RowBatch>() {
+        let columns = match selection {
+            Selection::Rows(picked) if picked.len() < rows.columns().num_rows() => {
+                take_record_batch(rows.columns(), &UInt32Array::from(picked.to_vec()))?
+            }
+            _ => rows.columns().clone(),
+        };
+        return Ok((columns.num_rows() > 0).then_some(columns));
+    }
     let mut array = batch.to_array();
     if let Selection::Rows(rows) = selection
         && rows.len() < array.len()
@@ -32,7 +47,12 @@ pub(crate) fn columns_of<T: Record>(
     Ok(Some(RecordBatch::try_new(schema_of::<T>(), columns)?))
 }
 
-/// The same type in the plain layout, that all readers know: no views, no dictionaries.
+/// The columns of all records of a type; `None` for rows, which have theirs with them.
+pub(crate) fn known_columns<T: Record>() -> Option<SchemaRef> {
+    (TypeId::of::<T>() != TypeId::of::<Row>()).then(schema_of::<T>)
+}
+
+/// The same type in the plain layout, that all readers know: no views, no dictionaries, decimals of 128 bits.
 pub(crate) fn plain_type(kind: &DataType) -> DataType {
     let plain = |field: &Arc<Field>| {
         Arc::new(field.as_ref().clone().with_data_type(plain_type(field.data_type())))
@@ -41,7 +61,9 @@ pub(crate) fn plain_type(kind: &DataType) -> DataType {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Dictionary(_, value) => plain_type(value),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
+        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
+            DataType::Decimal128(*precision, *scale)
+        }
         DataType::Struct(fields) => DataType::Struct(plain_fields(fields)),
         DataType::List(element) | DataType::LargeList(element) => DataType::List(plain(element)),
         DataType::FixedSizeList(element, size) => DataType::FixedSizeList(plain(element), *size),

@@ -187,3 +187,51 @@ impl TextCompression {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> Vec<u8> {
+        (0..60_000u32).flat_map(|n| format!("line {n}\n").into_bytes()).collect()
+    }
+
+    fn read(compression: Compression, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        compression.decoder(io::Cursor::new(bytes))?.read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn pieces_that_follow_one_another_are_one_text() {
+        let text = text();
+        let (first, second) = text.split_at(text.len() / 3);
+        for (written, read_as) in [
+            (TextCompression::None, Compression::None),
+            (TextCompression::Gzip, Compression::Gzip),
+            (TextCompression::Zstd, Compression::Zstd),
+            (TextCompression::Lz4, Compression::Lz4),
+            (TextCompression::Bzip2, Compression::Bzip2),
+        ] {
+            let piece = |text: &[u8]| written.compress(text.to_vec()).unwrap();
+            let bytes = [piece(first), piece(&[]), piece(second)].concat();
+            assert!(read(read_as, bytes.clone()).unwrap() == text, "{read_as:?}");
+            let location: Location = format!("/x/a.{}", written.extension("csv")).parse().unwrap();
+            assert_eq!(Compression::of(&location), read_as);
+            if read_as == Compression::None {
+                continue;
+            }
+            for cut in (1..200).chain([bytes.len() / 2, bytes.len() - 4, bytes.len() - 1]) {
+                assert!(read(read_as, bytes[..cut].to_vec()).is_err(), "{read_as:?}, {cut}");
+            }
+        }
+        let mut snappy = snap::write::FrameEncoder::new(Vec::new());
+        snappy.write_all(first).unwrap();
+        let mut bytes = snappy.into_inner().unwrap();
+        let mut snappy = snap::write::FrameEncoder::new(Vec::new());
+        snappy.write_all(second).unwrap();
+        bytes.extend(snappy.into_inner().unwrap());
+        assert!(read(Compression::Snappy, bytes.clone()).unwrap() == text);
+        assert!(read(Compression::Snappy, bytes[..bytes.len() - 1].to_vec()).is_err());
+    }
+}

@@ -15,11 +15,13 @@ pub mod ipc;
 pub mod json;
 pub mod memory;
 pub mod parquet;
+pub mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;
 
 pub use avro::AvroSource;
+pub use columns::CannotWrite;
 pub use compression::TextCompression;
 pub use csv::{CsvOptions, CsvSink, CsvSource};
 pub use fixed::{FixedSink, FixedSource};
@@ -27,4 +29,5 @@ pub use ipc::{IpcCompression, IpcSink, IpcSource};
 pub use json::{JsonSink, JsonSource};
 pub use memory::{GeneratedSource, MemorySource};
 pub use parquet::{BloomFilter, ParquetCompression, ParquetSink, ParquetSource, ParquetStatistics};
+pub use rows::{NumberedRows, RowsFormat, RowsOptions, RowsParquetSink, RowsSource, RowsTextSink};
 pub use text::{FileLinesSource, LineText, TextSink, TextSource, WordsSource};

@@ -1,13 +1,18 @@
-//! What lies somewhere: an output, Parquet files, text.
+//! What lies somewhere: an output, files with columns, text.
 
 pub use crate::formats::parquet::facts::{Bound, ColumnFacts, ParquetFacts};
 
 use crate::commit::Manifest;
 use crate::formats::parquet::{facts, rust};
+use crate::formats::rows::{self, RowsFormat, RowsOptions, RowsSource};
 use crate::formats::text;
 use crate::location::{IntoLocations, Location};
-use crate::source::SourceError;
+use crate::push::{Demand, Push, PushError, Selection};
+use crate::record::{Row, RowBatch};
+use crate::source::{Source, SourceError};
 use crate::storage::{Object, Storage, StorageError, StorageErrorKind};
+
+use arrow::datatypes::Fields;
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +43,31 @@ pub enum Content {
     Nothing,
     /// Columns.
     Parquet(Box<ParquetFacts>),
+    /// Columns of another format.
+    Rows(RowsFacts),
     /// Text, or other bytes: the first lines of the first file that has any.
     Lines(Vec<String>),
+}
+
+/// What files with columns are, other than Parquet.
+#[derive(Clone, Debug)]
+pub struct RowsFacts {
+    /// The format.
+    pub format: RowsFormat,
+    /// The columns of the first file that is not empty; of CSV and JSON, as its beginning suggests.
+    pub fields: Fields,
+    /// The first rows as text, a cell for each column.
+    pub first: Vec<Vec<String>>,
+}
+
+impl RowsFacts {
+    /// The struct with `#[derive(Record)]` that reads all columns that a record can have, as Rust.
+    ///
+    /// # Errors
+    /// The reason, where there is no such column.
+    pub fn rust(&self) -> Result<String, String> {
+        rust::rust_struct(&self.fields)
+    }
 }
 
 /// Looks at what lies at `location`: a file, a folder, a pattern, or an output. Shows so many of its first rows or
@@ -66,10 +94,63 @@ pub fn inspect(
         Some(first) if is_parquet(storage, first)? => {
             Content::Parquet(Box::new(facts::facts(storage, &objects, rows)?))
         }
-        Some(first) => Content::Lines(lines(&text::head(storage, first, HEAD_BYTES)?, rows)),
+        Some(first) => match rows::format_of(storage, first)? {
+            RowsFormat::Text => {
+                Content::Lines(lines(&text::head(storage, first, HEAD_BYTES)?, rows))
+            }
+            format => Content::Rows(rows_facts(storage, first, format, rows)?),
+        },
     };
     let bytes = objects.iter().map(|object| object.size).sum();
     Ok(Inspection { manifest, files: objects.len() as u64, bytes, content })
+}
+
+/// The columns and the first rows of a file.
+fn rows_facts(
+    storage: &Storage,
+    object: &Object,
+    format: RowsFormat,
+    wanted: usize,
+) -> Result<RowsFacts, SourceError> {
+    let options = RowsOptions { format: Some(format), ..RowsOptions::default() };
+    let fields = rows::columns_of(storage, object, format, &options)?;
+    let source = RowsSource::new(object.location.clone().into_locations(), options);
+    let mut first = FirstRows { wanted, rows: Vec::new() };
+    if wanted > 0 {
+        let mut splits = Vec::new();
+        source.split(storage, &mut |split| {
+            splits.push(split);
+            Ok(())
+        })?;
+        let lanes = splits.iter().flat_map(|split| (0..split.lanes).map(move |lane| (split, lane)));
+        for (split, lane) in lanes {
+            if first.rows.len() >= wanted {
+                break;
+            }
+            source.read(storage, split, lane, &mut first)?;
+        }
+    }
+    first.rows.truncate(wanted);
+    Ok(RowsFacts { format, fields, first: first.rows })
+}
+
+/// Takes the first rows as text.
+struct FirstRows {
+    wanted: usize,
+    rows: Vec<Vec<String>>,
+}
+
+impl Push<Row> for FirstRows {
+    fn batch(&mut self, batch: &RowBatch, _: Selection<'_>) -> Result<Demand, PushError> {
+        let columns = batch.columns();
+        let some = columns.slice(0, columns.num_rows().min(self.wanted - self.rows.len()));
+        facts::append(&some, &mut self.rows);
+        Ok(if self.rows.len() < self.wanted { Demand::More } else { Demand::Enough })
+    }
+
+    fn finish(&mut self) -> Result<(), PushError> {
+        Ok(())
+    }
 }
 
 /// The manifest, if there is one and it may be read. Stores that must not be listed deny what is not there.

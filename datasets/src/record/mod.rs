@@ -69,6 +69,7 @@ pub use key::{Key, mix};
 pub use list::{ListBuilder, ListColumn, ListIter, ListSlot, ListView};
 pub use logical::{Logical, LogicalBuilder, LogicalColumn};
 pub use option::{OptBuilder, OptColumn};
+pub(crate) use scalar::widens;
 pub use scalar::{ScalarBuilder, ScalarColumn, UnitBuilder, UnitColumn};
 pub use text::TextRecord;
 pub use time::{Date, LocalTimestamp, ParseTimeError, Timestamp};

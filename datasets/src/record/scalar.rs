@@ -34,7 +34,7 @@ impl<P: ArrowPrimitiveType> Default for ScalarBuilder<P> {
 }
 
 /// Whether every value of `from` is a value of `to`.
-fn widens(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{
         Float16, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64,
     };

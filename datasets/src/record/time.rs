@@ -317,6 +317,12 @@ macro_rules! timestamp {
                     DataType::Timestamp(unit, found) if found.is_some() == zone.is_some() => {
                         bind_micros(array, *unit)
                     }
+                    // Midnight of the day; in which zone, nobody says.
+                    DataType::Date32 if zone.is_none() => {
+                        convert(array.as_primitive::<Date32Type>(), |days| {
+                            Ok(i64::from(days) * 86_400 * MICROS_PER_SECOND)
+                        })
+                    }
                     found => Err(BindError::wrong_type::<$type>(found)),
                 }
             }
@@ -451,6 +457,9 @@ mod tests {
         let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![5000, 5001]));
         let error = LogicalColumn::<LocalTimestamp>::from_array(&nanos).unwrap_err();
         assert!(matches!(error, BindError::Value { row: 1, .. }), "{error}");
+        let days: ArrayRef = Arc::new(arrow::array::Date32Array::from(vec![-1]));
+        let column = LogicalColumn::<LocalTimestamp>::from_array(&days).unwrap();
+        assert_eq!(column.get(0).to_string(), "1969-12-31T00:00:00");
         let days: ArrayRef = Arc::new(Date64Array::from(vec![-86_400_000]));
         assert_eq!(LogicalColumn::<Date>::from_array(&days).unwrap().get(0).days(), -1);
     }

@@ -22,6 +22,10 @@ thread_local! {
     static WRITES: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The records of a chunk at most. Most lanes have fewer; one of a large file that cannot be cut has no bound, and is
+/// written a chunk after the other when its turn has come.
+const CHUNK_ROWS: u64 = 1 << 18;
+
 /// A [`Sink`] without its types.
 pub trait SinkCode: Send + Sync {
     /// The format, for people.
@@ -64,7 +68,7 @@ impl<S: Sink> SinkCode for S {
             file: None,
             writer: Some((self.task(), files)),
             waiting: BTreeMap::new(),
-            next: 0,
+            next: (0, 0),
             writing: false,
             offset: 0,
             crc: crc32fast::Hasher::new(),
@@ -86,9 +90,9 @@ struct State<C> {
     /// Not there while a thread writes.
     writer: Option<(Box<dyn EncodeTask<C>>, AttemptFiles)>,
     /// Chunks whose turn has not come.
-    waiting: BTreeMap<u32, Ready<C>>,
-    /// The lane whose turn it is.
-    next: u32,
+    waiting: BTreeMap<Turn, Ready<C>>,
+    /// Whose turn it is.
+    next: Turn,
     /// Whether a thread is writing in order.
     writing: bool,
     /// Where the next chunk goes, for files written by position.
@@ -98,9 +102,14 @@ struct State<C> {
     failed: Option<String>,
 }
 
+/// A lane, and which chunk of it.
+type Turn = (u32, u32);
+
 struct Ready<C> {
     chunk: C,
     rows: u64,
+    /// Whether it is the lane's last.
+    last: bool,
     /// Length and checksum, where the chunk is nothing but its bytes.
     bytes: Option<(u64, crc32fast::Hasher)>,
 }
@@ -110,8 +119,8 @@ impl<S: Sink> Part<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a lane's chunk.
-    fn add(&self, lane: u32, chunk: S::Chunk, rows: u64) -> Result<(), PushError> {
+    /// Takes a chunk of a lane.
+    fn add(&self, turn: Turn, chunk: S::Chunk, rows: u64, last: bool) -> Result<(), PushError> {
         let bytes = self.sink.pieces(&chunk).map(|pieces| {
             let mut crc = crc32fast::Hasher::new();
             pieces.iter().for_each(|piece| crc.update(piece));
@@ -119,7 +128,7 @@ impl<S: Sink> Part<S> {
         });
         let by_position = bytes.is_some();
         let mut state = self.lock();
-        state.waiting.insert(lane, Ready { chunk, rows, bytes });
+        state.waiting.insert(turn, Ready { chunk, rows, last, bytes });
         if state.writing {
             drop(state);
             self.wait();
@@ -181,7 +190,7 @@ impl<S: Sink> Part<S> {
             WRITES.set(before);
             state = self.lock();
             state.rows += ready.rows;
-            state.next += 1;
+            state.pass(ready.last);
             if let Err(error) = written {
                 state.failed = Some(error.to_string());
                 state.writing = false;
@@ -224,6 +233,12 @@ impl<C> State<C> {
         }
     }
 
+    /// The turn is over, of a chunk that may be the last of its lane.
+    fn pass(&mut self, last: bool) {
+        let (lane, chunk) = self.next;
+        self.next = if last { (lane + 1, 0) } else { (lane, chunk + 1) };
+    }
+
     /// The chunks whose place is known now, with it.
     fn place(&mut self) -> Vec<(u64, C)> {
         let mut placed = Vec::new();
@@ -234,7 +249,7 @@ impl<C> State<C> {
                 self.crc.combine(&crc);
             }
             self.rows += ready.rows;
-            self.next += 1;
+            self.pass(ready.last);
         }
         placed
     }
@@ -245,7 +260,7 @@ impl<S: Sink> SinkPart for Part<S> {
         let encoder = self.sink.lane();
         AnyPush::new::<S::Item>(Box::new(SinkLane {
             part: self,
-            lane,
+            turn: (lane, 0),
             encoder: Some(encoder),
             rows: 0,
         }))
@@ -256,8 +271,8 @@ impl<S: Sink> SinkPart for Part<S> {
         if let Some(failed) = &state.failed {
             return Err(failed.clone().into());
         }
-        if state.next != lanes || !state.waiting.is_empty() {
-            return Err(format!("{} of {lanes} lanes were written", state.next).into());
+        if state.next != (lanes, 0) || !state.waiting.is_empty() {
+            return Err(format!("{} of {lanes} lanes were written", state.next.0).into());
         }
         let (rows, bytes, crc) = (state.rows, state.offset, state.crc.clone().finalize());
         let (writer, file) = (state.writer.take(), state.file.take());
@@ -281,9 +296,24 @@ impl<S: Sink> SinkPart for Part<S> {
 /// The receiver for one lane.
 struct SinkLane<S: Sink> {
     part: Arc<Part<S>>,
-    lane: u32,
+    turn: Turn,
     encoder: Option<Box<dyn EncodeLane<S::Item, S::Chunk>>>,
+    /// Those of the chunk in the making.
     rows: u64,
+}
+
+impl<S: Sink> SinkLane<S> {
+    /// Gives the chunk, and begins another.
+    fn give(&mut self) -> Result<(), PushError> {
+        let encoder = self.encoder.replace(self.part.sink.lane());
+        let rows = std::mem::take(&mut self.rows);
+        let turn = self.turn;
+        self.turn.1 += 1;
+        match encoder {
+            Some(encoder) => self.part.add(turn, encoder.finish()?, rows, false),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<S: Sink> Push<S::Item> for SinkLane<S> {
@@ -292,16 +322,34 @@ impl<S: Sink> Push<S::Item> for SinkLane<S> {
         batch: &<S::Item as Record>::Batch,
         selection: Selection<'_>,
     ) -> Result<Demand, PushError> {
-        self.rows += selection.count(batch.len()) as u64;
-        if let Some(encoder) = &mut self.encoder {
-            encoder.batch(batch, selection)?;
+        let count = selection.count(batch.len());
+        let mut from = 0;
+        while from < count {
+            // Where a chunk ends must not depend on how records came in batches.
+            if self.rows == CHUNK_ROWS {
+                self.give()?;
+            }
+            let rows = (count - from).min((CHUNK_ROWS - self.rows) as usize);
+            let Some(encoder) = &mut self.encoder else { return Ok(Demand::More) };
+            match selection {
+                _ if rows == count => encoder.batch(batch, selection)?,
+                Selection::Rows(picked) => {
+                    encoder.batch(batch, Selection::Rows(&picked[from..from + rows]))?;
+                }
+                Selection::All => {
+                    let picked: Vec<u32> = (from..from + rows).map(|row| row as u32).collect();
+                    encoder.batch(batch, Selection::Rows(&picked))?;
+                }
+            }
+            self.rows += rows as u64;
+            from += rows;
         }
         Ok(Demand::More)
     }
 
     fn finish(&mut self) -> Result<(), PushError> {
         match self.encoder.take() {
-            Some(encoder) => self.part.add(self.lane, encoder.finish()?, self.rows),
+            Some(encoder) => self.part.add(self.turn, encoder.finish()?, self.rows, true),
             None => Ok(()),
         }
     }

@@ -21,6 +21,7 @@ impl<T: Record> Dataset<T> {
         &self,
         operator: &'static str,
         place: &'static CodePlace<'static>,
+        partitions: Option<u32>,
     ) -> Dataset<T> {
         let mut graph = self.flow.graph();
         let sample = graph.collects.len() as u32;
@@ -32,7 +33,7 @@ impl<T: Record> Dataset<T> {
         drop(graph);
         let _: Dataset<T> = self.flow.add("sample", place, vec![self.node], Kind::Collect(sample));
         let code = RowsShuffle { order: SortOrder::<S> { sample, by: PhantomData } };
-        let shuffle = self.shuffle(operator, place, code, None, Some(sample));
+        let shuffle = self.shuffle(operator, place, code, partitions, Some(sample));
         let read = ReadFn(|mut buckets: Vec<Bucket>, out| {
             let bucket: RowsBucket<SortOrder<S>> = buckets.remove(0).into();
             let rows = bucket.sort()?;
@@ -58,7 +59,7 @@ impl<T: Key> Dataset<T> {
     /// ```
     #[track_caller]
     pub fn sort(&self) -> Dataset<T> {
-        self.sort_with::<ByAll<T>>("sort", CodePlace::caller())
+        self.sort_with::<ByAll<T>>("sort", CodePlace::caller(), None)
     }
 }
 
@@ -74,7 +75,16 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     where
         K: Key,
     {
-        self.sort_with::<ByFirst<K, V>>("sort_by_key", CodePlace::caller())
+        self.sort_with::<ByFirst<K, V>>("sort_by_key", CodePlace::caller(), None)
+    }
+
+    /// The same in so many partitions, if that is said.
+    #[track_caller]
+    pub(crate) fn sort_by_key_into(&self, partitions: Option<u32>) -> Dataset<(K, V)>
+    where
+        K: Key,
+    {
+        self.sort_with::<ByFirst<K, V>>("sort_by_key", CodePlace::caller(), partitions)
     }
 }
 
@@ -88,6 +98,6 @@ impl<const N: usize> Dataset<[u8; N]> {
     #[track_caller]
     pub fn sort_by_prefix<const P: usize>(&self) -> Dataset<[u8; N]> {
         const { assert!(P <= N, "a prefix is no longer than its record") };
-        self.sort_with::<ByPrefix<N, P>>("sort_by_prefix", CodePlace::caller())
+        self.sort_with::<ByPrefix<N, P>>("sort_by_prefix", CodePlace::caller(), None)
     }
 }

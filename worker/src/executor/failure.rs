@@ -1,6 +1,7 @@
 //! From the errors of operators, sources and storage to a [`Failure`].
 
 use std::any::Any;
+use windrow_datasets::formats::CannotWrite;
 use windrow_datasets::push::PushError;
 use windrow_datasets::source::SourceError;
 use windrow_datasets::storage::{StorageError, StorageErrorKind};
@@ -32,6 +33,9 @@ pub fn of_push(error: &PushError) -> Failure {
     }
     if let Some(error) = error.downcast_ref::<StorageError>() {
         return of_storage(error);
+    }
+    if error.is::<CannotWrite>() {
+        return Failure::new(FailureClass::BadInput, error.to_string());
     }
     if error.is::<OperatorError>() {
         return Failure::new(FailureClass::UserCode, error.to_string());

@@ -6,4 +6,6 @@
 mod file;
 mod source;
 
+pub(crate) use file::AvroFile;
 pub use source::AvroSource;
+pub(crate) use source::columns;

@@ -11,3 +11,4 @@ mod source;
 pub use options::CsvOptions;
 pub use sink::CsvSink;
 pub use source::CsvSource;
+pub(crate) use source::guess;

@@ -120,11 +120,21 @@ impl<T: Record> Source for CsvSource<T> {
     }
 }
 
-/// The columns of a CSV file that begins with this text: of a header, or numbered from 0 on.
+/// The columns that this beginning of a CSV file suggests.
 ///
 /// # Errors
 /// If it is no CSV.
-pub(crate) fn columns(text: &[u8], options: &CsvOptions) -> Result<Vec<String>, ArrowError> {
+pub(crate) fn guess(text: &[u8], options: &CsvOptions) -> Result<Fields, ArrowError> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let format = options.format().with_header(options.header);
+    Ok(format.infer_schema(text, None)?.0.fields().clone())
+}
+
+/// The names of the columns of a CSV file that begins with this text: of a header, or numbered from 1 on.
+///
+/// # Errors
+/// If it is no CSV.
+fn columns(text: &[u8], options: &CsvOptions) -> Result<Vec<String>, ArrowError> {
     let format = options.format().with_header(options.header);
     // Without a header the first row has to be looked at to count its columns.
     let rows = if options.header { 0 } else { 1 };
@@ -314,7 +324,7 @@ impl OpenFile {
             Some(line) => {
                 let line = String::from_utf8_lossy(&line[..line.len().min(80)]);
                 Err(self.place().wrong(format!(
-                    "has a line break within quotes, so that the file must not be cut: read it without `splittable`; the line is {line:?}"
+                    "has a line break within quotes, so that the file must not be cut: read it without `splittable` (with --line-breaks, on a command line); the line is {line:?}"
                 )))
             }
         }

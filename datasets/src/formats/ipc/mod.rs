@@ -7,5 +7,7 @@ mod file;
 mod sink;
 mod source;
 
+pub(crate) use file::IpcFile;
 pub use sink::{IpcCompression, IpcSink};
 pub use source::IpcSource;
+pub(crate) use source::Stream;

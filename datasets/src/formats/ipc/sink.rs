@@ -1,9 +1,10 @@
 //! Writes records as Arrow IPC files.
 
-use crate::formats::columns::{columns_of, plain_fields};
+use crate::formats::columns::{columns_of, known_columns, plain_fields};
+use crate::formats::rows::file_of_rows;
 use crate::push::{PushError, Selection};
-use crate::record::{Record, schema_of};
-use crate::sink::{EncodeLane, EncodePart, Sink};
+use crate::record::Record;
+use crate::sink::{EncodeLane, EncodePart, EncodeTask, Sink, one_part};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -82,10 +83,17 @@ impl<T: Record> Sink for IpcSink<T> {
         Box::new(IpcLane::default())
     }
 
+    fn task(&self) -> Box<dyn EncodeTask<IpcChunk>> {
+        match known_columns::<T>() {
+            Some(_) => one_part(self.part()),
+            None => file_of_rows(self.part()),
+        }
+    }
+
     fn part(&self) -> Box<dyn EncodePart<IpcChunk>> {
-        let schema = schema_of::<T>();
-        let schema = Schema::new(plain_fields(schema.fields()));
-        Box::new(IpcPart { schema: schema.into(), compression: self.compression, writer: None })
+        let plain = |schema: SchemaRef| Arc::new(Schema::new(plain_fields(schema.fields())));
+        let schema = known_columns::<T>().map(plain);
+        Box::new(IpcPart { schema, compression: self.compression, writer: None })
     }
 }
 
@@ -178,7 +186,8 @@ impl<T: Record> EncodeLane<T, IpcChunk> for IpcLane {
 }
 
 struct IpcPart {
-    schema: SchemaRef,
+    /// Of rows, that of the first; without a row nobody knows the columns.
+    schema: Option<SchemaRef>,
     compression: IpcCompression,
     /// Writes into memory, of which what is there is passed on.
     writer: Option<FileWriter<Vec<u8>>>,
@@ -195,7 +204,9 @@ impl IpcPart {
                     IpcCompression::Zstd => Some(CompressionType::ZSTD),
                 };
                 let options = IpcWriteOptions::default().try_with_compression(compression)?;
-                FileWriter::try_new_with_options(Vec::new(), &self.schema, options)?
+                let none = || Arc::new(Schema::empty());
+                let schema = self.schema.get_or_insert_with(none);
+                FileWriter::try_new_with_options(Vec::new(), schema, options)?
             }
         };
         Ok(self.writer.insert(writer))
@@ -212,6 +223,7 @@ fn pass(writer: &mut FileWriter<Vec<u8>>, file: &mut dyn Write) -> Result<(), Pu
 impl EncodePart<IpcChunk> for IpcPart {
     fn write(&mut self, chunk: IpcChunk, file: &mut dyn Write) -> Result<(), PushError> {
         for block in chunk.blocks {
+            self.schema.get_or_insert_with(|| block.schema());
             let writer = self.writer()?;
             writer.write(&block)?;
             pass(writer, file)?;

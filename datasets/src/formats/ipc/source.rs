@@ -119,7 +119,6 @@ impl<'a> Stream<'a> {
     }
 
     /// The schema, once it was read.
-    #[allow(dead_code)]
     pub(crate) fn schema(&self) -> Option<SchemaRef> {
         self.decoder.schema()
     }

@@ -5,12 +5,13 @@ use crate::formats::compression::TextCompression;
 use crate::push::{PushError, Selection};
 use crate::record::Record;
 use crate::sink::{EncodeLane, EncodePart, Sink};
-use arrow::json::LineDelimitedWriter;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
 use std::io::Write;
 use std::marker::PhantomData;
 
-/// Writes an object on a line for each record. Members that are null are left out; bytes are hexadecimal digits; floats
-/// that JSON does not have (not a number, infinity) are null.
+/// Writes an object on a line for each record. Bytes are hexadecimal digits; floats that JSON does not have (not a
+/// number, infinity) are null.
 #[derive(Clone, Debug)]
 pub struct JsonSink<T> {
     compression: TextCompression,
@@ -69,7 +70,8 @@ struct JsonLane {
 impl<T: Record> EncodeLane<T, Vec<u8>> for JsonLane {
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<(), PushError> {
         if let Some(columns) = columns_of::<T>(batch, selection)? {
-            let mut writer = LineDelimitedWriter::new(&mut self.lines);
+            let writer = WriterBuilder::new().with_explicit_nulls(true);
+            let mut writer = writer.build::<_, LineDelimited>(&mut self.lines);
             writer.write(&for_text(columns)?)?;
             writer.finish()?;
         }

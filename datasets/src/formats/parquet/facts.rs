@@ -362,7 +362,7 @@ fn read_rows(
 }
 
 /// Appends the rows of a batch, as text.
-fn append(batch: &RecordBatch, rows: &mut Vec<Vec<String>>) {
+pub(crate) fn append(batch: &RecordBatch, rows: &mut Vec<Vec<String>>) {
     let columns: Vec<_> = batch.columns().iter().map(Cells::of).collect();
     rows.extend(
         (0..batch.num_rows())

@@ -1,5 +1,6 @@
 //! Parquet files: footers, and the bytes that a decoder asks for.
 
+use super::encrypted::is_encrypted;
 use crate::formats::files::cut_short;
 use crate::scan::Scan;
 use crate::source::SourceError;
@@ -38,8 +39,14 @@ impl ParquetFile {
 
     /// The error of a file that is not what it should be.
     pub(crate) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
+        let location = self.object.location.to_string();
+        if is_encrypted(self) {
+            let reason = "is encrypted, which Windrow does not read; write it without encryption"
+                .to_string();
+            return SourceError::Input { location, reason };
+        }
         SourceError::Input {
-            location: self.object.location.to_string(),
+            location,
             reason: format!(
                 "is no Parquet file, or is cut short or damaged: {error}; copy it again, or leave it out by a pattern (*.parquet)"
             ),
@@ -159,6 +166,10 @@ impl ParquetFile {
     /// Whether all that the footer names is in the file.
     fn check(&self, metadata: &ParquetMetaData) -> Result<(), SourceError> {
         for (number, group) in metadata.row_groups().iter().enumerate() {
+            // Of a row group without rows, some writers say nothing that is true.
+            if group.num_rows() == 0 {
+                continue;
+            }
             let inside = group.columns().iter().all(|chunk| {
                 let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
                 let end = start.checked_add(chunk.compressed_size());

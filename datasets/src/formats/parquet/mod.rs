@@ -20,6 +20,7 @@
 mod ahead;
 mod bind;
 mod bloom;
+mod encrypted;
 pub(crate) mod facts;
 pub(crate) mod file;
 mod lane;
@@ -33,5 +34,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use sink::PartEncoder;
 pub use sink::{BloomFilter, ParquetCompression, ParquetSink, ParquetStatistics};
 pub use source::ParquetSource;

@@ -103,9 +103,14 @@ impl Group {
 impl<T: Record> ParquetSource<T> {
     /// The rows of all files at these locations, in order. Every file must be Parquet, whatever its extension.
     pub fn new(locations: impl IntoLocations) -> ParquetSource<T> {
+        ParquetSource::of(locations.into_locations(), Wanted::of::<T>())
+    }
+
+    /// The same with other columns than those that the type says.
+    pub(crate) fn of(locations: Locations, wanted: Wanted) -> ParquetSource<T> {
         ParquetSource {
-            locations: locations.into_locations(),
-            wanted: Wanted::of::<T>(),
+            locations,
+            wanted,
             sizes: Sizes { lane: LANE_ROWS, split: SPLIT_BYTES, batch: BATCH_RECORDS },
             footers: Arc::default(),
             ahead: Ahead::default(),

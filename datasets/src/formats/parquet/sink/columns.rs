@@ -31,9 +31,14 @@ pub(super) fn value_bytes(array: &ArrayRef) -> usize {
     fn views<B: ByteViewType>(array: &GenericByteViewArray<B>) -> usize {
         array.views().iter().map(|&view| view as u32 as usize + 4).sum()
     }
+    fn text(offsets: &[i32]) -> usize {
+        (offsets[offsets.len() - 1] - offsets[0]) as usize + 4 * (offsets.len() - 1)
+    }
     match array.data_type() {
         DataType::Utf8View => views::<StringViewType>(array.as_byte_view()),
         DataType::BinaryView => views::<BinaryViewType>(array.as_byte_view()),
+        DataType::Utf8 => text(array.as_string::<i32>().value_offsets()),
+        DataType::Binary => text(array.as_binary::<i32>().value_offsets()),
         DataType::Struct(_) => array.as_struct().columns().iter().map(value_bytes).sum(),
         DataType::List(_) => {
             let lists = array.as_list::<i32>();

@@ -12,10 +12,10 @@ mod task;
 mod tests;
 
 pub use options::{BloomFilter, ParquetCompression, ParquetStatistics};
+pub(crate) use part::PartEncoder;
 
 use self::columns::without_waste;
 use self::options::Options;
-use self::part::PartEncoder;
 use self::partitions::{PartitionBy, PartitionedLane, Piece};
 use self::task::{Partitioned, Rolling};
 use crate::columns::{Cols, Columns, KeyColumns, NamedColumns};
@@ -163,6 +163,11 @@ impl<T: Record> ParquetSink<T> {
     #[must_use]
     pub fn with_buffer_bytes(self, bytes: usize) -> Self {
         self.set(|options| options.buffer_bytes = bytes)
+    }
+
+    /// An encoder of a file with other columns than those that the type says.
+    pub(crate) fn encoder_of(&self, schema: SchemaRef) -> PartEncoder {
+        PartEncoder::new(schema, self.options.clone())
     }
 
     /// The schema of the files.

@@ -60,7 +60,7 @@ struct OpenGroup {
 }
 
 /// A file in the making, whose rows come as Arrow columns of one schema.
-pub(super) struct PartEncoder {
+pub(crate) struct PartEncoder {
     schema: SchemaRef,
     options: Arc<Options>,
     /// Rows that were added.
@@ -97,14 +97,14 @@ impl PartEncoder {
     }
 
     /// Adds rows, which come into the file with [`PartEncoder::step`].
-    pub(super) fn add(&mut self, batch: RecordBatch) {
+    pub(crate) fn add(&mut self, batch: RecordBatch) {
         self.rows += batch.num_rows() as u64;
         self.pending_rows += batch.num_rows();
         self.pending.push_back(batch);
     }
 
     /// Takes a block of the added rows, if there is a whole one; `false` if there is not.
-    pub(super) fn step(&mut self, file: &mut dyn Write) -> Result<bool, PushError> {
+    pub(crate) fn step(&mut self, file: &mut dyn Write) -> Result<bool, PushError> {
         if self.pending_rows < BLOCK_ROWS {
             return Ok(false);
         }
@@ -133,7 +133,7 @@ impl PartEncoder {
     }
 
     /// Writes what is left, and the end of the file.
-    pub(super) fn finish(mut self, file: &mut dyn Write) -> Result<(), PushError> {
+    pub(crate) fn finish(mut self, file: &mut dyn Write) -> Result<(), PushError> {
         if self.pending_rows > 0 {
             let block = self.cut_block(self.pending_rows)?;
             self.add_block(block, file)?;
