@@ -99,9 +99,6 @@ fn the_server_counts_what_the_summary_counts() {
     assert_eq!(told, [server.requests(), sent, received], "{}", done.report);
 }
 
-/// Options by which what fails for ever fails soon.
-const IMPATIENT: &str = "--store-option max_retries=2 --store-option retry_backoff=1ms --store-option read_timeout=500ms";
-
 #[test]
 fn a_profile_is_looked_up_by_each_process_and_its_secret_is_told_to_none() {
     let room = room!();

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What the names of the hidden folders begin with.
@@ -57,8 +57,11 @@ impl<'a> Records<'a> {
         let Some(path) = location.as_path() else {
             return self.storage.put_object(&location, json);
         };
-        // Under another name first: who reads it sees all of it, or none.
-        let begun = path.with_file_name(format!("{name}.new"));
+        // Under another name first: who reads it sees all of it, or none. A name of its own, since the same record may
+        // be written twice at once.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let begun = path.with_file_name(format!("{name}.new-{}-{number}", std::process::id()));
         let write = || {
             fs::write(&begun, &json)?;
             fs::rename(&begun, path)

@@ -365,7 +365,7 @@ mod tests {
         for (text, says) in [
             ("aws_region", "no KEY=VALUE"),
             ("aws_regoin=x", "is it `aws_region`"),
-            ("endpoint_ur=x", "aws_endpoint_url"),
+            ("endpoint_ur=x", "docs/stores.md"),
             ("nonsense_of_all_kinds=x", "docs/stores.md"),
             ("aws_bucket=x", "said by the location"),
             ("azure_container_name=x", "said by the location"),

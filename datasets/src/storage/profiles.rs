@@ -282,9 +282,10 @@ mod tests {
         );
         let elsewhere = world.folder.path().join(".config/windrow/stores.ini");
         let elsewhere = elsewhere.to_str().unwrap();
-        let world = World::new(&[], &[("WINDROW_STORES", elsewhere)]);
-        let error = world.settings(Some("minio"), &[]).unwrap_err();
-        assert!(error.contains("`minio`"), "{error}");
+        let other = World::new(&[], &[("WINDROW_STORES", elsewhere)]);
+        assert!(other.settings(Some("minio"), &[]).unwrap().contains("localhost:9000"));
+        let error = other.settings(Some("nowhere"), &[]).unwrap_err();
+        assert!(error.contains("`nowhere`"), "{error}");
     }
 
     #[test]
