@@ -88,7 +88,7 @@ fn row(id: u64) -> Row {
         price: Decimal::from_raw(i128::from(n) * 7 - 500).expect("has few digits"),
         place: (!id.is_multiple_of(5)).then(|| Place {
             name: format!("place {}", id % 7),
-            floor: (id % 2 == 0).then_some((id % 9) as i8 - 4),
+            floor: id.is_multiple_of(2).then_some((id % 9) as i8 - 4),
         }),
         tags: (0..id % 4).map(|tag| format!("tag {tag}")).collect(),
         numbers: (!id.is_multiple_of(6))
