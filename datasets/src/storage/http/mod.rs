@@ -103,16 +103,19 @@ impl HttpService for Wire {
             self.meter.failed();
         }
         let (parts, body) = answer?.into_parts();
-        let body = Counted { body, meter: self.meter.clone(), _permit: permit };
+        let body = Counted { body, meter: self.meter.clone(), permit: Some(permit) };
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
     }
 }
 
-/// The body of an answer; its request counts as running until it is read or dropped.
+/// The body of an answer; its request counts as running until it is read, breaks off or is dropped.
+///
+/// Who reads a body that broke off asks for the rest while he still has the broken one: if that kept its permit, as
+/// many as there are permits would wait for each other for ever.
 struct Counted {
     body: HttpResponseBody,
     meter: Arc<Meter>,
-    _permit: Permit,
+    permit: Option<Permit>,
 }
 
 impl Body for Counted {
@@ -124,10 +127,12 @@ impl Body for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.meter.received(data.len() as u64);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.meter.received(frame.data_ref().map_or(0, |data| data.len() as u64));
+            }
+            Poll::Ready(Some(Err(_)) | None) => self.permit = None,
+            Poll::Pending => {}
         }
         frame
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use futures::future::join_all;
+use http_body_util::{BodyExt, StreamBody};
 use object_store::client::{HttpErrorKind, HttpRequestBody};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +15,8 @@ enum Answer {
     After(Duration),
     Never,
     Broken,
+    /// Good, with a body that breaks off.
+    BreaksOff,
 }
 
 /// Answers by turns; those behind the last are good.
@@ -48,11 +51,18 @@ impl HttpService for Fake {
                 good(200)
             }
             Answer::Never => std::future::pending().await,
-            Answer::Broken => {
-                Err(HttpError::new(HttpErrorKind::Connect, std::io::Error::other("broken")))
+            Answer::BreaksOff => {
+                let frames = [Ok(Frame::data(Bytes::from("1234"))), Err(broken())];
+                let body = HttpResponseBody::new(StreamBody::new(futures::stream::iter(frames)));
+                Ok(http::Response::builder().status(200).body(body).unwrap())
             }
+            Answer::Broken => Err(broken()),
         }
     }
+}
+
+fn broken() -> HttpError {
+    HttpError::new(HttpErrorKind::Connect, std::io::Error::other("broken"))
 }
 
 struct Store {
@@ -180,4 +190,21 @@ async fn one_who_gives_up_leaves_its_place() {
     assert!(tokio::time::timeout(Duration::from_secs(1), all).await.is_err());
     store.answers([]);
     assert!(store.read().await.is_ok());
+}
+
+/// Who reads a body that breaks off asks for the rest before he lets go of it.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_off_keeps_no_place() {
+    let store = Store::new(Duration::ZERO);
+    store.answers(vec![Answer::BreaksOff; 300]);
+    let mut kept = Vec::new();
+    for _ in 0..300 {
+        let request = http::Request::builder().method("GET").uri("http://store/x");
+        let request = request.body(HttpRequestBody::empty()).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(60), store.wire.call(request));
+        let mut body = answer.await.expect("a place is free").unwrap().into_body();
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().is_err());
+        kept.push(body);
+    }
 }
