@@ -23,6 +23,7 @@ mod testing;
 
 use arrow::buffer::Buffer;
 use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_datasets::codec::Encoder;
 use windrow_datasets::push::{AnyPush, PushError};
@@ -60,13 +61,13 @@ pub struct StoreContext {
     pub whole: crate::exec::Whole,
 }
 
-/// How far the lanes of a stage have come.
+/// How far the lanes of the stages that write to a store have come.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Lanes in all; 0 while it is not known.
-    pub lanes: std::sync::atomic::AtomicU64,
-    /// Lanes begun.
-    pub begun: std::sync::atomic::AtomicU64,
+    lanes: AtomicU64,
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
 impl Progress {
@@ -75,11 +76,27 @@ impl Progress {
         Progress { lanes: lanes.into(), ..Progress::default() }
     }
 
-    /// The part that has been seen, between 0 and 1.
+    /// There are so many more lanes.
+    pub fn expect(&self, lanes: u64) {
+        self.lanes.fetch_add(lanes, Relaxed);
+    }
+
+    /// A lane begins.
+    pub fn begin(&self) {
+        self.begun.fetch_add(1, Relaxed);
+    }
+
+    /// A lane that had begun ends.
+    pub fn end(&self) {
+        self.ended.fetch_add(1, Relaxed);
+    }
+
+    /// The part that has been seen, between 0 and 1; 1 where it is not known how much there is. Half of a lane that
+    /// runs counts as seen.
     pub fn fraction(&self) -> f64 {
-        use std::sync::atomic::Ordering::Relaxed;
-        let (lanes, begun) = (self.lanes.load(Relaxed), self.begun.load(Relaxed));
-        if lanes == 0 { 1.0 } else { (begun as f64 / lanes as f64).min(1.0) }
+        let (lanes, begun, ended) =
+            (self.lanes.load(Relaxed), self.begun.load(Relaxed), self.ended.load(Relaxed));
+        if lanes == 0 { 1.0 } else { ((begun + ended) as f64 / (2 * lanes) as f64).min(1.0) }
     }
 }
 

@@ -135,6 +135,8 @@ struct ComputeTask {
     attempt: AttemptId,
     input: TaskInput,
     units: Vec<Unit>,
+    /// Of its lanes.
+    progress: Arc<Progress>,
     whole: Whole,
     targets: Targets,
     /// How the shuffles that it writes are cut.
@@ -180,10 +182,11 @@ impl ComputeTask {
             outputs: &outputs,
             lanes: units.len() as u32,
         };
+        let progress = Arc::new(Progress::of(units.len() as u64));
         let targets = Targets::new(&writer, |shuffle| {
             let context = StoreContext {
                 buckets: cut_of(cuts, shuffle)?.buckets,
-                progress: Arc::new(Progress::of(units.len() as u64)),
+                progress: progress.clone(),
                 whole: whole.clone(),
             };
             Ok(plan.shuffle(shuffle).code.store(&context))
@@ -194,6 +197,7 @@ impl ComputeTask {
             attempt: order.attempt,
             input: input.clone(),
             units,
+            progress,
             whole,
             targets,
             cuts: cuts.clone(),
@@ -281,7 +285,9 @@ impl TaskRun for ComputeTask {
         };
         let stage = self.stage();
         let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
+        self.progress.begin();
         let counted = run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs)?;
+        self.progress.end();
         self.records.fetch_add(counted.records, Ordering::Relaxed);
         lock(&self.counts).add(&TaskCounts {
             records_read: counted.records,

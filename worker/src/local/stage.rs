@@ -99,7 +99,7 @@ impl StageRun<'_> {
         self.progress.lanes.store(lanes.len() as u64, Ordering::Relaxed);
         self.progress.tasks.store(tasks.len() as u64, Ordering::Relaxed);
         for progress in begun {
-            progress.lanes.fetch_add(lanes.len() as u64, Ordering::Relaxed);
+            progress.expect(lanes.len() as u64);
         }
         // A part without lanes is a file without records.
         for task in tasks.iter().filter(|task| task.units.is_empty()) {
@@ -116,10 +116,10 @@ impl StageRun<'_> {
                     while !stop.load(Ordering::Relaxed) {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(&(task, lane)) = lanes.get(at) else { break };
-                        for progress in begun {
-                            progress.begun.fetch_add(1, Ordering::Relaxed);
-                        }
-                        match self.run_one(&tasks[task as usize], lane, at as u64) {
+                        begun.iter().for_each(|progress| progress.begin());
+                        let ran = self.run_one(&tasks[task as usize], lane, at as u64);
+                        begun.iter().for_each(|progress| progress.end());
+                        match ran {
                             Ok(counted) => {
                                 own.add(&TaskCounts {
                                     records_read: counted.records,

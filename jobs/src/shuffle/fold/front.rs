@@ -4,6 +4,9 @@
 //! it has credit, which each time that it comes adds to, and each other key takes from. What is turned away waits in
 //! batches, so that slots of cold tables are asked for ahead, and a lock is taken once a batch.
 //!
+//! Where hardly any key comes again while it is in the front, looking there costs more than it saves: then rows go
+//! straight to the batches for a while, until the front is given another trial.
+//!
 //! Keys that are not inline are copied to a heap of this thread until their rows have been sent.
 
 use super::table::{Row, range_of};
@@ -20,6 +23,35 @@ const BATCH: usize = 64;
 
 /// When the heap has this many bytes, all is sent, and the heap is emptied.
 const HEAP_BYTES_MAX: usize = 4 << 20;
+
+/// A trial ends with so many rows that were not found: enough to fill the front, and to see whether that helps.
+const TRIAL_MISSES: usize = 8 * PLACES;
+
+/// After a trial in which fewer than one row in so many was found in the front, it is passed by.
+const FOUND_ONE_IN: usize = 8;
+
+/// For so many rows.
+const PASSED_BY_ROWS: usize = 16 * TRIAL_MISSES;
+
+/// Whether rows are looked for in the front.
+#[derive(Default)]
+struct Trial {
+    found: usize,
+    missed: usize,
+    /// For how many more rows the front is passed by.
+    passed_by: usize,
+}
+
+impl Trial {
+    #[inline(always)]
+    fn miss(&mut self) {
+        self.missed += 1;
+        if self.missed == TRIAL_MISSES {
+            let pass = self.found * FOUND_ONE_IN < self.found + self.missed;
+            *self = Trial { passed_by: if pass { PASSED_BY_ROWS } else { 0 }, ..Trial::default() };
+        }
+    }
+}
 
 struct Place<S, A> {
     row: Row<S, A>,
@@ -38,6 +70,7 @@ pub(super) struct Front<F: Folding> {
     /// How many rows wait in each batch: those are initialized, and no others.
     waiting: Vec<u8>,
     heap: Heap,
+    trial: Trial,
     fold: std::marker::PhantomData<F>,
 }
 
@@ -51,6 +84,7 @@ impl<F: Folding> Front<F> {
             batches: Piece::zeroed(tables as usize * BATCH * size_of::<RowOf<F>>()),
             waiting: vec![0; tables as usize],
             heap: Heap::new(),
+            trial: Trial::default(),
             fold: std::marker::PhantomData,
         }
     }
@@ -118,6 +152,14 @@ impl<F: Folding> Front<F> {
         start: impl FnOnce(V) -> F::Acc,
         push: impl FnOnce(&mut F::Acc, V),
     ) {
+        if self.trial.passed_by > 0 {
+            self.trial.passed_by -= 1;
+            let acc = start(value);
+            // SAFETY: the caller answers for `slot`.
+            let kept = unsafe { KeyOf::<F>::keep_slot(slot, &mut self.heap) };
+            let row = Row { hash, slot: MaybeUninit::new(kept), acc: MaybeUninit::new(acc) };
+            return self.pass(store, row);
+        }
         // SAFETY: the pointer is to a place of this front, which is borrowed alone; zero bytes are an empty one.
         let place = unsafe { &mut *self.place(hash) };
         if place.row.hash == hash {
@@ -126,10 +168,12 @@ impl<F: Folding> Front<F> {
                 if KeyOf::<F>::slot_eq(place.row.slot.assume_init_ref(), slot) {
                     push(place.row.acc.assume_init_mut(), value);
                     place.credit += 1;
+                    self.trial.found += 1;
                     return;
                 }
             }
         }
+        self.trial.miss();
         let acc = start(value);
         // SAFETY: the caller answers for `slot`.
         let kept = unsafe { KeyOf::<F>::keep_slot(slot, &mut self.heap) };
@@ -221,5 +265,22 @@ impl<F: Folding> Drop for Front<F> {
                 unsafe { (*self.batch(table).add(at)).acc.assume_init_drop() };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_front_that_finds_nothing_is_passed_by() {
+        let mut trial = Trial { found: TRIAL_MISSES / 10, ..Trial::default() };
+        (1..TRIAL_MISSES).for_each(|_| trial.miss());
+        assert_eq!(trial.passed_by, 0);
+        trial.miss();
+        assert_eq!((trial.passed_by, trial.found, trial.missed), (PASSED_BY_ROWS, 0, 0));
+        let mut trial = Trial { found: TRIAL_MISSES / 2, ..Trial::default() };
+        (0..TRIAL_MISSES).for_each(|_| trial.miss());
+        assert_eq!((trial.passed_by, trial.found, trial.missed), (0, 0, 0));
     }
 }

@@ -48,20 +48,18 @@ impl<A> Groups<A> {
         self.groups.clear();
         self.groups.resize_with(codes as usize, || None);
         let fold = &*store.fold;
-        let mut add = |code: u32, index: usize| {
+        let groups = &mut self.groups[..];
+        for (at, &code) in self.codes.iter().enumerate() {
+            // In one loop for both kinds of selections: then what it calls is inlined.
+            let index = match selection {
+                Selection::All => at,
+                Selection::Rows(rows) => rows[at] as usize,
+            };
             // SAFETY: the indexes of a selection are below the batch's length.
             let (_, value) = unsafe { F::take(batch, index) };
-            match &mut self.groups[code as usize] {
+            match &mut groups[code as usize] {
                 Some((_, acc)) => fold.push(acc, value),
                 none => *none = Some((index, fold.start(value))),
-            }
-        };
-        match selection {
-            Selection::All => {
-                self.codes.iter().enumerate().for_each(|(index, &code)| add(code, index));
-            }
-            Selection::Rows(rows) => {
-                self.codes.iter().zip(rows).for_each(|(&code, &row)| add(code, row as usize));
             }
         }
         for (index, acc) in self.groups.drain(..).flatten() {

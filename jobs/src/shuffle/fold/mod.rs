@@ -4,12 +4,14 @@
 //! what it turns away to the tables, a batch at a time. Nothing is merged at the end: a bucket is a range of a table's
 //! rows, in the order of (hash, key), whoever added them.
 
+mod forecast;
 mod front;
 mod groups;
 mod table;
 
 pub(crate) use table::{order_hash, range_of};
 
+use self::forecast::Seen;
 use self::front::Front;
 use self::groups::Groups;
 use self::table::{Row, Table};
@@ -24,6 +26,9 @@ use windrow_datasets::{Batch, Builder, Key, Record};
 
 /// The most tables of a store, where the number of buckets is a multiple of it.
 const TABLES_MAX: u32 = 256;
+
+/// The most times as large as it is that a table becomes at once.
+const GROWTH_MAX: f64 = 256.0;
 
 /// How keys and values are taken from rows, and values put together.
 ///
@@ -131,6 +136,7 @@ pub(super) struct FoldStore<F: Folding> {
     /// Those of threads that are not in a lane just now.
     fronts: Mutex<Vec<Front<F>>>,
     progress: Arc<Progress>,
+    seen: Seen,
 }
 
 impl<F: Folding> FoldStore<F> {
@@ -143,6 +149,7 @@ impl<F: Folding> FoldStore<F> {
             tables: (0..tables).map(|_| RwLock::new(Table::new(tables, 0))).collect(),
             fronts: Mutex::default(),
             progress: context.progress.clone(),
+            seen: Seen::default(),
         }
     }
 
@@ -151,24 +158,18 @@ impl<F: Folding> FoldStore<F> {
         self.tables.len() as u32
     }
 
-    /// How many times as large a table that is full is to be: a fresh page costs more than the work done in it, so
-    /// it grows to what it will need at the end, if the rest of the input brings new keys a little more slowly than
-    /// what was seen.
-    fn growth(&self) -> f64 {
-        (1.1 * self.progress.fraction().max(1e-3).powf(-0.8)).clamp(1.5, 16.0)
-    }
-
     /// Moves rows into a table.
     ///
     /// # Safety
     /// The rows are initialized, are not used afterwards, are of this table, and what their keys point to is alive.
     unsafe fn merge(&self, table: usize, rows: &[Row<<F::Key as Record>::Slot, F::Acc>]) {
         let mut table = self.tables[table].write().unwrap_or_else(PoisonError::into_inner);
-        table.make_room(rows.len(), || self.growth());
+        table.make_room(rows.len(), || self.seen.growth(&self.progress).clamp(1.25, GROWTH_MAX));
         rows.iter().for_each(|row| table.prefetch(row.hash));
         if !F::Key::PREFIX_IS_EXACT {
             rows.iter().for_each(|row| table.prefetch_key(row.hash));
         }
+        let before = table.used();
         for row in rows {
             // SAFETY: the caller's promise.
             unsafe {
@@ -178,6 +179,7 @@ impl<F: Folding> FoldStore<F> {
                 });
             }
         }
+        self.seen.add(rows.len(), table.used() - before);
     }
 
     /// A table whose rows are in order: several buckets of it may be read side by side.
@@ -285,7 +287,8 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
         if self.groups.fold(front, store, batch, selection) {
             return Ok(Demand::More);
         }
-        for from in (0..count).step_by(AHEAD) {
+        let mut from = 0;
+        while from < count {
             let to = (from + AHEAD).min(count);
             for at in from..to {
                 // SAFETY: the indexes of a selection are below the batch's length.
@@ -296,14 +299,39 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
                     keys[at - from] = (hash, MaybeUninit::new(slot));
                 }
             }
-            for at in from..to {
+            let mut at = from;
+            while at < to {
                 let (hash, slot) = &keys[at - from];
                 // SAFETY: as above; the slot was written just before, and borrows from the batch.
-                unsafe {
-                    let (_, value) = F::take(batch, index(at));
-                    front.add(store, *hash, slot.assume_init_ref(), value);
+                let (slot, value) =
+                    unsafe { (slot.assume_init_ref(), F::take(batch, index(at)).1) };
+                at += 1;
+                let again = |at: usize| {
+                    if at < to {
+                        let (other, key) = &keys[at - from];
+                        // SAFETY: as above.
+                        return other == hash
+                            && unsafe { F::Key::slot_eq(key.assume_init_ref(), slot) };
+                    }
+                    // SAFETY: as above.
+                    at < count && unsafe { F::Key::slot_eq(&F::take(batch, index(at)).0, slot) }
+                };
+                if !again(at) {
+                    // SAFETY: as above.
+                    unsafe { front.add(store, *hash, slot, value) };
+                    continue;
                 }
+                // Input is often sorted or grouped: equal neighbours are looked up once.
+                let mut acc = store.fold.start(value);
+                while again(at) {
+                    // SAFETY: as above.
+                    store.fold.push(&mut acc, unsafe { F::take(batch, index(at)).1 });
+                    at += 1;
+                }
+                // SAFETY: as above.
+                unsafe { front.merge(store, *hash, slot, acc) };
             }
+            from = at;
         }
         if front.is_full() {
             front.flush(store);

@@ -108,8 +108,8 @@ impl<K: Key, A> Table<K, A> {
     /// Makes room for `more` rows, if need be by growing `times` as large.
     #[inline]
     pub(super) fn make_room(&mut self, more: usize, times: impl FnOnce() -> f64) {
-        if self.used + more > (self.len - PAD) / 4 * 3 {
-            self.grow(times().max((self.used + more) as f64 * 1.6 / (self.len - PAD) as f64));
+        if self.used + more > (self.len - PAD) / 5 * 4 {
+            self.grow(times().max((self.used + more) as f64 * 1.5 / (self.len - PAD) as f64));
         }
     }
 

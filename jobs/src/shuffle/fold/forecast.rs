@@ -1,0 +1,82 @@
+//! How many keys there will be, told from those that came so far.
+//!
+//! Of `rows` rows that are drawn from `N` keys alike, `N (1 - e^(-rows / N))` keys are expected: from how few came again
+//! one learns `N`. Keys are seldom all alike, so that new ones go on coming more slowly (Heaps' law): the greater of
+//! the two is taken. It is about memory alone, of which a fresh page costs more than the work that is done in it.
+
+use crate::shuffle::Progress;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The exponent of Heaps' law, from the middle of what is found in texts.
+const HEAPS: f64 = 0.5;
+
+/// By how much more room is made than for the keys that are expected.
+const MARGIN: f64 = 1.2;
+
+/// The least part of the input that is taken for seen.
+const PART_MIN: f64 = 1e-3;
+
+/// Counts what came to the tables of a store.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    rows: AtomicU64,
+    keys: AtomicU64,
+}
+
+impl Seen {
+    /// Counts rows that came, of which so many had a new key.
+    pub(super) fn add(&self, rows: usize, keys: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.keys.fetch_add(keys as u64, Ordering::Relaxed);
+    }
+
+    /// How many times as many keys there should be room for as there are.
+    pub(super) fn growth(&self, progress: &Progress) -> f64 {
+        let rows = self.rows.load(Ordering::Relaxed) as f64;
+        let keys = self.keys.load(Ordering::Relaxed) as f64;
+        let part = progress.fraction().max(PART_MIN);
+        MARGIN * alike(keys / rows.max(1.0), part).max(part.powf(-HEAPS))
+    }
+}
+
+/// How many times as many keys all rows have as the `part` of them that came, of which the part `new` had a new key.
+fn alike(new: f64, part: f64) -> f64 {
+    // Rows that came to each key: the solution of (1 - e^-x) / x = new, which falls with x, and is below 1 / new.
+    let (mut low, mut high) = (0.0, 1.0 / new.clamp(1e-6, 1.0));
+    for _ in 0..50 {
+        let x = (low + high) / 2.0;
+        if -f64::exp_m1(-x) / x > new { low = x } else { high = x }
+    }
+    let x = low.max(1e-12);
+    f64::exp_m1(-x / part) / f64::exp_m1(-x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_never_come_again_go_on_coming() {
+        assert!((alike(1.0, 0.01) - 100.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn keys_that_are_alike_are_counted_by_how_few_come_again() {
+        // A million keys, of 10 million rows.
+        let (all, keys) = (1e7, 1e6);
+        let expected = |rows: f64| keys * (1.0 - f64::exp(-rows / keys));
+        for part in [0.001, 0.01, 0.1, 0.5] {
+            let rows = all * part;
+            let times = alike(expected(rows) / rows, part);
+            assert!((times * expected(rows) / expected(all) - 1.0).abs() < 0.01, "{part}: {times}");
+        }
+    }
+
+    #[test]
+    fn nothing_seen_asks_for_little() {
+        let (seen, progress) = (Seen::default(), Progress::of(10));
+        seen.add(1000, 10);
+        assert!(seen.growth(&progress) <= MARGIN * PART_MIN.powf(-HEAPS));
+        assert!(Seen::default().growth(&progress).is_finite());
+    }
+}
