@@ -24,10 +24,12 @@ struct Line {
     l_shipdate: Date,
 }
 
+#[inline]
 fn disc_price(line: LineView<'_>) -> Decimal<18, 4> {
     line.l_extendedprice.times(ONE - line.l_discount)
 }
 
+#[inline]
 fn charge(line: LineView<'_>) -> Decimal<18, 6> {
     disc_price(line).times(ONE + line.l_tax)
 }

@@ -3,7 +3,6 @@
 use super::aggregate::{Count, Greatest, Least, Mean, Sum};
 use super::values::{Averaged, Extreme, Summable};
 use super::{Col, Cols, Columns};
-use crate::for_selected;
 use crate::place::AtRow;
 use crate::push::Selection;
 use crate::record::{Batch, Builder, Record};
@@ -52,19 +51,29 @@ impl<T: Columns> Cols<T> {
         f: impl for<'a> Fn(T::View<'a>) -> V + Send + Sync + 'static,
     ) -> Computed<T, V> {
         let compute = move |batch: &T::Batch, selection: Selection<'_>| {
-            let (mut builder, mut at) = (V::Builder::default(), AtRow::new());
+            let mut builder = V::Builder::default();
             builder.reserve(batch.len());
-            for_selected!(selection, batch.len(), |index| {
-                at.set(index);
-                while builder.len() < index {
+            let (count, mut at) = (selection.count(batch.len()), AtRow::new());
+            let mut next = 0;
+            for place in 0..count {
+                // One call of `f` for both kinds of selections: then it is inlined, and of the view is made what it uses.
+                let index = match selection {
+                    Selection::All => place,
+                    Selection::Rows(rows) => rows[place] as usize,
+                };
+                while next < index {
                     builder.push_blank();
+                    next += 1;
                 }
+                next = index + 1;
+                at.set(index);
                 // SAFETY: the indexes of a selection are below the batch's length.
                 builder.push(f(unsafe { batch.get_unchecked(index) }).view());
-            });
+            }
             at.done();
-            while builder.len() < batch.len() {
+            while next < batch.len() {
                 builder.push_blank();
+                next += 1;
             }
             builder.finish()
         };

@@ -136,15 +136,20 @@ impl<T: Record> Lane<T> {
         if passed.is_empty() {
             return Ok(left_out);
         }
-        let few = self.rows.at(&passed);
-        let dear = few.count() + few.count() / 4 + STEP_ROWS * few.runs() as u64;
-        let alone = dear <= at;
+        let dear = |rows: u64, runs: u64| rows + rows / 4 + STEP_ROWS * runs;
+        let mut few = None;
+        // Most often so many pass that it need not be known how they lie.
+        if dear(passed.len() as u64, 1) <= at {
+            few = Some(self.rows.at(&passed))
+                .filter(|few| dear(few.count(), few.runs() as u64) <= at);
+        }
+        let alone = few.is_some();
         let mut held = if alone {
             Held::of_passed(held, &passed).map_err(|e| self.file.damaged(e))?
         } else {
             Held(held.into_iter().map(|(batch, _)| batch).collect())
         };
-        let rows = if alone { &few } else { &self.rows };
+        let rows = few.as_ref().unwrap_or(&self.rows);
         let mut decoder = self.decoder(others, rows)?;
         let (mut dictionaries, mut selected, mut schema) =
             (Dictionaries::default(), Vec::new(), None);

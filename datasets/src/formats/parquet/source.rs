@@ -32,6 +32,9 @@ const BATCH_RECORDS: usize = 4096;
 /// 65,536 rows, reading a group of 1,048,576 took 1.5 times as long as in one piece, with these about 1.2 times.
 const LANE_ROWS: u64 = 4 * LANE_RECORDS;
 
+/// Where there is much to read, lanes are twice or four times as long, as far as there are still so many of them.
+const LANES_ENOUGH: u64 = 48;
+
 /// The files whose footers are read side by side.
 const FILES_AT_ONCE: usize = 64;
 
@@ -43,8 +46,8 @@ const GROUPS_MAX: usize = 4096;
 
 /// The rows of Parquet files. Which columns are read is what `T` names.
 ///
-/// A lane is up to 262,144 rows of one row group, where the file says where its pages are (an offset index), so that a
-/// part of a row group can be read alone; else a whole row group.
+/// A lane is up to 262,144 rows of one row group, and up to 1,048,576 of large datasets, where the file says where its
+/// pages are (an offset index), so that a part of a row group can be read alone; else a whole row group.
 #[derive(Debug)]
 pub struct ParquetSource<T: Record> {
     locations: Locations,
@@ -94,7 +97,16 @@ struct Group {
     kept: Option<Rows>,
 }
 
+/// How many times as long as usual the lanes of so many rows are.
+fn longer(rows: u64, lane: u64) -> u64 {
+    [4, 2].into_iter().find(|times| rows / times / lane >= LANES_ENOUGH).unwrap_or(1)
+}
+
 impl Group {
+    fn rows_kept(&self) -> u64 {
+        self.kept.as_ref().map_or(self.rows, Rows::count)
+    }
+
     fn lanes(&self) -> u64 {
         self.rows.div_ceil(self.lane)
     }
@@ -337,8 +349,13 @@ impl<T: Record> Source for ParquetSource<T> {
         for objects in storage.list(&self.locations)?.chunks(FILES_AT_ONCE) {
             let read: Vec<_> =
                 objects.par_iter().map(|object| self.groups(storage, object)).collect();
+            let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let rows = read.iter().flatten().map(|(group, _)| group.rows_kept());
+            let rows = rows.fold(0, u64::saturating_add);
+            let times = longer(rows, self.sizes.lane);
             for (object, groups) in objects.iter().zip(read) {
-                for (group, bytes) in groups? {
+                for (mut group, bytes) in groups {
+                    group.lane = group.lane.saturating_mul(times);
                     let full = pack.bytes + bytes > self.sizes.split || pack.groups == GROUPS_MAX;
                     if pack.groups > 0 && full {
                         pack.give(out)?;

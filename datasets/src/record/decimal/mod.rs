@@ -48,7 +48,13 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
     /// The decimal that is `raw` / 10^S, if it has at most `P` digits.
     #[inline]
     pub const fn from_raw(raw: i128) -> Option<Self> {
-        if raw > -Self::LIMIT && raw < Self::LIMIT { Some(Decimal { raw }) } else { None }
+        let fits = if Self::IS_NARROW {
+            // With what goes in one register.
+            raw as i64 as i128 == raw && (raw as i64).unsigned_abs() < Self::LIMIT as u64
+        } else {
+            raw > -Self::LIMIT && raw < Self::LIMIT
+        };
+        if fits { Some(Decimal { raw }) } else { None }
     }
 
     /// The number times 10^S.
@@ -104,7 +110,8 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
             );
         }
         // 64 bits each are most often all there is, and their product is one instruction.
-        let small = self.raw as i64 as i128 == self.raw && other.raw as i64 as i128 == other.raw;
+        let small = Self::IS_NARROW && Decimal::<P2, S2>::IS_NARROW
+            || self.raw as i64 as i128 == self.raw && other.raw as i64 as i128 == other.raw;
         let raw = match small {
             true => Some(self.raw as i64 as i128 * other.raw as i64 as i128),
             false => self.raw.checked_mul(other.raw),
@@ -125,14 +132,20 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
     /// The sum, if it has at most `P` digits.
     #[inline]
     pub const fn checked_add(self, other: Self) -> Option<Self> {
-        // Each is less than 10^38, so that the sum cannot overflow.
-        Self::from_raw(self.raw.wrapping_add(other.raw))
+        // Each is less than 10^38, so that the sum cannot overflow; and less than 10^18 where 64 bits hold it.
+        Self::from_raw(match Self::IS_NARROW {
+            true => (self.raw as i64).wrapping_add(other.raw as i64) as i128,
+            false => self.raw.wrapping_add(other.raw),
+        })
     }
 
     /// The difference, if it has at most `P` digits.
     #[inline]
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
-        Self::from_raw(self.raw.wrapping_sub(other.raw))
+        Self::from_raw(match Self::IS_NARROW {
+            true => (self.raw as i64).wrapping_sub(other.raw as i64) as i128,
+            false => self.raw.wrapping_sub(other.raw),
+        })
     }
 
     /// The nearest `f64`, or one next to it.
