@@ -334,7 +334,8 @@ impl<T: Record> Source for ParquetSource<T> {
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let mut pack = Pack::default();
-        for objects in storage.list(&self.locations)?.chunks(FILES_AT_ONCE) {
+        // Takes files whose footers are then read side by side.
+        let mut take = |objects: Vec<Object>| {
             let read: Vec<_> =
                 objects.par_iter().map(|object| self.groups(storage, object)).collect();
             for (object, groups) in objects.iter().zip(read) {
@@ -346,7 +347,14 @@ impl<T: Record> Source for ParquetSource<T> {
                     pack.add(object, group, bytes);
                 }
             }
-        }
+            Ok(())
+        };
+        let mut objects = Vec::new();
+        storage.list_each(&self.locations, &mut |object| {
+            objects.push(object);
+            if objects.len() < FILES_AT_ONCE { Ok(()) } else { take(std::mem::take(&mut objects)) }
+        })?;
+        take(objects)?;
         pack.give(out)
     }
 
