@@ -421,3 +421,26 @@ async fn nonsense_on_the_port_does_not_disturb_a_job() {
     spawn(running.address, hello("b1", 1), |order| Some(Ok(output(order, 2))));
     assert_eq!(end_of(&client, job).await.state, JobState::Succeeded);
 }
+
+#[tokio::test]
+async fn splits_come_in_pages_that_may_be_told_twice() {
+    let running = start_patient().await;
+    let client = client(&running).await;
+    let mut worker = Worker::register(running.address, hello("b1", 8)).await;
+    client.submit(&submission(two_stages(1))).await.unwrap();
+    let split = worker.poll(1000, vec![]).await.assigned.remove(0);
+    let whole = output(&split, 5);
+    let page = |page, splits: std::ops::Range<usize>, more| {
+        let splits = whole.splits[splits].to_vec();
+        let output = TaskOutput { splits, page, more, ..TaskOutput::default() };
+        AttemptEnd { attempt: split.attempt, result: Ok(output) }
+    };
+    let pages = [page(0, 0..2, true), page(1, 2..3, true), page(2, 3..5, false)];
+    let answer = worker.poll(0, vec![pages[0].clone()]).await;
+    assert_eq!((answer.assigned.len(), answer.ended_seen), (0, 1));
+    // As if that answer had not come.
+    let answer = worker.poll(0, pages[..2].to_vec()).await;
+    assert_eq!((answer.assigned.len(), answer.ended_seen), (0, 2));
+    let answer = worker.poll(1000, pages[1..].to_vec()).await;
+    assert_eq!((answer.assigned.len(), answer.ended_seen), (5, 2));
+}

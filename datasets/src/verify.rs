@@ -2,7 +2,7 @@
 
 use crate::commit::{Manifest, ManifestFile};
 use crate::formats::parquet::file::ParquetFile;
-use crate::location::{IntoLocations, Location, glob};
+use crate::location::{Location, glob};
 use crate::source::SourceError;
 use crate::storage::{Object, Storage, StorageError, StorageErrorKind};
 use rayon::prelude::*;
@@ -267,7 +267,7 @@ fn visible(storage: &Storage, location: &Location) -> Result<Vec<String>, Source
         }
     }
     let above = location.path_bytes().len();
-    let listed = storage.list(&location.clone().into_locations())?;
+    let listed = storage.list_all(location)?;
     let name = |path: &[u8]| String::from_utf8_lossy(path).trim_start_matches('/').to_string();
     Ok(listed.iter().map(|file| name(&file.location.path_bytes()[above..])).collect())
 }

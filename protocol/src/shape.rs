@@ -148,6 +148,9 @@ pub struct Cut {
 /// The least size of a task made of small splits, and the size that large ones are cut to, in logical bytes.
 pub const TASK_BYTES: u64 = 64 << 20;
 
+/// The most splits of a task, so that an order stays small enough to send.
+pub const TASK_SPLITS_MAX: usize = 64;
+
 /// About how many logical bytes of source input there are for one bucket.
 pub const BUCKET_BYTES: u64 = 4 << 20;
 
@@ -193,13 +196,14 @@ pub fn buckets_for(logical_bytes: u64) -> u32 {
     wanted.next_power_of_two() as u32
 }
 
-/// Which splits make a task: ranges of neighbours, of [`TASK_BYTES`] at most where there are several. A function of
-/// the sizes alone.
+/// Which splits make a task: ranges of neighbours, of [`TASK_BYTES`] at most where there are several, and of
+/// [`TASK_SPLITS_MAX`]. A function of the sizes alone.
 pub fn pack(bytes: impl IntoIterator<Item = u64>) -> Vec<std::ops::Range<usize>> {
     let mut tasks = Vec::new();
     let (mut start, mut sum, mut count) = (0, 0u64, 0);
     for size in bytes {
-        if count > start && sum.saturating_add(size) > TASK_BYTES {
+        let full = sum.saturating_add(size) > TASK_BYTES || count - start == TASK_SPLITS_MAX;
+        if count > start && full {
             tasks.push(start..count);
             (start, sum) = (count, 0);
         }
@@ -240,7 +244,10 @@ mod tests {
 
         #[test]
         fn packed_splits_are_all_there_and_no_larger_than_need_be(
-            sizes in proptest::collection::vec(0..TASK_BYTES * 2, 0..50),
+            sizes in proptest::collection::vec(
+                prop_oneof![0..TASK_BYTES * 2, 0..4u64],
+                0..300,
+            ),
         ) {
             let tasks = pack(sizes.iter().copied());
             let mut next = 0;
@@ -250,8 +257,10 @@ mod tests {
                 next = task.end;
                 let sum: u64 = sizes[task.clone()].iter().sum();
                 prop_assert!(task.len() == 1 || sum <= TASK_BYTES);
+                prop_assert!(task.len() <= TASK_SPLITS_MAX);
                 if at + 1 < tasks.len() {
-                    prop_assert!(sum + sizes[task.end] > TASK_BYTES);
+                    let full = sum + sizes[task.end] > TASK_BYTES;
+                    prop_assert!(full || task.len() == TASK_SPLITS_MAX);
                 }
             }
             prop_assert_eq!(next, sizes.len());

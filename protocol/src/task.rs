@@ -87,8 +87,13 @@ impl TaskInput {
 /// What an attempt has made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskOutput {
-    /// Of a split task: the splits, in order.
+    /// Of a split task: the splits, in order; all, or a page of them.
     pub splits: Vec<Split>,
+    /// Which page of the splits that is. An attempt that made many ends once for each page, in order; all else of its
+    /// output is with the last.
+    pub page: u32,
+    /// Whether there are more pages.
+    pub more: bool,
     /// The blocks written, one file a shuffle.
     pub shuffles: Vec<ShuffleOutput>,
     /// The files staged, once for each sink.

@@ -94,7 +94,7 @@ impl Core {
     /// An attempt runs no more.
     fn stopped(&mut self, attempt: AttemptId, worker: WorkerId) {
         if let Some(of) = self.workers.get_mut(&worker)
-            && of.running.remove(&attempt)
+            && of.no_longer(attempt)
             && let Some(job) = self.jobs.get_mut(&attempt.task.job)
         {
             job.stopped(attempt);

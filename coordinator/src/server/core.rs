@@ -220,10 +220,21 @@ impl Core {
     }
 
     /// An attempt has ended, as its worker says.
-    pub(crate) fn ended(&mut self, worker: WorkerId, build: &str, end: AttemptEnd, now: Millis) {
+    pub(crate) fn ended(
+        &mut self,
+        worker: WorkerId,
+        build: &str,
+        mut end: AttemptEnd,
+        now: Millis,
+    ) {
         let attempt = end.attempt;
         match self.workers.get_mut(&worker) {
-            Some(of) if of.running.contains(&attempt) => of.outbox.forget(attempt),
+            Some(of) if of.running.contains(&attempt) => {
+                if !of.all_listed(attempt, &mut end.result) {
+                    return;
+                }
+                of.outbox.forget(attempt);
+            }
             _ => return,
         }
         let event = match end.result {

@@ -1,10 +1,12 @@
 //! What the coordinator keeps of a worker beside the scheduler's state.
 
 use super::outbox::Outbox;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
 use windrow_protocol::control::{WorkerHello, WorkerStatus};
+use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{AttemptId, WorkerId};
+use windrow_protocol::task::{Split, TaskOutput};
 
 /// How a worker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) outbox: Outbox,
     /// Attempts that it has, told or not.
     pub(crate) running: BTreeSet<AttemptId>,
+    /// The pages of splits that came of attempts which have not told all, and how many.
+    pub(crate) listed: BTreeMap<AttemptId, (u32, Vec<Split>)>,
     /// Polls that began; only the last is answered with something.
     pub(crate) polls: u64,
     /// Whether an answer said that it may end.
@@ -32,12 +36,40 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// An attempt runs no more. Whether it did.
+    pub(crate) fn no_longer(&mut self, attempt: AttemptId) -> bool {
+        self.listed.remove(&attempt);
+        self.running.remove(&attempt)
+    }
+
+    /// Takes what an attempt has told of its end. Whether that is all, so that `result` is whole.
+    pub(crate) fn all_listed(
+        &mut self,
+        attempt: AttemptId,
+        result: &mut Result<TaskOutput, Failure>,
+    ) -> bool {
+        let Ok(output) = result else { return true };
+        let (pages, splits) = self.listed.entry(attempt).or_default();
+        if output.more {
+            // A page that is told again, since an answer was lost, is here already.
+            if output.page == *pages {
+                *pages += 1;
+                splits.append(&mut output.splits);
+            }
+            return false;
+        }
+        splits.append(&mut output.splits);
+        output.splits = std::mem::take(splits);
+        true
+    }
+
     pub(crate) fn new(hello: WorkerHello) -> Worker {
         Worker {
             hello,
             standing: Standing::Ready,
             outbox: Outbox::default(),
             running: BTreeSet::new(),
+            listed: BTreeMap::new(),
             polls: 0,
             told_end: false,
             changed: watch::Sender::new(0),

@@ -11,7 +11,7 @@ use crate::storage::{Object, Stamp, Storage, StorageError, StorageErrorKind};
 use serde::{Deserialize, Serialize};
 
 /// The most files in one split, so that a split stays small enough to send.
-const PACK_FILES: usize = 4096;
+const PACK_FILES: usize = 1024;
 
 /// How a source is cut and read; other sizes than the default are for tests.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +65,9 @@ pub(crate) fn split(
     out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
     let mut pack = Pack::default();
-    for object in storage.list(locations)? {
+    storage.list_each(locations, &mut |object| {
         if object.size == 0 {
-            continue;
+            return Ok(());
         }
         let compression = look(&object)?;
         let size = object.size;
@@ -86,7 +86,8 @@ pub(crate) fn split(
             }
             pack.add(&object, weight, sizes.lane);
         }
-    }
+        Ok(())
+    })?;
     pack.give(out)
 }
 

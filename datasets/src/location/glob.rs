@@ -1,7 +1,7 @@
 //! Patterns: `*`, `?`, `**` and `{a,b}` in locations.
 //!
 //! `*` is any run of bytes within a component of a path, `?` is one character; a component `**` is any number of
-//! components, also none; `{a,b}` is either alternative, and may hold slashes, patterns and braces. All else is
+//! components, also none, but for the last of a pattern, which names what is below; `{a,b}` is either alternative, and may hold slashes, patterns and braces. All else is
 //! literal. As in a shell, a component that begins with `*`, `?` or `**` does not match names that begin with `.`
 //! or `_` (hidden files, and what engines put beside their data).
 
@@ -106,7 +106,6 @@ fn char_len(bytes: &[u8]) -> usize {
 pub fn matches_path(pattern: &[&[u8]], path: &[&[u8]]) -> bool {
     match (pattern.first(), path.first()) {
         (None, _) => path.iter().all(|name| !is_hidden(name)),
-        (Some(&b"**"), None) => matches_path(&pattern[1..], path),
         (Some(_), None) => false,
         (Some(&b"**"), Some(name)) => {
             matches_path(&pattern[1..], path)
@@ -155,6 +154,8 @@ mod tests {
         assert!(path_matches("a/**/c.txt", "a/c.txt"));
         assert!(path_matches("a/**/c.txt", "a/b/x/c.txt"));
         assert!(path_matches("a/**", "a/b/c"));
+        assert!(path_matches("a/**/**", "a/b"));
+        assert!(!path_matches("a/**", "a"), "below it");
         assert!(path_matches("a/b", "a/b/c/d"), "a folder");
         assert!(!path_matches("a/b", "a/b/_tmp/d"));
         assert!(!path_matches("a/*", "a/_SUCCESS"));

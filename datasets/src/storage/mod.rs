@@ -11,8 +11,12 @@ mod local;
 mod options;
 mod profiles;
 mod remote;
+mod remote_list;
 mod swap;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{StorageError, StorageErrorKind};
 pub use http::Traffic;
@@ -20,19 +24,23 @@ pub use options::{StoreOption, StoreOptionError, StoreOptions};
 pub(crate) use swap::ObjectVersion;
 pub(crate) use write::PartUpload;
 
+use crate::commit::{MANIFEST_NAME, Manifest};
 use crate::location::{Location, Locations};
 use crate::scan::Scan;
 use crate::source::SourceError;
 use bytes::Bytes;
 use object_store::ObjectStore;
+use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::Metadata;
 use std::future::Future;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Handle, Runtime};
@@ -59,11 +67,18 @@ struct Client {
     store: Arc<dyn ObjectStore>,
     /// The same client, where the store has uploads in parts that another process can complete.
     multipart: Option<Arc<dyn MultipartStore>>,
+    /// The same client, where the store lists in pages, in the order of the bytes of keys.
+    pages: Option<Arc<dyn PaginatedListStore>>,
 }
 
 impl Client {
+    /// A client that can only be read from, and lists in no order.
+    fn reading(store: Arc<dyn ObjectStore>) -> Client {
+        Client { store, multipart: None, pages: None }
+    }
+
     fn with_multipart<S: ObjectStore + MultipartStore>(store: Arc<S>) -> Client {
-        Client { store: store.clone(), multipart: Some(store) }
+        Client { store: store.clone(), multipart: Some(store), pages: None }
     }
 }
 
@@ -84,6 +99,9 @@ impl fmt::Debug for Storage {
         f.debug_struct("Storage").field("open", &clients.keys().collect::<Vec<_>>()).finish()
     }
 }
+
+/// Takes what is listed, one by one.
+pub type Each<'e> = dyn FnMut(Object) -> Result<(), SourceError> + 'e;
 
 /// A file or an object that was listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +231,7 @@ impl Storage {
     /// Uses `client` for all locations below `root`, as in `s3://bucket`, instead of one made of the environment.
     /// It can be read from; [`Storage::set_multipart_client`] is for output too.
     pub fn set_client(&self, root: &str, client: Arc<dyn ObjectStore>) {
-        self.clients().insert(root.to_string(), Client { store: client, multipart: None });
+        self.clients().insert(root.to_string(), Client::reading(client));
     }
 
     /// As [`Storage::set_client`], with a client that uploads in parts, which output needs.
@@ -227,24 +245,84 @@ impl Storage {
 
     /// The files that locations name, in the order of the locations; the files of one folder or pattern are in the
     /// order of the bytes of their paths. Hidden files and folders (names that begin with `.` or `_`) are left out
-    /// unless a location itself names them. A file that is named twice is there twice.
+    /// unless a location itself names them. A file that is named twice is there twice. A folder that a job of ours has
+    /// written (its `_SUCCESS` is our manifest), or that `_SUCCESS` itself, stands for the files that the manifest
+    /// lists, in its order; what else is in the folder is left out.
     ///
     /// # Errors
     /// [`SourceError`] for text that is no location, and a location that does not exist, matches nothing or cannot be
     /// listed. An empty folder is no error.
     pub fn list(&self, locations: &Locations) -> Result<Vec<Object>, SourceError> {
         let mut objects = Vec::new();
+        self.list_each(locations, &mut |object| {
+            objects.push(object);
+            Ok(())
+        })?;
+        Ok(objects)
+    }
+
+    /// Calls `each` with the files that [`Storage::list`] gives, in its order, while more are listed: memory does not
+    /// grow with their number, but for the names in one folder of a local file system. (Azure and other stores that
+    /// promise no order are listed whole first.)
+    ///
+    /// # Errors
+    /// As for [`Storage::list`], and what `each` says, which ends the listing. Files may have been given before.
+    pub fn list_each(&self, locations: &Locations, each: &mut Each<'_>) -> Result<(), SourceError> {
         let locations = locations.get().map_err(|error| SourceError::Input {
             location: "a location of the input".to_string(),
             reason: error.to_string(),
         })?;
         for location in locations {
             match location.as_path() {
-                Some(path) => list::local(location, path, &mut objects)?,
-                None => remote::list(self, location, &mut objects)?,
+                Some(path) if !self.of_manifest(location, path, each)? => {
+                    list::local(location, path, each)?;
+                }
+                Some(_) => {}
+                None => remote_list::list(self, location, true, each)?,
             }
         }
+        Ok(())
+    }
+
+    /// As [`Storage::list`] of one location, but for manifests: all files that are there.
+    pub(crate) fn list_all(&self, location: &Location) -> Result<Vec<Object>, SourceError> {
+        let mut objects = Vec::new();
+        let mut each = |object| {
+            objects.push(object);
+            Ok(())
+        };
+        match location.as_path() {
+            Some(path) => list::local(location, path, &mut each)?,
+            None => remote_list::list(self, location, false, &mut each)?,
+        }
         Ok(objects)
+    }
+
+    /// Calls `each` with the files of a local output of ours, if that or its manifest is at the location. Whether it is.
+    fn of_manifest(
+        &self,
+        location: &Location,
+        path: &Path,
+        each: &mut Each<'_>,
+    ) -> Result<bool, SourceError> {
+        let named = path.file_name() == Some(OsStr::new(MANIFEST_NAME));
+        match path.parent() {
+            Some(folder) if named && path.is_file() => {
+                self.files_of(&Location::local(folder.as_os_str().to_os_string()), each)
+            }
+            _ if path.is_dir() => self.files_of(location, each),
+            _ => Ok(false),
+        }
+    }
+
+    /// Calls `each` with the files that the manifest in a folder lists, in its order, if there is one of ours. Whether
+    /// there is. None of them is looked at: one that is gone or has another size is noticed when it is opened.
+    fn files_of(&self, folder: &Location, each: &mut Each<'_>) -> Result<bool, SourceError> {
+        let Some(manifest) = Manifest::find(self, folder)? else { return Ok(false) };
+        for file in manifest.files {
+            each(Object::named(folder.join(&file.name), file.bytes))?;
+        }
+        Ok(true)
     }
 
     /// Opens one file or object for reading. The location is taken literally.

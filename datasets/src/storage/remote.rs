@@ -1,4 +1,4 @@
-//! Object stores: clients, listing, and reads through a window.
+//! Object stores: clients, and reads through a window.
 
 use super::http::{Connector, Meter};
 use super::options::{Retries, StoreOptions};
@@ -6,10 +6,9 @@ use super::{
     Begun, Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed,
     profiles,
 };
-use crate::location::{Location, glob};
-use crate::source::SourceError;
+use crate::location::Location;
 use bytes::Bytes;
-use futures::TryStreamExt;
+use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use object_store::{
     BackoffConfig, ClientConfigKey, GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT,
@@ -95,12 +94,18 @@ pub(super) fn connect(
                 .with_retry(retry)
                 .with_http_connector(connector)
                 .build()
-                .map(|store| Client::with_multipart(Arc::new(store)))
+                .map(Arc::new)
         };
     }
     let client: Result<Client, object_store::Error> = match scheme {
-        _ if is_s3 => build!(aws::AmazonS3Builder, aws::AmazonS3ConfigKey::Client),
-        "gs" => build!(gcp::GoogleCloudStorageBuilder, gcp::GoogleConfigKey::Client),
+        _ if is_s3 => build!(aws::AmazonS3Builder, aws::AmazonS3ConfigKey::Client).map(|store| {
+            // S3 Express is the one that lists in no order.
+            let ordered = !root.ends_with("--x-s3");
+            let pages = ordered.then(|| store.clone() as Arc<dyn PaginatedListStore>);
+            Client { pages, ..Client::with_multipart(store) }
+        }),
+        "gs" => build!(gcp::GoogleCloudStorageBuilder, gcp::GoogleConfigKey::Client)
+            .map(|store| Client { pages: Some(store.clone()), ..Client::with_multipart(store) }),
         "http" | "https" => {
             let builder = TIMEOUTS
                 .iter()
@@ -112,9 +117,10 @@ pub(super) fn connect(
                 .with_retry(retry)
                 .with_http_connector(connector)
                 .build()
-                .map(|store| Client { store: Arc::new(store), multipart: None })
+                .map(|store| Client::reading(Arc::new(store)))
         }
-        _ => build!(azure::MicrosoftAzureBuilder, azure::AzureConfigKey::Client),
+        _ => build!(azure::MicrosoftAzureBuilder, azure::AzureConfigKey::Client)
+            .map(Client::with_multipart),
     };
     client.map_err(|e| {
         let reason =
@@ -143,71 +149,8 @@ pub(super) fn store_error(location: &Location, error: &object_store::Error) -> S
     StorageError::new(location, kind, reason)
 }
 
-/// Appends the objects that `location` names.
-pub(super) fn list(
-    storage: &Storage,
-    location: &Location,
-    objects: &mut Vec<Object>,
-) -> Result<(), SourceError> {
-    let Some((root, text)) = location.as_remote() else {
-        unreachable!("{location} is in no object store")
-    };
-    if !location.is_pattern() || root.starts_with("http") {
-        let (client, path) = storage.client(location)?;
-        if !text.is_empty() {
-            let head = storage.wait(location, async move { client.store.head(&path).await })?;
-            match head {
-                Ok(meta) => {
-                    objects.push(object_of(location.clone(), &meta));
-                    return Ok(());
-                }
-                Err(object_store::Error::NotFound { .. }) if !root.starts_with("http") => {}
-                Err(error) => return Err(store_error(location, &error).into()),
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for pattern in glob::expand_braces(text.as_bytes()) {
-        let components = glob::components(&pattern);
-        let literal = components.iter().take_while(|c| !glob::is_wild(c)).count();
-        let prefix = String::from_utf8_lossy(&components[..literal].join(&b'/')).into_owned();
-        let folder = Location::remote(root, &prefix);
-        let (client, path) = storage.client(&folder)?;
-        let listed = storage
-            .wait(
-                location,
-                async move { client.store.list(Some(&path)).try_collect::<Vec<_>>().await },
-            )?
-            .map_err(|e| store_error(location, &e))?;
-        for meta in listed {
-            let name = meta.location.as_ref();
-            // Stores list "folders" as empty objects whose names end with a slash.
-            if name.ends_with('/') && meta.size == 0 {
-                continue;
-            }
-            if glob::matches_path(&components, &glob::components(name.as_bytes())) {
-                found.push(object_of(Location::remote(root, name), &meta));
-            }
-        }
-    }
-    if found.is_empty() {
-        return Err(SourceError::Input {
-            location: location.to_string(),
-            reason: if location.is_pattern() {
-                "the pattern matches no object; note that `*` stays within one folder (`**` does not)"
-            } else {
-                "does not exist, neither as an object nor as a folder; check bucket and path"
-            }
-            .to_string(),
-        });
-    }
-    found.sort_by(|a, b| a.location.cmp(&b.location));
-    found.dedup_by(|a, b| a.location == b.location);
-    objects.append(&mut found);
-    Ok(())
-}
-
-fn object_of(location: Location, meta: &ObjectMeta) -> Object {
+/// What was listed as `meta`.
+pub(super) fn object_of(location: Location, meta: &ObjectMeta) -> Object {
     Object { location, size: meta.size, stamp: Stamp::of_etag(meta.e_tag.as_deref()) }
 }
 
@@ -282,7 +225,18 @@ impl RemoteFile {
                 if result.meta.size != listed || !now.may_be(stamp) {
                     return Err(changed(&location, listed, result.meta.size));
                 }
-                result.bytes().await.map_err(failed)
+                let (wanted, bytes) = (result.range.clone(), result.bytes().await);
+                let bytes = bytes.map_err(failed)?;
+                if bytes.len() as u64 != wanted.end - wanted.start {
+                    let reason = format!(
+                        "the store sent {} bytes of {} of it from byte {} on; try again",
+                        bytes.len(),
+                        wanted.end - wanted.start,
+                        wanted.start
+                    );
+                    return Err(StorageError::other(&location, reason));
+                }
+                Ok(bytes)
             }
         };
         let fetched =

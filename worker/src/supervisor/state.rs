@@ -12,13 +12,16 @@ use tokio::sync::Notify;
 use windrow_protocol::control::{AttemptEnd, Poll, Progress};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId};
-use windrow_protocol::task::{TaskOrder, TaskOutput};
+use windrow_protocol::task::{Split, TaskOrder, TaskOutput};
 
 /// Ends that were told are remembered, in case their attempts are assigned once more: so many.
 const RECENT: usize = 4096;
 
 /// A poll tells no more ends than have about so many bytes, but at least one.
 const POLL_BYTES: usize = 8 << 20;
+
+/// The most bytes of splits that are told at a time, unless a single one has more.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// What an executor is to do.
 #[derive(Debug, PartialEq)]
@@ -180,7 +183,7 @@ impl State {
         });
         if held {
             inner.progress.remove(&attempt);
-            inner.ended.push_back(AttemptEnd { attempt, result });
+            inner.ended.extend(in_pages(AttemptEnd { attempt, result }));
             drop(inner);
             self.news.notify_one();
         }
@@ -256,7 +259,9 @@ impl State {
     pub(super) fn told(&self, ends: usize) {
         let mut inner = self.lock();
         let count = ends.min(inner.ended.len());
-        let told: Vec<AttemptId> = inner.ended.drain(..count).map(|end| end.attempt).collect();
+        let over = |end: &AttemptEnd| !end.result.as_ref().is_ok_and(|output| output.more);
+        let told = inner.ended.drain(..count).filter(over).map(|end| end.attempt);
+        let told: Vec<AttemptId> = told.collect();
         for attempt in told {
             inner.told.push_back(attempt);
             inner.told_set.insert(attempt);
@@ -287,10 +292,44 @@ pub(super) fn cancelled() -> Failure {
     Failure::new(FailureClass::Cancelled, "the attempt was told to stop")
 }
 
+/// An end as it is told: the splits that a split task made in pages, each of which fits into a message.
+fn in_pages(end: AttemptEnd) -> Vec<AttemptEnd> {
+    let AttemptEnd { attempt, result } = end;
+    let mut output = match result {
+        Ok(output) => output,
+        failed @ Err(_) => return vec![AttemptEnd { attempt, result: failed }],
+    };
+    let mut pages: Vec<Vec<Split>> = Vec::new();
+    let mut bytes = 0;
+    for split in std::mem::take(&mut output.splits) {
+        let size = size_of_split(&split);
+        match pages.last_mut() {
+            Some(page) if bytes + size <= PAGE_BYTES => page.push(split),
+            _ => {
+                pages.push(vec![split]);
+                bytes = 0;
+            }
+        }
+        bytes += size;
+    }
+    let last = pages.pop().unwrap_or_default();
+    output.page = pages.len() as u32;
+    let of_page = |(page, splits)| TaskOutput { splits, page, more: true, ..TaskOutput::default() };
+    let mut ends: Vec<TaskOutput> = (0..).zip(pages).map(of_page).collect();
+    ends.push(TaskOutput { splits: last, ..output });
+    ends.into_iter().map(|output| AttemptEnd { attempt, result: Ok(output) }).collect()
+}
+
+/// About how many bytes a split has when it is sent.
+fn size_of_split(split: &Split) -> usize {
+    let hosts: usize = split.hosts.iter().map(|host| host.len() + 2).sum();
+    split.payload.len() + hosts + 64
+}
+
 /// About how many bytes an end has when it is sent.
 fn size(end: &AttemptEnd) -> usize {
     let of_output = |output: &TaskOutput| {
-        let splits: usize = output.splits.iter().map(|split| split.payload.len() + 64).sum();
+        let splits: usize = output.splits.iter().map(size_of_split).sum();
         let collected: usize = output.collected.iter().map(|(_, frames)| frames.len()).sum();
         let manifests: usize = output.manifests.iter().map(|(_, text)| text.len()).sum();
         let staged: usize = output.staged.iter().map(|(_, staged)| staged.message_bytes()).sum();

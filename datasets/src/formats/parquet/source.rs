@@ -346,7 +346,8 @@ impl<T: Record> Source for ParquetSource<T> {
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let mut pack = Pack::default();
-        for objects in storage.list(&self.locations)?.chunks(FILES_AT_ONCE) {
+        // Takes files whose footers are then read side by side.
+        let mut take = |objects: Vec<Object>| {
             let read: Vec<_> =
                 objects.par_iter().map(|object| self.groups(storage, object)).collect();
             let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -363,7 +364,14 @@ impl<T: Record> Source for ParquetSource<T> {
                     pack.add(object, group, bytes);
                 }
             }
-        }
+            Ok(())
+        };
+        let mut objects = Vec::new();
+        storage.list_each(&self.locations, &mut |object| {
+            objects.push(object);
+            if objects.len() < FILES_AT_ONCE { Ok(()) } else { take(std::mem::take(&mut objects)) }
+        })?;
+        take(objects)?;
         pack.give(out)
     }
 
