@@ -1,9 +1,11 @@
 //! A fast S3 server over a folder, to read from: a bucket is a folder, an object a file. It knows `GetObject` with
-//! ranges, `HeadObject` and `ListObjectsV2`, asks for no credentials, and counts requests and bytes.
+//! ranges, `HeadObject` and `ListObjectsV2`, asks for no credentials, and counts requests and bytes. Beside them there
+//! may be buckets of many small objects that are made as they are asked for.
 //!
 //! Files are mapped, and a bucket's list is kept: neither may change while it runs. One thread does all, so that it can be pinned to a core.
 
 mod list;
+mod made;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -14,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use made::Made;
 use memmap2::Mmap;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
@@ -67,6 +70,8 @@ struct Object {
 /// What the server serves.
 pub struct Server {
     root: PathBuf,
+    /// By name, buckets that are no folders.
+    made: HashMap<String, Made>,
     /// Mapped when they were first asked for.
     objects: Mutex<HashMap<PathBuf, Object>>,
     /// By bucket, read when it was first listed.
@@ -92,10 +97,14 @@ impl From<Failure> for Answer {
 }
 
 impl Server {
-    /// Of the buckets in a folder.
-    pub fn new(root: impl Into<PathBuf>) -> Arc<Server> {
+    /// Of the buckets in a folder, and of those that have so many small objects.
+    pub fn new(
+        root: impl Into<PathBuf>,
+        made: impl IntoIterator<Item = (String, u64)>,
+    ) -> Arc<Server> {
         Arc::new(Server {
             root: root.into(),
+            made: made.into_iter().map(|(bucket, objects)| (bucket, Made(objects))).collect(),
             objects: Mutex::default(),
             lists: Mutex::default(),
             counts: Counts::default(),
@@ -161,14 +170,20 @@ impl Server {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         let entries = match lists.entry(bucket.to_string()) {
             Occupied(entries) => entries.into_mut(),
-            Vacant(place) => place.insert(list::entries(&self.path(bucket, "")?).map_err(missing)?),
+            Vacant(place) => place.insert(match self.made.get(bucket) {
+                Some(made) => made.entries(),
+                None => list::entries(&self.path(bucket, "")?).map_err(missing)?,
+            }),
         };
         Ok(Response::new(Full::from(list::xml(entries, bucket, query))))
     }
 
     fn object<B>(&self, request: &Request<B>, bucket: &str, key: &str) -> Result<Answer, Failure> {
-        let missing = |_| Failure(StatusCode::NOT_FOUND, "NoSuchKey");
-        let object = self.open(self.path(bucket, key)?).map_err(missing)?;
+        let missing = || Failure(StatusCode::NOT_FOUND, "NoSuchKey");
+        let object = match self.made.get(bucket) {
+            Some(made) => made.object(key).ok_or_else(missing)?,
+            None => self.open(self.path(bucket, key)?).map_err(|_| missing())?,
+        };
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         if header(IF_MATCH).is_some_and(|etag| etag != object.etag) {
             return Err(Failure(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
@@ -283,7 +298,7 @@ mod tests {
     #[test]
     fn paths() {
         assert_eq!(decoded("/b/year%3D2024/a%20b%"), "/b/year=2024/a b%");
-        let server = Server::new("/files");
+        let server = Server::new("/files", []);
         assert!(server.path("b", "../x").is_err() && server.path("..", "x").is_err());
         assert_eq!(server.path("b", "c/d").unwrap(), Path::new("/files/b/c/d"));
     }

@@ -21,7 +21,7 @@ fn serve(root: &std::path::Path) -> (Runtime, Arc<Server>, AmazonS3) {
     let runtime = Runtime::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::new(root);
+    let server = Server::new(root, []);
     runtime.spawn(server.clone().serve(listener));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = AmazonS3Builder::new()

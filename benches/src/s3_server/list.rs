@@ -12,9 +12,9 @@ const PAGE: usize = 1000;
 
 /// A file of a bucket.
 pub(super) struct Entry {
-    key: String,
-    size: u64,
-    etag: String,
+    pub(super) key: String,
+    pub(super) size: u64,
+    pub(super) etag: String,
 }
 
 /// The files of a bucket, in the order of their keys.

@@ -14,6 +14,7 @@ mod hive;
 pub mod ipc;
 pub mod json;
 pub mod memory;
+mod open_ahead;
 pub mod parquet;
 pub mod rows;
 #[cfg(test)]

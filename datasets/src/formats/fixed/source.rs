@@ -2,13 +2,14 @@
 
 use crate::formats::compression::Compression;
 use crate::formats::files::{self, LaneFile, Sizes, cut_short, lane_files};
+use crate::formats::open_ahead::OpenAhead;
 use crate::location::{IntoLocations, Location, Locations};
 use crate::memory::ReadBuffer;
 use crate::place::{self, DescribeRow};
 use crate::push::{Demand, Push};
 use crate::record::FixedColumn;
 use crate::source::{LANE_BYTES, SPLIT_BYTES, Source, SourceDescription, SourceError, Split};
-use crate::storage::{Object, Storage};
+use crate::storage::{Object, ReadAt, Storage};
 use std::cell::Cell;
 
 /// The most records in a batch.
@@ -49,11 +50,10 @@ impl<const N: usize> FixedSource<N> {
 
     fn read_file(
         &self,
-        storage: &Storage,
+        open: &dyn ReadAt,
         file: &LaneFile,
         out: &mut dyn Push<[u8; N]>,
     ) -> Result<Demand, SourceError> {
-        let open = storage.open_listed(&file.object)?;
         let spare = SPARE.take().filter(|spare| spare.len() == self.sizes.block);
         let mut buffer = spare.unwrap_or_else(|| ReadBuffer::new(self.sizes.block));
         let mut offset = file.range.start;
@@ -138,8 +138,11 @@ impl<const N: usize> Source for FixedSource<N> {
         lane: u32,
         out: &mut dyn Push<[u8; N]>,
     ) -> Result<(), SourceError> {
-        for file in lane_files(split, lane)? {
-            if self.read_file(storage, &file, out)? == Demand::Enough {
+        let files = lane_files(split, lane)?;
+        let mut ahead = OpenAhead::new(storage, &files);
+        for file in &files {
+            let Some(open) = ahead.next() else { break };
+            if self.read_file(&*open?, file, out)? == Demand::Enough {
                 break;
             }
         }

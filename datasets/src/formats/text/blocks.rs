@@ -7,6 +7,7 @@
 
 use crate::formats::compression::Compression;
 use crate::formats::files::{LaneFile, Sizes, cut_short, lane_files};
+use crate::formats::open_ahead::OpenAhead;
 use crate::push::Demand;
 use crate::source::{SourceError, Split};
 use crate::storage::{Object, ReadAt, Storage, StorageError};
@@ -125,8 +126,10 @@ pub(super) fn read_lane(
         text = vec![0; sizes.block + PADDING];
     }
     let mut blocks = Blocks { text, filled: 0, segments: Vec::new(), files: &files, separator };
-    for file in 0..files.len() {
-        if blocks.read_file(storage, file, each)? == Demand::Enough {
+    let mut ahead = OpenAhead::new(storage, &files);
+    for number in 0.. {
+        let Some(file) = ahead.next() else { break };
+        if blocks.read_file(file?, number, each)? == Demand::Enough {
             break;
         }
     }
@@ -152,7 +155,7 @@ struct Blocks<'f> {
 impl Blocks<'_> {
     fn read_file(
         &mut self,
-        storage: &Storage,
+        open: Box<dyn ReadAt>,
         number: usize,
         each: &mut dyn FnMut(&Region<'_>) -> Result<Demand, SourceError>,
     ) -> Result<Demand, SourceError> {
@@ -161,7 +164,7 @@ impl Blocks<'_> {
         let whole = end == file.object.size;
         // The byte before tells whether a record begins right at `start`.
         let from = start.saturating_sub(1);
-        let mut stream = Stream::open(storage, file)?;
+        let mut stream = Stream::new(open, file)?;
         let mut offset = from;
         let mut skipping = start > 0;
         self.segments.push(Segment { at: self.filled, file: number, offset });
@@ -299,8 +302,7 @@ enum Stream {
 }
 
 impl Stream {
-    fn open(storage: &Storage, lane_file: &LaneFile) -> Result<Stream, SourceError> {
-        let file = storage.open_listed(&lane_file.object)?;
+    fn new(file: Box<dyn ReadAt>, lane_file: &LaneFile) -> Result<Stream, SourceError> {
         let size = lane_file.object.size;
         let compression = Compression::of(&lane_file.object.location);
         let Some(format) = compression.name() else {
@@ -344,8 +346,8 @@ pub(super) fn head(
     object: &Object,
     bytes: usize,
 ) -> Result<Vec<u8>, SourceError> {
-    let mut stream =
-        Stream::open(storage, &LaneFile { object: object.clone(), range: 0..object.size })?;
+    let whole = LaneFile { object: object.clone(), range: 0..object.size };
+    let mut stream = Stream::new(storage.open_listed(object)?, &whole)?;
     let (mut text, mut filled) = (vec![0; bytes], 0);
     while filled < bytes {
         match stream.read(&mut text[filled..], filled as u64)? {
