@@ -1,5 +1,6 @@
 //! Parquet files: footers, and the bytes that a decoder asks for.
 
+use super::chunks::{Chunk, Chunks};
 use super::encrypted::is_encrypted;
 use crate::formats::files::cut_short;
 use crate::scan::Scan;
@@ -87,17 +88,64 @@ impl ParquetFile {
         self.complete(ranges, begun.wait(&self.object.location)?)
     }
 
+    /// Asks for these chunks, if nobody has; `None` where there is nothing to wait for.
+    pub(super) fn begin_chunks(
+        &self,
+        chunks: &Chunks,
+        ranges: &[Range<u64>],
+    ) -> Result<Option<Vec<Chunk>>, SourceError> {
+        Ok(chunks.of(&self.object, ranges, |missing| self.file.begin_ranges(missing))?)
+    }
+
+    /// The bytes at these ranges, each of which is within one of the chunks.
+    pub(super) fn within_chunks(
+        &self,
+        ranges: &[Range<u64>],
+        chunks: &[Chunk],
+    ) -> Result<Vec<Bytes>, SourceError> {
+        let mut read = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let holds =
+                |chunk: &&Chunk| chunk.range.start <= range.start && range.end <= chunk.range.end;
+            let Some(chunk) = chunks.iter().find(holds) else {
+                return self.fetch(ranges);
+            };
+            let count = |read: &[Bytes]| {
+                let bytes_read = read.iter().map(|bytes| bytes.len() as u64).sum();
+                self.storage.scanned(Scan { bytes_read, ..Scan::default() });
+            };
+            match chunk.fetch.wait(&self.object.location, count)? {
+                Some(all) => {
+                    let bytes = &all[chunk.at];
+                    let from = ((range.start - chunk.range.start) as usize).min(bytes.len());
+                    let to = ((range.end - chunk.range.start) as usize).min(bytes.len());
+                    read.push(bytes.slice(from..to));
+                }
+                // The lane that asked for it has failed.
+                None => read.extend(self.fetch(std::slice::from_ref(range))?),
+            }
+        }
+        self.all_there(ranges, &read)?;
+        Ok(read)
+    }
+
     /// Counts what was read, and sees whether it is all there.
     fn complete(&self, ranges: &[Range<u64>], read: Vec<Bytes>) -> Result<Vec<Bytes>, SourceError> {
         let bytes_read = read.iter().map(|bytes| bytes.len() as u64).sum();
         self.storage.scanned(Scan { bytes_read, ..Scan::default() });
-        for (range, bytes) in ranges.iter().zip(&read) {
+        self.all_there(ranges, &read)?;
+        Ok(read)
+    }
+
+    /// Sees whether so much was read.
+    fn all_there(&self, ranges: &[Range<u64>], read: &[Bytes]) -> Result<(), SourceError> {
+        for (range, bytes) in ranges.iter().zip(read) {
             let end = range.start + bytes.len() as u64;
             if end < range.end {
                 return Err(cut_short(&self.object.location, self.object.size, end).into());
             }
         }
-        Ok(read)
+        Ok(())
     }
 
     /// Reads the footer and the offsets of pages.

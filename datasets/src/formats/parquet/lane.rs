@@ -4,6 +4,7 @@
 //! else all are, since stepping over single rows takes longer than to decode them. No column is decoded twice.
 
 use super::bind::{Binding, Dictionaries};
+use super::chunks::{CHUNK_MAX, Chunk, Chunks};
 use super::file::ParquetFile;
 use super::rows::Rows;
 use crate::columns::Predicate;
@@ -23,6 +24,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The most rows of which columns are held while others are not decoded yet: more are decoded column beside column.
@@ -47,6 +49,8 @@ pub(super) struct Lane<T: Record> {
     pub(super) rows: Rows,
     /// The rows in a batch.
     pub(super) batch: usize,
+    /// Where the row group's chunks are shared with its other lanes.
+    pub(super) shared: Option<Arc<Chunks>>,
 }
 
 /// A lane that is ready to be read.
@@ -191,7 +195,16 @@ impl<T: Record> Lane<T> {
             builder = builder.with_row_selection(selection);
         }
         let decoder = builder.build().map_err(|e| self.file.damaged(e))?;
-        Ok(Decoder { file: self.file.clone(), decoder, begun: None, step: None })
+        let shared = self.shared.as_ref().map(|chunks| {
+            let group = self.reader.metadata().row_group(self.group);
+            let range = |&leaf: &usize| {
+                let (start, length) = group.column(leaf).byte_range();
+                start..start + length
+            };
+            let ranges = leaves.iter().map(range);
+            (chunks.clone(), ranges.filter(|r| r.end - r.start <= CHUNK_MAX).collect())
+        });
+        Ok(Decoder { file: self.file.clone(), decoder, shared, begun: None, step: None })
     }
 
     /// The records of a batch that begins with the `at`-th of `rows`.
@@ -272,13 +285,39 @@ fn blank<T: Record>(rows: usize) -> BTreeMap<String, ArrayRef> {
 struct Decoder {
     file: Arc<ParquetFile>,
     decoder: ParquetPushDecoder,
+    /// Chunks that other lanes need too, and where they are in the file.
+    shared: Option<(Arc<Chunks>, Vec<Range<u64>>)>,
     /// Bytes that were asked for.
-    begun: Option<Begun>,
+    begun: Option<Asked>,
     /// What the decoder said when that was done.
     step: Option<DecodeResult<RecordBatch>>,
 }
 
+/// Bytes that were asked for.
+enum Asked {
+    Own(Begun),
+    /// Within these chunks.
+    Shared(Vec<Chunk>),
+}
+
 impl Decoder {
+    /// Asks for the bytes at these ranges; `None` where there is nothing to wait for.
+    fn ask(&self, ranges: &[Range<u64>]) -> Result<Option<Asked>, SourceError> {
+        if let Some((chunks, all)) = &self.shared {
+            let within = |range: &Range<u64>, chunk: &Range<u64>| {
+                chunk.start <= range.start && range.end <= chunk.end
+            };
+            let needed = all.iter().filter(|chunk| ranges.iter().any(|range| within(range, chunk)));
+            let needed: Vec<Range<u64>> = needed.cloned().collect();
+            if ranges.iter().all(|range| needed.iter().any(|chunk| within(range, chunk)))
+                && let Some(chunks) = self.file.begin_chunks(chunks, &needed)?
+            {
+                return Ok(Some(Asked::Shared(chunks)));
+            }
+        }
+        Ok(self.file.begin(ranges)?.map(Asked::Own))
+    }
+
     /// Asks for the bytes that it needs first, if they are at most so many; gives how many.
     fn fetch(&mut self, most: u64) -> Result<u64, SourceError> {
         let step = self.file.decode(|| self.decoder.try_decode())?;
@@ -286,7 +325,7 @@ impl Decoder {
         if let DecodeResult::NeedsData(ranges) = &step {
             let all = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
             if all <= most {
-                self.begun = self.file.begin(ranges)?;
+                self.begun = self.ask(ranges)?;
                 bytes = all;
             }
         }
@@ -302,8 +341,13 @@ impl Decoder {
             };
             match step {
                 DecodeResult::NeedsData(ranges) => {
-                    let bytes = match self.begun.take() {
-                        Some(begun) => self.file.wait(&ranges, begun)?,
+                    let asked = match self.begun.take() {
+                        Some(asked) => Some(asked),
+                        None => self.ask(&ranges)?,
+                    };
+                    let bytes = match asked {
+                        Some(Asked::Own(begun)) => self.file.wait(&ranges, begun)?,
+                        Some(Asked::Shared(chunks)) => self.file.within_chunks(&ranges, &chunks)?,
                         None => self.file.fetch(&ranges)?,
                     };
                     self.decoder.push_ranges(ranges, bytes).map_err(|e| self.file.damaged(e))?;

@@ -20,6 +20,7 @@
 mod ahead;
 mod bind;
 mod bloom;
+mod chunks;
 mod encrypted;
 pub(crate) mod facts;
 pub(crate) mod file;

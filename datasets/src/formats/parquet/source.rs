@@ -2,6 +2,7 @@
 
 use super::ahead::{Ahead, Key};
 use super::bind::{Binding, bind};
+use super::chunks::Chunks;
 use super::file::{Footers, ParquetFile};
 use super::lane::{Lane, Ready};
 use super::prune::{self, Known};
@@ -54,6 +55,8 @@ pub struct ParquetSource<T: Record> {
     wanted: Wanted,
     sizes: Sizes,
     footers: Arc<Footers>,
+    /// Chunks that lanes of a row group share.
+    chunks: Arc<Chunks>,
     /// Lanes whose bytes are on their way.
     pub(super) ahead: Ahead<Ready<T>>,
     /// Rows for which one of them is not true are left out.
@@ -125,6 +128,7 @@ impl<T: Record> ParquetSource<T> {
             wanted,
             sizes: Sizes { lane: LANE_ROWS, split: SPLIT_BYTES, batch: BATCH_RECORDS },
             footers: Arc::default(),
+            chunks: Arc::default(),
             ahead: Ahead::default(),
             predicates: Vec::new(),
         }
@@ -247,6 +251,9 @@ impl<T: Record> ParquetSource<T> {
             first: group.first,
             rows,
             batch: self.sizes.batch,
+            // Where predicates leave pages out, each lane asks for the pages that it needs.
+            shared: (!object.location.is_local() && group.lanes() > 1 && group.kept.is_none())
+                .then(|| self.chunks.clone()),
         };
         lane.ready()
     }
@@ -334,6 +341,7 @@ impl<T: Record> Source for ParquetSource<T> {
             wanted: self.wanted.clone(),
             sizes: self.sizes,
             footers: self.footers.clone(),
+            chunks: Arc::default(),
             ahead: Ahead::default(),
             predicates: self.predicates.iter().cloned().chain([predicate]).collect(),
         };
