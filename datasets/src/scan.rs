@@ -53,19 +53,21 @@ impl Scan {
         }
         let left = |all: u64, pruned: u64| format!("{} of {all}", all.saturating_sub(pruned));
         let pruned = self.files_pruned_by_folder + self.files_pruned_by_footer;
-        vec![
-            format!(
-                "files {} ({} left out by folder, {} by footer)",
-                left(self.files, pruned),
-                self.files_pruned_by_folder,
-                self.files_pruned_by_footer,
-            ),
-            format!(
+        let mut lines = vec![format!(
+            "files {} ({} left out by folder, {} by footer)",
+            left(self.files, pruned),
+            self.files_pruned_by_folder,
+            self.files_pruned_by_footer,
+        )];
+        // Formats without row groups are pruned by folders alone.
+        if self.groups > 0 {
+            lines.push(format!(
                 "row groups {}, rows {}",
                 left(self.groups, self.groups_pruned),
                 left(self.rows, self.rows_pruned),
-            ),
-        ]
+            ));
+        }
+        lines
     }
 
     /// Adds other counts.

@@ -319,8 +319,10 @@ fn summary(job: &str, outcome: &Outcome) -> String {
     let scan = summary.scan;
     if scan.files > 0 {
         for text in scan.listed() {
-            line("pruned", text);
+            line("scanned", text);
         }
+    }
+    if scan.groups > 0 {
         let rows = scan.rows - (scan.rows_pruned + scan.rows_filtered).min(scan.rows);
         line("filtered", format!("{} rows, {rows} left", scan.rows_filtered));
         let (read, bytes) = (human(scan.bytes_read), human(scan.bytes));

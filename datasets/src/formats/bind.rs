@@ -4,6 +4,7 @@
 //! missing must be an `Option`, and is `None` then. A record that is no struct is the column `value`, or the only one of
 //! the file. Types are [`Batch::from_array`]'s business.
 
+use crate::formats::hive;
 use crate::formats::rows::as_wanted;
 use crate::location::Location;
 use crate::record::{Batch, BindError, Record, fields_of};
@@ -12,6 +13,7 @@ use arrow::array::{
     ArrayRef, NullArray, RecordBatch, StructArray, new_empty_array, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, Fields};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The columns that records want of a file.
@@ -39,6 +41,23 @@ impl Wanted {
         Wanted { fields, is_struct: true, exact: true }
     }
 
+    /// The values, in one row, that the folders of a file's path give to fields, by their names.
+    ///
+    /// # Errors
+    /// As for [`hive::value`].
+    pub(crate) fn given(
+        &self,
+        location: &Location,
+    ) -> Result<BTreeMap<String, ArrayRef>, SourceError> {
+        let mut given = BTreeMap::new();
+        for field in self.fields.iter().filter(|_| self.is_struct) {
+            if let Some(value) = hive::value(location, field)? {
+                given.insert(field.name().clone(), value);
+            }
+        }
+        Ok(given)
+    }
+
     /// The dotted names of the columns, for people.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -52,6 +71,8 @@ impl Wanted {
 pub(crate) struct Names {
     wanted: Wanted,
     names: Vec<String>,
+    /// What the folders of the file's path give, in one row: such columns of the file are not read.
+    given: BTreeMap<String, ArrayRef>,
 }
 
 impl Names {
@@ -64,13 +85,18 @@ impl Names {
         {
             name.clone_from(only.name());
         }
-        Names { wanted: wanted.clone(), names }
+        Names { wanted: wanted.clone(), names, given: BTreeMap::new() }
+    }
+
+    /// The same, with what the folders of the file's path give.
+    pub(crate) fn with_given(self, given: BTreeMap<String, ArrayRef>) -> Names {
+        Names { given, ..self }
     }
 
     /// The field for a column of the file.
     pub(crate) fn field_of(&self, column: &str) -> Option<&Field> {
         let at = self.names.iter().position(|name| name == column)?;
-        Some(&self.wanted.fields[at])
+        (!self.given.contains_key(column)).then(|| self.wanted.fields[at].as_ref())
     }
 
     /// The positions of the columns that are read, ascending.
@@ -121,7 +147,11 @@ impl Names {
     ) -> Result<T::Batch, BindError> {
         let mut columns = Vec::with_capacity(self.names.len());
         for (field, name) in self.wanted.fields.iter().zip(&self.names) {
-            columns.push(match column(name) {
+            let found = match self.given.get(name) {
+                Some(value) => Some(hive::spread(value, rows)),
+                None => column(name),
+            };
+            columns.push(match found {
                 Some(array) if self.wanted.exact => {
                     as_wanted(array, field.data_type()).map_err(|e| e.within(name))?
                 }

@@ -1,5 +1,6 @@
 //! What all formats with columns do alike: what was written is read, whatever the sizes; what is wrong is named.
 
+use crate::columns::Columns;
 use crate::formats::avro::AvroSource;
 use crate::formats::compression::TextCompression;
 use crate::formats::csv::{CsvOptions, CsvSink, CsvSource};
@@ -437,4 +438,71 @@ proptest! {
         let source = CsvSource::<Flat>::new(&*path).with_options(options).with_sizes(sizes);
         prop_assert!(read_all(&source).unwrap() == (0..rows).map(plain).collect::<Vec<_>>());
     }
+}
+
+/// A sale, of a day that folders say.
+#[derive(Clone, Debug, PartialEq, Record)]
+#[record(crate = "crate")]
+struct Sale {
+    day: Option<Date>,
+    shop: String,
+    sold: u32,
+}
+
+/// What files hold of it.
+#[derive(Clone, Debug, PartialEq, Record)]
+#[record(crate = "crate")]
+struct SaleOfDay {
+    shop: String,
+    sold: u32,
+}
+
+/// Reads files below `day=...` folders as sales: all of them, and those that a predicate may hold of.
+fn sales<S: Sink<Item = SaleOfDay>, I: Source<Item = Sale>>(
+    name: &str,
+    sink: &S,
+    open: impl Fn(&str) -> I,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let days = ["2024-01-01", "2024-01-02", "__HIVE_DEFAULT_PARTITION__"];
+    let mut expected = Vec::new();
+    for (number, day) in (0..).zip(days) {
+        let below = folder.path().join(format!("day={day}"));
+        std::fs::create_dir(&below).unwrap();
+        let of_day = |sold: u32| SaleOfDay { shop: format!("shop {}", sold % 3), sold };
+        let rows: Vec<SaleOfDay> = (10 * number..10 * number + 5).map(of_day).collect();
+        let with_day = |row: &SaleOfDay| Sale {
+            day: day.parse().ok(),
+            shop: row.shop.clone(),
+            sold: row.sold,
+        };
+        expected.extend(rows.iter().map(with_day));
+        write(&below, name, sink, &[vec![rows]]);
+    }
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(read_all(&open(path)).unwrap(), expected, "{name}");
+
+    // Files of this folder are no such files, and are not opened.
+    let broken = folder.path().join("day=1999-12-31");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join(name), [0xff; 100]).unwrap();
+    let source = open(path).pruned(Sale::COLS.day.ge(Date::from_ymd(2024, 1, 2).unwrap()).into());
+    let source = source.unwrap();
+    assert!(!source.exact);
+    assert_eq!(read_all(&source.source).unwrap(), expected[5..10], "{name}");
+
+    std::fs::rename(&broken, folder.path().join("day=someday")).unwrap();
+    let error = read_all(&open(path)).unwrap_err().to_string();
+    assert!(error.contains("the folder `day=someday` gives field `day` `someday`"), "{error}");
+}
+
+#[test]
+fn folders_are_fields_in_all_formats() {
+    sales("a.csv", &CsvSink::new(), |path| CsvSource::new(path));
+    let options = CsvOptions::new().without_header();
+    sales("b.csv", &CsvSink::new().with_options(options.clone()), |path| {
+        CsvSource::new(path).with_options(options.clone())
+    });
+    sales("a.json", &JsonSink::new(), |path| JsonSource::new(path));
+    sales("a.arrow", &IpcSink::new(), |path| IpcSource::new(path));
 }

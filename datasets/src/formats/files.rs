@@ -56,12 +56,13 @@ pub(crate) struct LaneFile {
     pub(crate) range: std::ops::Range<u64>,
 }
 
-/// Lists the files and calls `out` with each split. `look` is shown each file, and says how it is compressed.
+/// Lists the files and calls `out` with each split. `look` is shown each file, and says how it is compressed; `None`
+/// leaves it out.
 pub(crate) fn split(
     storage: &Storage,
     locations: &Locations,
     sizes: Sizes,
-    look: &dyn Fn(&Object) -> Result<Compression, SourceError>,
+    look: &dyn Fn(&Object) -> Result<Option<Compression>, SourceError>,
     out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
     let mut pack = Pack::default();
@@ -69,7 +70,7 @@ pub(crate) fn split(
         if object.size == 0 {
             return Ok(());
         }
-        let compression = look(&object)?;
+        let Some(compression) = look(&object)? else { return Ok(()) };
         let size = object.size;
         if compression.may_cut() && size > sizes.lane {
             pack.give(out)?;
@@ -197,7 +198,7 @@ mod tests {
     fn splits(folder: &std::path::Path, sizes: Sizes) -> Vec<Split> {
         let mut all = Vec::new();
         let locations = crate::location::IntoLocations::into_locations(folder);
-        let look = |object: &Object| Ok(Compression::of(&object.location));
+        let look = |object: &Object| Ok(Some(Compression::of(&object.location)));
         split(&Storage::new(), &locations, sizes, &look, &mut |split| {
             all.push(split);
             Ok(())

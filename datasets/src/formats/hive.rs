@@ -44,6 +44,27 @@ pub(crate) fn value(location: &Location, field: &Field) -> Result<Option<ArrayRe
     Ok(None)
 }
 
+/// The fields that the folders of a path name, for rows whose type says nothing of them: whole numbers (`Int64`), dates
+/// (`Date32`), and text, as the value looks. What this path has no value for is text.
+pub(crate) fn fields(location: &Location) -> Vec<Field> {
+    let path = location.path_bytes();
+    let folders = memchr::memrchr(b'/', path).map_or(&path[..0], |end| &path[..end]);
+    let mut fields: Vec<Field> = Vec::new();
+    for folder in folders.split(|&byte| byte == b'/') {
+        let Some(at) = memchr::memchr(b'=', folder) else { continue };
+        let Ok(name) = String::from_utf8(unescaped(&folder[..at])) else { continue };
+        let value = unescaped(&folder[at + 1..]);
+        let looks_like = |kind: &DataType| {
+            let field = Field::new(&name, kind.clone(), false);
+            parse(&value, &field).is_ok()
+        };
+        let kind = [DataType::Int64, DataType::Date32].into_iter().find(looks_like);
+        fields.retain(|field| *field.name() != name);
+        fields.push(Field::new(name, kind.unwrap_or(DataType::Utf8), true));
+    }
+    fields
+}
+
 /// The value of [`value`] in each of so many rows.
 pub(crate) fn spread(value: &ArrayRef, rows: usize) -> ArrayRef {
     match value.data_type() {
@@ -94,7 +115,7 @@ fn parse(value: &[u8], field: &Field) -> Result<Option<ArrayRef>, String> {
     let kind = field.data_type();
     let known = kind.is_integer()
         || matches!(kind, DataType::Float32 | DataType::Float64 | DataType::Boolean)
-        || matches!(kind, DataType::Utf8View | DataType::BinaryView)
+        || matches!(kind, DataType::Utf8 | DataType::Utf8View | DataType::BinaryView)
         || matches!(kind, DataType::Date32 | DataType::Timestamp(..))
         || matches!(kind, DataType::Decimal64(..) | DataType::Decimal128(..));
     if !known {
@@ -114,7 +135,7 @@ fn parse(value: &[u8], field: &Field) -> Result<Option<ArrayRef>, String> {
         format!("`{shown}`, which is no {kind}; rename the folder, or leave it out by a pattern")
     };
     let text = std::str::from_utf8(value).map_err(|_| wrong())?;
-    if *kind == DataType::Utf8View {
+    if matches!(kind, DataType::Utf8 | DataType::Utf8View) {
         return Ok(Some(Arc::new(StringViewArray::from(vec![text]))));
     }
     let read = |kind: &DataType| {
@@ -182,6 +203,17 @@ mod tests {
         assert_eq!(read::<u8>(path, "a"), Ok(None));
         assert_eq!(read::<Vec<u32>>(path, "year"), Ok(None));
         assert_eq!(read::<u8>("/x/y", "year"), Ok(None));
+    }
+
+    #[test]
+    fn fields_are_what_their_values_look_like() {
+        let found = fields(&"/d/a=07/b=2024-07-31/c=x%20y/a=x/e=/f=1.5/name".parse().unwrap());
+        let found: Vec<_> = found.iter().map(|f| (f.name().as_str(), f.data_type())).collect();
+        let (text, date) = (&DataType::Utf8, &DataType::Date32);
+        assert_eq!(found, [("b", date), ("c", text), ("a", text), ("e", text), ("f", text)]);
+        let found = fields(&"s3://b/year=2024/k=__HIVE_DEFAULT_PARTITION__/x=1".parse().unwrap());
+        let found: Vec<_> = found.iter().map(|f| (f.name().as_str(), f.data_type())).collect();
+        assert_eq!(found, [("year", &DataType::Int64), ("k", text)]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) mod compression;
 pub mod csv;
 pub(in crate::formats) mod files;
 pub mod fixed;
+mod folders;
 mod hive;
 pub mod ipc;
 pub mod json;

@@ -3,7 +3,7 @@
 //! `*` is any run of bytes within a component of a path, `?` is one character; a component `**` is any number of
 //! components, also none, but for the last of a pattern, which names what is below; `{a,b}` is either alternative, and may hold slashes, patterns and braces. All else is
 //! literal. As in a shell, a component that begins with `*`, `?` or `**` does not match names that begin with `.`
-//! or `_` (hidden files, and what engines put beside their data).
+//! or `_` (hidden files, and what engines put beside their data), but for Hive partitions as `_key=value`.
 
 /// The patterns without braces that `pattern` stands for. A brace that is never closed is literal.
 pub fn expand_braces(pattern: &[u8]) -> Vec<Vec<u8>> {
@@ -47,9 +47,14 @@ pub fn is_wild(component: &[u8]) -> bool {
     component.iter().any(|b| matches!(b, b'*' | b'?'))
 }
 
-/// Whether a name is skipped where nobody asked for it by its beginning.
+/// Whether a name is skipped where nobody asked for it by its beginning. `_key=value` is not, as in Spark: it is a Hive
+/// partition by a field whose name begins so.
 pub fn is_hidden(name: &[u8]) -> bool {
-    matches!(name.first(), Some(b'.' | b'_'))
+    match name.first() {
+        Some(b'.') => true,
+        Some(b'_') => !name.contains(&b'='),
+        _ => false,
+    }
 }
 
 /// Whether `name`, one component of a path, matches a component of a pattern (other than `**`).
@@ -161,6 +166,8 @@ mod tests {
         assert!(!path_matches("a/*", "a/_SUCCESS"));
         assert!(!path_matches("a/**/x", "a/.git/x"));
         assert!(path_matches("a/.g*/x", "a/.git/x"));
+        assert!(path_matches("a", "a/_1=x/f"), "a Hive partition");
+        assert!(!path_matches("a", "a/.k=x/f"));
         assert!(path_matches("a/?", "a/ä"));
         assert!(path_matches("**/*.rs", "x/y.rs"));
     }

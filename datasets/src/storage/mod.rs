@@ -284,6 +284,31 @@ impl Storage {
         Ok(())
     }
 
+    /// The first file of [`Storage::list`] that is wanted, without listing what comes behind.
+    ///
+    /// # Errors
+    /// As for [`Storage::list`], but for what is behind.
+    pub fn first(
+        &self,
+        locations: &Locations,
+        wanted: impl Fn(&Object) -> bool,
+    ) -> Result<Option<Object>, SourceError> {
+        let mut first = None;
+        let listed = self.list_each(locations, &mut |object| {
+            if !wanted(&object) {
+                return Ok(());
+            }
+            // An error ends the listing; nobody sees it.
+            let enough = StorageError::other(&object.location, "is enough");
+            first = Some(object);
+            Err(enough.into())
+        });
+        match first {
+            Some(first) => Ok(Some(first)),
+            None => listed.map(|()| None),
+        }
+    }
+
     /// As [`Storage::list`] of one location, but for manifests: all files that are there.
     pub(crate) fn list_all(&self, location: &Location) -> Result<Vec<Object>, SourceError> {
         let mut objects = Vec::new();

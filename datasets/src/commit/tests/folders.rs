@@ -81,7 +81,7 @@ fn folders_that_nobody_would_see_are_refused() {
     for world in World::each() {
         let output = world.output("a1", WriteMode::Error);
         let mut task = AttemptFiles::new(&world.storage, &output, "part-00000", 0);
-        for folder in ["_a=1", ".a=1", "a=1/../b=2", "a=1//b=2", &"x".repeat(300), "a=\n"] {
+        for folder in ["_a", ".a=1", "a=1/../b=2", "a=1//b=2", &"x".repeat(300), "a=\n"] {
             let error = task.next(folder).unwrap_err();
             assert!(error.to_string().contains("cannot be the name of a part file"), "{error}");
         }

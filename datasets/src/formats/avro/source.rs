@@ -1,27 +1,29 @@
 //! Reads Avro files as records.
 
 use super::file::AvroFile;
+use crate::columns::Predicate;
 use crate::formats::bind::{Names, Wanted, bind_error};
 use crate::formats::compression::Compression;
 use crate::formats::files::{self, LaneFile, Sizes, lane_files};
+use crate::formats::folders::ByFolder;
 use crate::formats::text::RowsOfFile;
 use crate::location::{IntoLocations, Locations};
 use crate::place;
 use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{Batch, Record};
-use crate::source::{Source, SourceDescription, SourceError, Split};
-use crate::storage::Storage;
+use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
+use crate::storage::{Object, Storage};
 use arrow::datatypes::Fields;
 use arrow_avro::reader::ReaderBuilder;
-use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// The rows of Avro object container files. Which columns are read is what `T` names.
-#[derive(Clone, Debug)]
-pub struct AvroSource<T> {
+#[derive(Debug)]
+pub struct AvroSource<T: Record> {
     locations: Locations,
     wanted: Wanted,
     sizes: Sizes,
-    record: PhantomData<fn() -> T>,
+    by_folder: ByFolder<T>,
 }
 
 impl<T: Record> AvroSource<T> {
@@ -32,7 +34,7 @@ impl<T: Record> AvroSource<T> {
 
     /// The same with other columns than those that the type says.
     pub(crate) fn of(locations: Locations, wanted: Wanted) -> AvroSource<T> {
-        AvroSource { locations, wanted, sizes: Sizes::default(), record: PhantomData }
+        AvroSource { locations, wanted, sizes: Sizes::default(), by_folder: ByFolder::default() }
     }
 
     /// Other sizes, to see that they do not matter.
@@ -49,7 +51,8 @@ impl<T: Record> AvroSource<T> {
     ) -> Result<Demand, SourceError> {
         let file = AvroFile::open(storage, &part.object)?;
         let found = columns(&file)?;
-        let names = Names::new(&self.wanted, &found);
+        let given = self.wanted.given(&part.object.location)?;
+        let names = Names::new(&self.wanted, &found).with_given(given);
         let positions = names.positions(&found);
         let projected: Fields = positions.iter().map(|&at| found[at].clone()).collect();
         let check = names.check::<T>(&projected, &found);
@@ -92,12 +95,26 @@ impl<T: Record> Source for AvroSource<T> {
         }
     }
 
+    fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Pruned<Self>> {
+        let source = AvroSource {
+            locations: self.locations.clone(),
+            wanted: self.wanted.clone(),
+            sizes: self.sizes,
+            by_folder: self.by_folder.and(predicate),
+        };
+        Some(Pruned { source, exact: false })
+    }
+
     fn split(
         &self,
         storage: &Storage,
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
-        files::split(storage, &self.locations, self.sizes, &|_| Ok(Compression::None), out)
+        let look = |object: &Object| {
+            let wanted = self.by_folder.may_hold(storage, &self.wanted, object)?;
+            Ok(wanted.then_some(Compression::None))
+        };
+        files::split(storage, &self.locations, self.sizes, &look, out)
     }
 
     fn read(

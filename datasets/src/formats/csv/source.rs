@@ -1,23 +1,24 @@
 //! Reads CSV files as records.
 
 use super::CsvOptions;
+use crate::columns::Predicate;
 use crate::formats::bind::{Names, Wanted};
 use crate::formats::columns::text_type;
 use crate::formats::compression::Compression;
 use crate::formats::files::{self, LaneFile, Sizes};
+use crate::formats::folders::ByFolder;
 use crate::formats::text::{Piece, RowsOfFile, head, read_pieces};
 use crate::location::{IntoLocations, Locations};
 use crate::place;
 use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{Batch, Record};
-use crate::source::{Source, SourceDescription, SourceError, Split};
+use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
 use crate::storage::{Object, Storage};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Decoder;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// What is read of a file to learn the names of its columns, in bytes.
@@ -30,13 +31,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 ///
 /// A file is read by one thread from its beginning to its end, since a value in quotes may have line breaks, unless the
 /// [options](CsvOptions::splittable) say that none has.
-#[derive(Clone, Debug)]
-pub struct CsvSource<T> {
+#[derive(Debug)]
+pub struct CsvSource<T: Record> {
     locations: Locations,
     options: CsvOptions,
     wanted: Wanted,
     sizes: Sizes,
-    record: PhantomData<fn() -> T>,
+    by_folder: ByFolder<T>,
 }
 
 impl<T: Record> CsvSource<T> {
@@ -48,7 +49,7 @@ impl<T: Record> CsvSource<T> {
     /// The same with other columns than those that the type says.
     pub(crate) fn of(locations: Locations, wanted: Wanted) -> CsvSource<T> {
         let (options, sizes) = (CsvOptions::new(), Sizes::default());
-        CsvSource { locations, options, wanted, sizes, record: PhantomData }
+        CsvSource { locations, options, wanted, sizes, by_folder: ByFolder::default() }
     }
 
     /// The same, of files that are written down in another way.
@@ -75,17 +76,31 @@ impl<T: Record> Source for CsvSource<T> {
         }
     }
 
+    fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Pruned<Self>> {
+        let source = CsvSource {
+            locations: self.locations.clone(),
+            options: self.options.clone(),
+            wanted: self.wanted.clone(),
+            sizes: self.sizes,
+            by_folder: self.by_folder.and(predicate),
+        };
+        Some(Pruned { source, exact: false })
+    }
+
     fn split(
         &self,
         storage: &Storage,
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let look = |object: &Object| {
-            Ok(if self.options.splittable {
+            if !self.by_folder.may_hold(storage, &self.wanted, object)? {
+                return Ok(None);
+            }
+            Ok(Some(if self.options.splittable {
                 Compression::of(&object.location)
             } else {
                 Compression::of_whole(&object.location)
-            })
+            }))
         };
         files::split(storage, &self.locations, self.sizes, &look, out)
     }
@@ -159,14 +174,16 @@ impl<T: Record> CsvSource<T> {
             columns(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text), &self.options)
         };
         let mut columns = columns.map_err(|e| rows.wrong(format!("is no CSV: {e}")))?;
+        let given = self.wanted.given(&file.object.location)?;
         if !self.options.header {
-            for (column, wanted) in columns.iter_mut().zip(&self.wanted.fields) {
+            let in_file = self.wanted.fields.iter().filter(|f| !given.contains_key(f.name()));
+            for (column, wanted) in columns.iter_mut().zip(in_file) {
                 column.clone_from(wanted.name());
             }
         }
         let found: Fields =
             columns.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect();
-        let names = Names::new(&self.wanted, &found);
+        let names = Names::new(&self.wanted, &found).with_given(given);
         let positions = names.positions(&found);
         let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
         for (position, column) in columns.iter().enumerate() {

@@ -98,10 +98,10 @@ fn describe<const N: usize>(location: &Location, first: u64) -> DescribeRow {
 }
 
 /// That the file has whole records only.
-fn look<const N: usize>(object: &Object) -> Result<Compression, SourceError> {
+fn look<const N: usize>(object: &Object) -> Result<Option<Compression>, SourceError> {
     let extra = object.size % N as u64;
     if extra == 0 {
-        return Ok(Compression::None);
+        return Ok(Some(Compression::None));
     }
     Err(SourceError::Input {
         location: object.location.to_string(),

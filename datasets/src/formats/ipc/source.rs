@@ -1,21 +1,23 @@
 //! Reads Arrow IPC files and streams as records.
 
 use super::file::IpcFile;
+use crate::columns::Predicate;
 use crate::formats::bind::{Names, Wanted, bind_error};
 use crate::formats::compression::Compression;
 use crate::formats::files::{self, Sizes, lane_files};
+use crate::formats::folders::ByFolder;
 use crate::location::{IntoLocations, Location, Locations};
 use crate::place::{self, DescribeRow};
 use crate::push::{Demand, Push};
 use crate::record::{Batch, Record};
-use crate::source::{Source, SourceDescription, SourceError, Split};
-use crate::storage::Storage;
+use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
+use crate::storage::{Object, Storage};
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::{Fields, SchemaRef};
 use arrow::ipc::reader::StreamDecoder;
-use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The records in a batch at most.
 const BATCH_RECORDS: usize = 4096;
@@ -24,12 +26,12 @@ const BATCH_RECORDS: usize = 4096;
 const METADATA_MAX: u64 = 256 << 20;
 
 /// The rows of Arrow IPC files, in the file format or as streams. Which columns are read is what `T` names.
-#[derive(Clone, Debug)]
-pub struct IpcSource<T> {
+#[derive(Debug)]
+pub struct IpcSource<T: Record> {
     locations: Locations,
     wanted: Wanted,
     sizes: Sizes,
-    record: PhantomData<fn() -> T>,
+    by_folder: ByFolder<T>,
 }
 
 impl<T: Record> IpcSource<T> {
@@ -40,7 +42,7 @@ impl<T: Record> IpcSource<T> {
 
     /// The same with other columns than those that the type says.
     pub(crate) fn of(locations: Locations, wanted: Wanted) -> IpcSource<T> {
-        IpcSource { locations, wanted, sizes: Sizes::default(), record: PhantomData }
+        IpcSource { locations, wanted, sizes: Sizes::default(), by_folder: ByFolder::default() }
     }
 
     /// Other sizes, to see that they do not matter.
@@ -50,7 +52,8 @@ impl<T: Record> IpcSource<T> {
     }
 
     fn bind(&self, file: &IpcFile, found: &Fields) -> Result<(Names, Vec<usize>), SourceError> {
-        let names = Names::new(&self.wanted, found);
+        let given = self.wanted.given(&file.object.location)?;
+        let names = Names::new(&self.wanted, found).with_given(given);
         let positions = names.positions(found);
         let projected: Fields = positions.iter().map(|&at| found[at].clone()).collect();
         names.check::<T>(&projected, found).map_err(|e| bind_error(&file.object.location, e, 0))?;
@@ -239,12 +242,26 @@ impl<T: Record> Source for IpcSource<T> {
         }
     }
 
+    fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Pruned<Self>> {
+        let source = IpcSource {
+            locations: self.locations.clone(),
+            wanted: self.wanted.clone(),
+            sizes: self.sizes,
+            by_folder: self.by_folder.and(predicate),
+        };
+        Some(Pruned { source, exact: false })
+    }
+
     fn split(
         &self,
         storage: &Storage,
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
-        files::split(storage, &self.locations, self.sizes, &|_| Ok(Compression::None), out)
+        let look = |object: &Object| {
+            let wanted = self.by_folder.may_hold(storage, &self.wanted, object)?;
+            Ok(wanted.then_some(Compression::None))
+        };
+        files::split(storage, &self.locations, self.sizes, &look, out)
     }
 
     fn read(

@@ -1,29 +1,31 @@
 //! Reads files of JSON lines as records.
 
+use crate::columns::Predicate;
 use crate::formats::bind::{Names, Wanted};
 use crate::formats::columns::text_type;
-use crate::formats::files::{LaneFile, Sizes};
-use crate::formats::text::{RowsOfFile, read_pieces, split_text};
+use crate::formats::compression::Compression;
+use crate::formats::files::{self, LaneFile, Sizes};
+use crate::formats::folders::ByFolder;
+use crate::formats::text::{RowsOfFile, read_pieces};
 use crate::location::{IntoLocations, Locations};
 use crate::place;
 use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{Batch, Record};
-use crate::source::{Source, SourceDescription, SourceError, Split};
-use crate::storage::Storage;
+use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
+use crate::storage::{Object, Storage};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::Decoder;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// The objects of files of JSON lines. Which members are read, and as what, is what `T` says.
-#[derive(Clone, Debug)]
-pub struct JsonSource<T> {
+#[derive(Debug)]
+pub struct JsonSource<T: Record> {
     locations: Locations,
     wanted: Wanted,
     sizes: Sizes,
-    record: PhantomData<fn() -> T>,
+    by_folder: ByFolder<T>,
 }
 
 impl<T: Record> JsonSource<T> {
@@ -34,7 +36,7 @@ impl<T: Record> JsonSource<T> {
 
     /// The same with other members than those that the type says.
     pub(crate) fn of(locations: Locations, wanted: Wanted) -> JsonSource<T> {
-        JsonSource { locations, wanted, sizes: Sizes::default(), record: PhantomData }
+        JsonSource { locations, wanted, sizes: Sizes::default(), by_folder: ByFolder::default() }
     }
 
     /// Other sizes, to see that they do not matter.
@@ -55,12 +57,26 @@ impl<T: Record> Source for JsonSource<T> {
         }
     }
 
+    fn pruned(&self, predicate: Arc<Predicate<T>>) -> Option<Pruned<Self>> {
+        let source = JsonSource {
+            locations: self.locations.clone(),
+            wanted: self.wanted.clone(),
+            sizes: self.sizes,
+            by_folder: self.by_folder.and(predicate),
+        };
+        Some(Pruned { source, exact: false })
+    }
+
     fn split(
         &self,
         storage: &Storage,
         out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
-        split_text(storage, &self.locations, self.sizes, out)
+        let look = |object: &Object| {
+            let wanted = self.by_folder.may_hold(storage, &self.wanted, object)?;
+            Ok(wanted.then(|| Compression::of(&object.location)))
+        };
+        files::split(storage, &self.locations, self.sizes, &look, out)
     }
 
     fn read(
@@ -77,6 +93,8 @@ impl<T: Record> Source for JsonSource<T> {
             Some(piece) => {
                 if piece.first {
                     lines.rows = 0;
+                    let given = self.wanted.given(&piece.file.object.location)?;
+                    lines.names = lines.names.clone().with_given(given);
                 }
                 lines.push(piece.file, piece.text, out)
             }

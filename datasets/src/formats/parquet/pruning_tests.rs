@@ -316,15 +316,14 @@ fn folders_are_fields_and_prune_files() {
         writer.write(&batch).unwrap();
         writer.close().unwrap();
     }
-    // Names that begin so are hidden, unless they are asked for.
-    let folders = format!("{}/_1=*/*.parquet", folder.path().display());
+    let folders = folder.path().to_str().unwrap();
     // Files of this folder would fail if they were opened.
     let broken = folder.path().join("_1=1999");
     std::fs::create_dir(&broken).unwrap();
     std::fs::write(broken.join("a.parquet"), "nothing").unwrap();
     let c = Two::COLS;
     let read = |predicate: Predicate<Two>| {
-        let source = ParquetSource::<Two>::new(&*folders);
+        let source = ParquetSource::<Two>::new(folders);
         let source = source.pruned(Arc::new(predicate)).unwrap().source;
         let storage = Storage::new();
         let rows = read_lanes(&source, &storage, false).unwrap().concat();
@@ -344,11 +343,11 @@ fn folders_are_fields_and_prune_files() {
         texts,
         [(0, "2023"), (1, "2023"), (2998, "2023"), (2999, "2023"), (0, "2024"), (1, "2024")]
     );
-    let error = splits(&ParquetSource::<(i32, u16)>::new(&*folders), &Storage::new());
+    let error = splits(&ParquetSource::<(i32, u16)>::new(folders), &Storage::new());
     let error = error.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("_1=1999/a.parquet"), "{error}");
     std::fs::remove_dir_all(&broken).unwrap();
-    let error = splits(&ParquetSource::<(i32, u16)>::new(&*folders), &Storage::new());
+    let error = splits(&ParquetSource::<(i32, u16)>::new(folders), &Storage::new());
     let error = error.map(|_| ()).unwrap_err().to_string();
     assert!(
         error.contains("the folder `_1=__HIVE_DEFAULT_PARTITION__` gives field `_1`"),

@@ -10,7 +10,7 @@ use super::rows::Rows;
 use crate::columns::{ColumnStatistics, Predicate};
 use crate::formats::bind::{Wanted, bind_error};
 use crate::formats::hive;
-use crate::location::{IntoLocations, Location, Locations};
+use crate::location::{IntoLocations, Locations};
 use crate::push::Push;
 use crate::record::Record;
 use crate::scan::Scan;
@@ -140,17 +140,6 @@ impl<T: Record> ParquetSource<T> {
         Self { sizes, ..self }
     }
 
-    /// The values that folders give to fields, by their names.
-    fn given(&self, location: &Location) -> Result<BTreeMap<String, ArrayRef>, SourceError> {
-        let mut given = BTreeMap::new();
-        for field in self.wanted.fields.iter().filter(|_| self.wanted.is_struct) {
-            if let Some(value) = hive::value(location, field)? {
-                given.insert(field.name().clone(), value);
-            }
-        }
-        Ok(given)
-    }
-
     fn open(
         &self,
         storage: &Storage,
@@ -172,7 +161,7 @@ impl<T: Record> ParquetSource<T> {
     /// The row groups of a file that are read, each with the bytes that are read of it.
     fn groups(&self, storage: &Storage, object: &Object) -> Result<Vec<(Group, u64)>, SourceError> {
         storage.scanned(Scan { files: 1, bytes: object.size, ..Scan::default() });
-        let given = self.given(&object.location)?;
+        let given = self.wanted.given(&object.location)?;
         let known: BTreeMap<String, ColumnStatistics> =
             given.iter().map(|(name, value)| (name.clone(), hive::statistics(value))).collect();
         if !prune::may_hold(&self.predicates, &known) {
@@ -225,7 +214,7 @@ impl<T: Record> ParquetSource<T> {
         group: &Group,
         rows: Rows,
     ) -> Result<Ready<T>, SourceError> {
-        let given = self.given(&object.location)?;
+        let given = self.wanted.given(&object.location)?;
         let (file, metadata, binding) = self.open(storage, object, &given)?;
         let number = group.number as usize;
         if metadata.num_row_groups() <= number

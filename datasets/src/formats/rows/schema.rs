@@ -5,7 +5,7 @@ use crate::formats::avro::{AvroFile, columns as avro_columns};
 use crate::formats::columns::plain_fields;
 use crate::formats::ipc::{IpcFile, Stream};
 use crate::formats::parquet::file::ParquetFile;
-use crate::formats::{csv, text};
+use crate::formats::{csv, hive, text};
 use crate::source::SourceError;
 use crate::storage::{Object, Storage};
 use arrow::datatypes::{DataType, Field, Fields};
@@ -50,7 +50,7 @@ pub(crate) fn format_of(storage: &Storage, object: &Object) -> Result<RowsFormat
     })
 }
 
-/// The columns of a file, in the plain layout, all of which may be null.
+/// The columns of a file, in the plain layout, and those that the folders of its path name; all may be null.
 pub(crate) fn schema_of(
     storage: &Storage,
     object: &Object,
@@ -59,7 +59,17 @@ pub(crate) fn schema_of(
 ) -> Result<Fields, SourceError> {
     let found = columns_of(storage, object, format, options)?;
     let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
-    Ok(plain_fields(&found).iter().map(nullable).collect())
+    let mut fields: Vec<Field> = plain_fields(&found).iter().map(nullable).collect();
+    // Lines are the only column of text.
+    if format != RowsFormat::Text {
+        for given in hive::fields(&object.location) {
+            match fields.iter_mut().find(|field| field.name() == given.name()) {
+                Some(field) => *field = given,
+                None => fields.push(given),
+            }
+        }
+    }
+    Ok(fields.into())
 }
 
 /// The columns of a file, as it has them.

@@ -95,15 +95,14 @@ impl RowsSource {
 
     /// The columns of the first file that is not empty; `None` if there is none.
     fn head(&self, storage: &Storage) -> Result<Option<Head>, SourceError> {
-        let objects = storage.list(&self.locations)?;
-        let Some(first) = objects.iter().find(|object| object.size > 0) else {
+        let Some(first) = storage.first(&self.locations, |object| object.size > 0)? else {
             return Ok(None);
         };
         let format = match self.options.format {
             Some(format) => format,
-            None => format_of(storage, first)?,
+            None => format_of(storage, &first)?,
         };
-        let fields = schema_of(storage, first, format, &self.options)?;
+        let fields = schema_of(storage, &first, format, &self.options)?;
         let schema = encode_schema(&Schema::new(fields));
         Ok(Some(Head { format, schema }))
     }

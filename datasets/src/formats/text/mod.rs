@@ -43,7 +43,7 @@ pub(super) fn split_text(
     sizes: Sizes,
     out: &mut dyn FnMut(Split) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
-    split(storage, locations, sizes, &|object| Ok(Compression::of(&object.location)), out)
+    split(storage, locations, sizes, &|object| Ok(Some(Compression::of(&object.location))), out)
 }
 
 /// Names the records of a batch, of which the one at `row` begins at `starts[row]` of the region's buffer.
