@@ -2,6 +2,7 @@
 
 use super::Piece;
 use arrow::buffer::Buffer;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// A buffer of one size, on huge pages, that is used again once nobody holds what was shared of it.
@@ -36,6 +37,15 @@ impl ReadBuffer {
         unsafe { Buffer::from_custom_allocation(self.piece.start(), len, self.piece.clone()) }
     }
 
+    /// The first `len` bytes, as the `bytes` crate has them.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn into_bytes(self, len: usize) -> Bytes {
+        assert!(len <= self.len, "{len} bytes of a buffer of {}", self.len);
+        Bytes::from_owner(Owned { buffer: self, len })
+    }
+
     /// The number of bytes.
     pub fn len(&self) -> usize {
         self.len
@@ -44,6 +54,19 @@ impl ReadBuffer {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+}
+
+/// A buffer of which some bytes are shared, and that nobody writes to any more.
+struct Owned {
+    buffer: ReadBuffer,
+    len: usize,
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the piece has `len` initialized bytes at least, which nothing writes to while it is owned here.
+        unsafe { std::slice::from_raw_parts(self.buffer.piece.start().as_ptr(), self.len) }
     }
 }
 
@@ -63,5 +86,16 @@ mod tests {
         let address = second.as_ptr();
         drop(second);
         assert_eq!(buffer.bytes_mut().as_ptr(), address);
+    }
+
+    #[test]
+    fn bytes_are_those_that_were_read() {
+        let mut buffer = ReadBuffer::new(1000);
+        buffer.bytes_mut().fill(3);
+        buffer.bytes_mut()[..2].copy_from_slice(&[1, 2]);
+        let bytes = buffer.into_bytes(3);
+        let other = bytes.slice(1..);
+        drop(bytes);
+        assert_eq!(other, [2, 3][..]);
     }
 }

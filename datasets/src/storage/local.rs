@@ -2,10 +2,16 @@
 
 use super::{Object, ReadAt, Stamp, StorageError, StorageErrorKind, changed};
 use crate::location::Location;
+use crate::memory::ReadBuffer;
+use bytes::Bytes;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+/// From so many bytes on, what is read lies in memory that was used before: fresh pages cost as much as the reading.
+const LARGE_BYTES: usize = 64 << 10;
 
 pub(super) struct LocalFile {
     location: Location,
@@ -64,5 +70,22 @@ impl ReadAt for LocalFile {
             }
         }
         Ok(done)
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
+        let read = |range: &Range<u64>| {
+            let length = usize::try_from(range.end.saturating_sub(range.start));
+            let length = length.unwrap_or(usize::MAX);
+            if length < LARGE_BYTES {
+                let mut bytes = vec![0; length];
+                let count = self.read_at(range.start, &mut bytes)?;
+                bytes.truncate(count);
+                return Ok(Bytes::from(bytes));
+            }
+            let mut buffer = ReadBuffer::new(length);
+            let count = self.read_at(range.start, buffer.bytes_mut())?;
+            Ok(buffer.into_bytes(count))
+        };
+        ranges.iter().map(read).collect()
     }
 }

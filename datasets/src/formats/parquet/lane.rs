@@ -33,6 +33,9 @@ const HELD_ROWS_MAX: u64 = 1 << 20;
 /// The rows that are decoded in the time that it takes to step over some and begin anew.
 const STEP_ROWS: u64 = 8;
 
+/// If of the first rows at most one in so many passes, those that do not are not held.
+const THIN_ONE_IN: u64 = 4;
+
 /// Rows of a row group, and how they are read.
 pub(super) struct Lane<T: Record> {
     pub(super) file: Arc<ParquetFile>,
@@ -127,12 +130,18 @@ impl<T: Record> Lane<T> {
     ) -> Result<u64, SourceError> {
         let (mut dictionaries, mut rows) = (Dictionaries::default(), Vec::new());
         let (mut at, mut passed, mut held) = (0, Vec::new(), Vec::new());
+        // If few pass, only they are held, so that the memory of one batch is near when the next one is decoded.
+        let mut thin = false;
         while let Some(decoded) = decoder.next()? {
             let batch = self.bind(ahead, decoded.clone(), &mut dictionaries, &self.rows, at)?;
             self.select(&batch, &mut rows);
+            if at == 0 {
+                thin = rows.len() as u64 * THIN_ONE_IN <= batch.len() as u64;
+            }
             passed.extend(rows.iter().map(|row| at as u32 + row));
-            held.push((decoded, passed.len()));
             at += batch.len() as u64;
+            drop(batch);
+            held.push(if thin { self.some(&decoded, &rows)? } else { decoded });
         }
         drop(decoder);
         self.all_there(at, &self.rows)?;
@@ -141,47 +150,74 @@ impl<T: Record> Lane<T> {
             return Ok(left_out);
         }
         let dear = |rows: u64, runs: u64| rows + rows / 4 + STEP_ROWS * runs;
-        let mut few = None;
         // Most often so many pass that it need not be known how they lie.
-        if dear(passed.len() as u64, 1) <= at {
-            few = Some(self.rows.at(&passed))
-                .filter(|few| dear(few.count(), few.runs() as u64) <= at);
+        let few = (thin || dear(passed.len() as u64, 1) <= at).then(|| self.rows.at(&passed));
+        let alone = few.as_ref().filter(|few| dear(few.count(), few.runs() as u64) <= at).is_some();
+        if alone && !thin {
+            held = self.some_of_all(held, &passed)?;
         }
-        let alone = few.is_some();
-        let mut held = if alone {
-            Held::of_passed(held, &passed).map_err(|e| self.file.damaged(e))?
-        } else {
-            Held(held.into_iter().map(|(batch, _)| batch).collect())
-        };
-        let rows = few.as_ref().unwrap_or(&self.rows);
-        let mut decoder = self.decoder(others, rows)?;
+        let mut held = Held(held.into());
+        // The rows that are given, of which each batch has those that pass, and the rows that are decoded.
+        let given = few.as_ref().filter(|_| alone || thin).unwrap_or(&self.rows);
+        let mut decoder = self.decoder(others, if alone { given } else { &self.rows })?;
         let (mut dictionaries, mut selected, mut schema) =
             (Dictionaries::default(), Vec::new(), None);
         let (mut at, mut next) = (0, 0);
         while let Some(decoded) = decoder.next()? {
             let count = decoded.num_rows();
-            let ahead = held.take(count).map_err(|e| self.file.damaged(e))?;
+            let end = at + count as u64;
+            let first = if alone || thin { next as u64 } else { at };
             selected.clear();
-            if alone {
-                selected.extend(0..count as u32);
+            let decoded = if alone {
+                next += count;
+                decoded
             } else {
-                let these =
-                    passed[next..].partition_point(|&row| u64::from(row) < at + count as u64);
+                let these = passed[next..].partition_point(|&row| u64::from(row) < end);
                 selected.extend(passed[next..next + these].iter().map(|&row| row - at as u32));
                 next += these;
+                if thin { self.some(&decoded, &selected)? } else { decoded }
+            };
+            at = end;
+            let rows = decoded.num_rows();
+            let ahead = held.take(rows).map_err(|e| self.file.damaged(e))?;
+            if alone || thin {
+                selected.clear();
+                selected.extend(0..rows as u32);
             }
             if !selected.is_empty() {
                 let whole =
                     beside(ahead, decoded, &mut schema).map_err(|e| self.file.damaged(e))?;
-                let batch = self.bind(&self.binding, whole, &mut dictionaries, rows, at)?;
-                if self.push(&batch, &selected, rows, at, out)? == Demand::Enough {
+                let batch = self.bind(&self.binding, whole, &mut dictionaries, given, first)?;
+                if self.push(&batch, &selected, given, first, out)? == Demand::Enough {
                     return Ok(left_out);
                 }
             }
-            at += count as u64;
         }
-        self.all_there(at, rows)?;
+        self.all_there(at, if alone { given } else { &self.rows })?;
         Ok(left_out)
+    }
+
+    /// Some rows of a batch.
+    fn some(&self, batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, SourceError> {
+        let rows = UInt32Array::from(rows.to_vec());
+        take_record_batch(batch, &rows).map_err(|e| self.file.damaged(e))
+    }
+
+    /// Those rows of batches, as numbered from the first on.
+    fn some_of_all(
+        &self,
+        batches: Vec<RecordBatch>,
+        mut rows: &[u32],
+    ) -> Result<Vec<RecordBatch>, SourceError> {
+        let (mut all, mut first) = (Vec::new(), 0);
+        for batch in batches {
+            let end = first + batch.num_rows() as u32;
+            let (these, others) = rows.split_at(rows.partition_point(|&row| row < end));
+            let within: Vec<u32> = these.iter().map(|row| row - first).collect();
+            all.push(self.some(&batch, &within)?);
+            (first, rows) = (end, others);
+        }
+        Ok(all)
     }
 
     /// Decodes these leaves of these rows.
@@ -363,20 +399,6 @@ impl Decoder {
 struct Held(VecDeque<RecordBatch>);
 
 impl Held {
-    /// Of batches, each with how many rows have passed up to its end, those rows.
-    fn of_passed(batches: Vec<(RecordBatch, usize)>, passed: &[u32]) -> Result<Held, ArrowError> {
-        let (mut all, mut first, mut begin) = (VecDeque::new(), 0, 0);
-        for (batch, end) in batches {
-            if begin < end {
-                let rows: UInt32Array = passed[begin..end].iter().map(|row| row - first).collect();
-                all.push_back(take_record_batch(&batch, &rows)?);
-            }
-            first += batch.num_rows() as u32;
-            begin = end;
-        }
-        Ok(Held(all))
-    }
-
     /// The next rows, so many.
     fn take(&mut self, rows: usize) -> Result<RecordBatch, ArrowError> {
         let (mut pieces, mut left) = (Vec::new(), rows);
@@ -385,6 +407,9 @@ impl Held {
                 let reason = "its columns have different numbers of rows".to_string();
                 return Err(ArrowError::InvalidArgumentError(reason));
             };
+            if batch.num_rows() == 0 {
+                continue;
+            }
             let count = left.min(batch.num_rows());
             if count < batch.num_rows() {
                 self.0.push_front(batch.slice(count, batch.num_rows() - count));
@@ -396,7 +421,8 @@ impl Held {
         }
         match pieces.as_slice() {
             [one] => Ok(one.clone()),
-            [] => Err(ArrowError::InvalidArgumentError("a batch has no rows".to_string())),
+            // Nothing will be made of it.
+            [] => Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))),
             [first, ..] => concat_batches(first.schema_ref(), &pieces),
         }
     }
