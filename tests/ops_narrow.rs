@@ -4,6 +4,7 @@ mod common;
 
 use common::{RECORDS, assert_rows, everywhere, failure, in_this_process, many, random, rows};
 use proptest::prelude::*;
+use windrow::record::{Date, Decimal};
 use windrow::{Dataset, Flow, Local, Record};
 
 /// Some text, often longer than what is inline in a view.
@@ -370,6 +371,57 @@ fn write_parquet_by() {
     let ids = Local::new().run_plan("read", read).unwrap().rows::<Id>("ids").unwrap();
     let expected: Vec<Id> = (0..RECORDS).filter(|id| id % 3 == 1).map(|id| Id { id }).collect();
     assert!(ids == expected);
+}
+
+/// With a key of each kind.
+#[derive(Record, Clone, Debug, PartialEq)]
+struct Keyed {
+    day: Option<Date>,
+    flag: bool,
+    name: String,
+    price: Decimal<9, 2>,
+    id: u64,
+}
+
+fn keyed(id: u64) -> Keyed {
+    let names = ["plain", "with space", "a=b", "50%/grün", "__HIVE"];
+    Keyed {
+        day: (id % 4 > 0).then(|| Date::from_ymd(2024, 2, 26 + (id % 4) as u32).unwrap()),
+        flag: id.is_multiple_of(2),
+        name: names[id as usize % names.len()].to_string(),
+        price: Decimal::from_raw(i128::from(id % 2) * 150 - 75).unwrap(),
+        id,
+    }
+}
+
+#[test]
+fn what_is_written_by_keys_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    let write = |flow: &Flow| {
+        flow.generate(1000, keyed)
+            .write_parquet_by(|c| (c.day, c.flag, c.name, c.price), output.as_path())
+    };
+    Local::new().threads(2).run_plan("write", write).unwrap();
+    // What no manifest lists is no part of it.
+    std::fs::copy(output.join("_SUCCESS"), output.join("stray.parquet")).unwrap();
+    let mut all = rows(|flow| flow.read_parquet::<Keyed>(output.as_path()));
+    all.sort_by_key(|row| row.id);
+    assert_rows(&all, &(0..1000).map(keyed).collect::<Vec<_>>());
+    let leap = Date::from_ymd(2024, 2, 29).unwrap();
+    let some = |flow: &Flow| {
+        flow.read_parquet::<Keyed>(output.as_path())
+            .filter_by(|c| c.day.eq(leap).and(c.name.eq("50%/grün")))
+            .collect("out")
+    };
+    let outcome = Local::new().run_plan("read", some).unwrap();
+    let expected: Vec<Keyed> = (0..1000)
+        .map(keyed)
+        .filter(|row| row.day == Some(leap) && row.name == "50%/grün")
+        .collect();
+    assert_rows(&outcome.rows::<Keyed>("out").unwrap(), &expected);
+    let scan = outcome.summary.scan;
+    assert_eq!((scan.files, scan.files_pruned_by_folder), (20, 19));
 }
 
 #[test]
