@@ -62,7 +62,8 @@ impl<'f> OpenAhead<'f> {
 
 /// Asks for a whole file, if there is something to wait for.
 fn begin(file: Box<dyn ReadAt>, size: u64) -> (Open, u64) {
-    match file.begin_ranges(&[0..size]) {
+    let all = 0..size;
+    match file.begin_ranges(std::slice::from_ref(&all)) {
         Ok(Some(begun)) => {
             let whole = Whole { file, begun: Mutex::new(Some(begun)), bytes: OnceLock::new() };
             (Ok(Box::new(whole)), size)
@@ -88,7 +89,10 @@ impl Whole {
         let read = match begun {
             Some(begun) => begun.wait(self.location())?,
             // It was waited for before, and failed.
-            None => self.file.read_ranges(&[0..self.file.size()?])?,
+            None => {
+                let all = 0..self.file.size()?;
+                self.file.read_ranges(std::slice::from_ref(&all))?
+            }
         };
         Ok(self.bytes.get_or_init(|| read.into_iter().next().unwrap_or_default()))
     }
@@ -136,10 +140,10 @@ mod tests {
             objects.into_iter().map(|object| LaneFile { range: 0..object.size, object }).collect();
         futures::executor::block_on(store.delete(&"050".into())).unwrap();
         let mut ahead = OpenAhead::new(&storage, &files);
-        for n in 0..100 {
+        for (n, listed) in files.iter().enumerate() {
             let file = ahead.next().unwrap().unwrap();
             assert!(ahead.opened.len() < FILES);
-            let mut read = vec![0; files[n].object.size as usize + 1];
+            let mut read = vec![0; listed.object.size as usize + 1];
             match file.read_at(0, &mut read) {
                 Ok(count) => assert_eq!(&read[..count], text(n).as_bytes()),
                 Err(error) => {

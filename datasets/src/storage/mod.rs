@@ -142,6 +142,15 @@ impl Stamp {
         Stamp((rapidhash::v3::rapidhash_v3(bytes) as u32).max(1))
     }
 
+    /// Whether `now` may be of the same object, which it becomes known by if it was not.
+    fn seen(&mut self, now: Stamp) -> bool {
+        let may = now.may_be(*self);
+        if *self == Stamp::UNKNOWN {
+            *self = now;
+        }
+        may
+    }
+
     /// Whether an object with this stamp may be one with another: stamps that are known differ.
     fn may_be(self, other: Stamp) -> bool {
         self == other || self == Stamp::UNKNOWN || other == Stamp::UNKNOWN

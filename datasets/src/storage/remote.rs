@@ -129,6 +129,14 @@ pub(super) fn connect(
     })
 }
 
+/// Whether a store says that it has no such bucket: the client tells that of objects alone.
+fn no_bucket(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    ["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"]
+        .iter()
+        .any(|code| text.contains(code))
+}
+
 /// What a store says, as an error about `location`.
 pub(super) fn store_error(location: &Location, error: &object_store::Error) -> StorageError {
     use object_store::Error;
@@ -144,6 +152,10 @@ pub(super) fn store_error(location: &Location, error: &object_store::Error) -> S
         Error::NotSupported { .. } | Error::NotImplemented { .. } => {
             (StorageErrorKind::Unsupported, format!("the store cannot do this: {error}"))
         }
+        _ if no_bucket(error) => (
+            StorageErrorKind::NotFound,
+            "does not exist: the store has no such bucket; check bucket and path".to_string(),
+        ),
         _ => (StorageErrorKind::Other, error.to_string()),
     };
     StorageError::new(location, kind, reason)
@@ -161,7 +173,8 @@ pub(super) struct RemoteFile {
     client: Arc<dyn ObjectStore>,
     path: Path,
     size: u64,
-    stamp: Stamp,
+    /// As it was listed; where that is unknown, what the first answer says.
+    stamp: Arc<Mutex<Stamp>>,
     window: Mutex<(u64, Bytes)>,
 }
 
@@ -179,7 +192,7 @@ impl RemoteFile {
     pub(super) fn open_listed(storage: &Storage, object: &Object) -> Result<Self, StorageError> {
         let Object { location, size, stamp } = object.clone();
         let (Client { store: client, .. }, path) = storage.client(&location)?;
-        let window = Mutex::default();
+        let (window, stamp) = (Mutex::default(), Arc::new(Mutex::new(stamp)));
         Ok(RemoteFile { storage: storage.clone(), location, client, path, size, stamp, window })
     }
 
@@ -202,9 +215,10 @@ impl RemoteFile {
     /// Asks for what [`RemoteFile::fetch_all`] gives.
     fn begin_all(&self, ranges: Vec<Range<u64>>) -> Result<Begun, StorageError> {
         let (client, path) = (self.client.clone(), self.path.clone());
-        let (listed, stamp, location) = (self.size, self.stamp, self.location.clone());
+        let (listed, stamp, location) = (self.size, self.stamp.clone(), self.location.clone());
         let get = move |range: Range<u64>| {
             let (client, path, location) = (client.clone(), path.clone(), location.clone());
+            let stamp = stamp.clone();
             async move {
                 let failed = |error: object_store::Error| store_error(&location, &error);
                 let options =
@@ -222,7 +236,8 @@ impl RemoteFile {
                     }
                 };
                 let now = Stamp::of_etag(result.meta.e_tag.as_deref());
-                if result.meta.size != listed || !now.may_be(stamp) {
+                let as_before = stamp.lock().unwrap_or_else(PoisonError::into_inner).seen(now);
+                if result.meta.size != listed || !as_before {
                     return Err(changed(&location, listed, result.meta.size));
                 }
                 let (wanted, bytes) = (result.range.clone(), result.bytes().await);

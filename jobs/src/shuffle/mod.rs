@@ -67,7 +67,6 @@ pub struct Progress {
     /// Lanes in all; 0 while it is not known.
     lanes: AtomicU64,
     begun: AtomicU64,
-    ended: AtomicU64,
 }
 
 impl Progress {
@@ -86,17 +85,14 @@ impl Progress {
         self.begun.fetch_add(1, Relaxed);
     }
 
-    /// A lane that had begun ends.
-    pub fn end(&self) {
-        self.ended.fetch_add(1, Relaxed);
+    /// How many lanes there are; 0 while it is not known.
+    pub fn lanes(&self) -> u64 {
+        self.lanes.load(Relaxed)
     }
 
-    /// The part that has been seen, between 0 and 1; 1 where it is not known how much there is. Half of a lane that
-    /// runs counts as seen.
-    pub fn fraction(&self) -> f64 {
-        let (lanes, begun, ended) =
-            (self.lanes.load(Relaxed), self.begun.load(Relaxed), self.ended.load(Relaxed));
-        if lanes == 0 { 1.0 } else { ((begun + ended) as f64 / (2 * lanes) as f64).min(1.0) }
+    /// How many have begun.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
     }
 }
 

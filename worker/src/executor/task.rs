@@ -287,7 +287,6 @@ impl TaskRun for ComputeTask {
         let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
         self.progress.begin();
         let counted = run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs)?;
-        self.progress.end();
         self.records.fetch_add(counted.records, Ordering::Relaxed);
         lock(&self.counts).add(&TaskCounts {
             records_read: counted.records,

@@ -117,9 +117,7 @@ impl StageRun<'_> {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(&(task, lane)) = lanes.get(at) else { break };
                         begun.iter().for_each(|progress| progress.begin());
-                        let ran = self.run_one(&tasks[task as usize], lane, at as u64);
-                        begun.iter().for_each(|progress| progress.end());
-                        match ran {
+                        match self.run_one(&tasks[task as usize], lane, at as u64) {
                             Ok(counted) => {
                                 own.add(&TaskCounts {
                                     records_read: counted.records,

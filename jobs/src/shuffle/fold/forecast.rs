@@ -5,7 +5,7 @@
 //! the two is taken. It is about memory alone, of which a fresh page costs more than the work that is done in it.
 
 use crate::shuffle::Progress;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The exponent of Heaps' law, from the middle of what is found in texts.
 const HEAPS: f64 = 0.5;
@@ -19,23 +19,55 @@ const PART_MIN: f64 = 1e-3;
 /// Counts what came to the tables of a store.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
+    /// Rows of lanes, so far and of those that ended.
     rows: AtomicU64,
+    rows_of_ended: AtomicU64,
+    lanes_ended: AtomicU64,
+    /// What was left of the rows when they came to the tables, and how many of these had a new key.
+    arrived: AtomicU64,
     keys: AtomicU64,
 }
 
 impl Seen {
-    /// Counts rows that came, of which so many had a new key.
-    pub(super) fn add(&self, rows: usize, keys: usize) {
-        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
-        self.keys.fetch_add(keys as u64, Ordering::Relaxed);
+    /// Counts rows of a lane.
+    pub(super) fn rows(&self, rows: u64) {
+        self.rows.fetch_add(rows, Relaxed);
+    }
+
+    /// Counts a lane that has ended, with all its rows.
+    pub(super) fn lane(&self, rows: u64) {
+        self.rows_of_ended.fetch_add(rows, Relaxed);
+        self.lanes_ended.fetch_add(1, Relaxed);
+    }
+
+    /// Counts rows that came to a table, of which so many had a new key.
+    pub(super) fn arrived(&self, rows: usize, keys: usize) {
+        self.arrived.fetch_add(rows as u64, Relaxed);
+        self.keys.fetch_add(keys as u64, Relaxed);
     }
 
     /// How many times as many keys there should be room for as there are.
     pub(super) fn growth(&self, progress: &Progress) -> f64 {
-        let rows = self.rows.load(Ordering::Relaxed) as f64;
-        let keys = self.keys.load(Ordering::Relaxed) as f64;
-        let part = progress.fraction().max(PART_MIN);
-        MARGIN * alike(keys / rows.max(1.0), part).max(part.powf(-HEAPS))
+        let arrived = self.arrived.load(Relaxed) as f64;
+        let keys = self.keys.load(Relaxed) as f64;
+        let part = self.part(progress);
+        MARGIN * alike(keys / arrived.max(1.0), part).max(part.powf(-HEAPS))
+    }
+
+    /// Which part of all rows has come.
+    fn part(&self, progress: &Progress) -> f64 {
+        let (rows, ended) = (self.rows_of_ended.load(Relaxed), self.lanes_ended.load(Relaxed));
+        if progress.lanes() == 0 {
+            return 1.0;
+        }
+        let part = if rows == 0 {
+            // At most: too little room is made good when more is known.
+            progress.begun() as f64 / progress.lanes() as f64
+        } else {
+            let expected = rows as f64 / ended as f64 * progress.lanes() as f64;
+            self.rows.load(Relaxed) as f64 / expected
+        };
+        part.clamp(PART_MIN, 1.0)
     }
 }
 
@@ -73,9 +105,25 @@ mod tests {
     }
 
     #[test]
+    fn lanes_that_ended_tell_how_many_rows_there_will_be() {
+        let (seen, progress) = (Seen::default(), Progress::of(10));
+        progress.begin();
+        seen.rows(500);
+        assert_eq!(seen.part(&progress), 0.1, "a tenth, or less");
+        seen.rows(500);
+        seen.lane(1000);
+        progress.begin();
+        seen.rows(250);
+        assert_eq!(seen.part(&progress), 0.125);
+        assert_eq!(seen.part(&Progress::default()), 1.0);
+        seen.arrived(1250, 1250);
+        assert!((seen.growth(&progress) - MARGIN * 8.0).abs() < 0.01);
+    }
+
+    #[test]
     fn nothing_seen_asks_for_little() {
         let (seen, progress) = (Seen::default(), Progress::of(10));
-        seen.add(1000, 10);
+        seen.arrived(1000, 10);
         assert!(seen.growth(&progress) <= MARGIN * PART_MIN.powf(-HEAPS));
         assert!(Seen::default().growth(&progress).is_finite());
     }

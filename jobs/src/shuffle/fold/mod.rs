@@ -179,7 +179,7 @@ impl<F: Folding> FoldStore<F> {
                 });
             }
         }
-        self.seen.add(rows.len(), table.used() - before);
+        self.seen.arrived(rows.len(), table.used() - before);
     }
 
     /// A table whose rows are in order: several buckets of it may be read side by side.
@@ -213,7 +213,8 @@ impl<F: Folding> Store for FoldStore<F> {
     fn lane(self: Arc<Self>, _rank: u64) -> AnyPush {
         let front = lock(&self.fronts).pop().unwrap_or_else(|| Front::new(self.tables()));
         let groups = Groups::default();
-        AnyPush::new::<F::Row>(Box::new(FoldLane { store: self, front: Some(front), groups }))
+        let lane = FoldLane { store: self, front: Some(front), groups, rows: 0, told: 0 };
+        AnyPush::new::<F::Row>(Box::new(lane))
     }
 
     fn seal(&self) -> Result<(), PushError> {
@@ -265,6 +266,19 @@ struct FoldLane<F: Folding> {
     store: Arc<FoldStore<F>>,
     front: Option<Front<F>>,
     groups: Groups<F::Acc>,
+    /// Rows that came, and those of them that the store was told of.
+    rows: u64,
+    told: u64,
+}
+
+/// After so many rows that came one by one the store is told of them.
+const TELL_ROWS: u64 = 4096;
+
+impl<F: Folding> FoldLane<F> {
+    fn tell(&mut self) {
+        self.store.seen.rows(self.rows - self.told);
+        self.told = self.rows;
+    }
 }
 
 /// How many keys are hashed before the first is looked up.
@@ -276,10 +290,12 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
         batch: &<F::Row as Record>::Batch,
         selection: Selection<'_>,
     ) -> Result<Demand, PushError> {
+        let count = selection.count(batch.len());
+        self.rows += count as u64;
+        self.tell();
         let Some(front) = &mut self.front else { return Ok(Demand::Enough) };
         let store = &*self.store;
         let mut keys = [const { (0u64, MaybeUninit::<<F::Key as Record>::Slot>::uninit()) }; AHEAD];
-        let count = selection.count(batch.len());
         let index = |at: usize| match selection {
             Selection::All => at,
             Selection::Rows(rows) => rows[at] as usize,
@@ -351,6 +367,10 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
         if front.is_full() {
             front.flush(&self.store);
         }
+        self.rows += 1;
+        if self.rows - self.told == TELL_ROWS {
+            self.tell();
+        }
         Ok(Demand::More)
     }
 
@@ -359,6 +379,8 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
     }
 
     fn finish(&mut self) -> Result<(), PushError> {
+        self.tell();
+        self.store.seen.lane(self.rows);
         lock(&self.store.fronts).extend(self.front.take());
         Ok(())
     }
