@@ -386,7 +386,8 @@ struct Keyed {
 fn keyed(id: u64) -> Keyed {
     let names = ["plain", "with space", "a=b", "50%/grün", "__HIVE"];
     Keyed {
-        day: (id % 4 > 0).then(|| Date::from_ymd(2024, 2, 26 + (id % 4) as u32).unwrap()),
+        day: (!id.is_multiple_of(4))
+            .then(|| Date::from_ymd(2024, 2, 26 + (id % 4) as u32).unwrap()),
         flag: id.is_multiple_of(2),
         name: names[id as usize % names.len()].to_string(),
         price: Decimal::from_raw(i128::from(id % 2) * 150 - 75).unwrap(),

@@ -272,3 +272,61 @@ fn rows_are_named_and_enough_is_enough() {
     assert_eq!(place, format!("{}, row {}", path.display(), 8192 + 4096 + 3));
     assert_eq!(source.describe().columns.unwrap(), ["_0", "_1", "_2", "_3"]);
 }
+
+/// A column `id` of 1, 2 and 3, as PyArrow writes it with checksums of its pages.
+const WITH_CHECKSUMS: &[u8] = b"\
+    PAR1\x15\x00\x15<\x15<\x15\xfa\xca\xd7\xa9\x0d\x1c\x15\x06\x15\x00\x15\x06\x15\x06\x1c\x00\x00\x00\
+    \x02\x00\x00\x00\x06\x01\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\
+    \x00\x00\x00\x00\x00\x15\x04\x19,5\x00\x18\x06schema\x15\x02\x00\x15\x04%\x02\x18\x02id\x00\x16\x06\
+    \x19\x1c\x19\x1c&\x00\x1c\x15\x04\x19%\x06\x00\x19\x18\x02id\x15\x00\x16\x06\x16n\x16n&\x08I\x1c\x15\
+    \x00\x15\x00\x15\x02\x00<)\x06\x19&\x00\x06\x00\x00\x00\x16n\x16\x06&\x08\x16n\x00( parquet-cpp-arro\
+    w version 26.0.1\x19\x1c\x1c\x00\x00\x00|\x00\x00\x00PAR1";
+
+#[test]
+fn a_page_whose_checksum_is_wrong_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let read = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        read_all(&ParquetSource::<Option<i64>>::new(&*path))
+    };
+    assert_eq!(read(WITH_CHECKSUMS).unwrap(), [Some(1), Some(2), Some(3)]);
+    let two = 2_i64.to_le_bytes();
+    let at = WITH_CHECKSUMS.windows(8).position(|bytes| bytes == two).unwrap();
+    let mut bytes = WITH_CHECKSUMS.to_vec();
+    bytes[at] = 4;
+    let error = read(&bytes).unwrap_err().to_string();
+    assert!(error.contains("a.parquet") && error.contains("CRC checksum"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever a file says of itself: it is read or refused, and nothing is made as large as it says.
+    #[test]
+    fn bytes_that_are_others_are_read_or_refused(
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        more in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ours in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let mut bytes = WITH_CHECKSUMS.to_vec();
+        if ours {
+            write(&path, &rows(300), &ParquetSink::new().with_group_rows(128));
+            bytes = std::fs::read(&path).unwrap();
+        }
+        for (at, byte) in more.into_iter().chain([(at, byte)]) {
+            // Most of what matters is in the last part.
+            let at = if byte % 2 == 0 { at.index(bytes.len()) } else { bytes.len() - 1 - at.index(bytes.len() / 3) };
+            bytes[at] = byte;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        if ours {
+            let _ = read_all(&ParquetSource::<Row>::new(&*path));
+        } else {
+            let _ = read_all(&ParquetSource::<Option<i64>>::new(&*path));
+        }
+    }
+}
