@@ -55,44 +55,33 @@ impl Bucket {
 pub struct StoreContext {
     /// The number of buckets.
     pub buckets: u32,
-    /// How far the stages that write have come: lets tables grow to what they will need.
-    pub progress: Arc<Progress>,
+    /// The lanes that write to it: lets tables grow to what they will need.
+    pub lanes: Arc<Lanes>,
     /// What was collected for the shuffle: the sample of a sort, which its bounds are made of.
     pub whole: crate::exec::Whole,
 }
 
-/// How far the lanes of the stages that write to a store have come.
+/// How much the stages have to do that write to a store.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct Lanes {
     /// Lanes in all; 0 while it is not known.
-    lanes: AtomicU64,
-    begun: AtomicU64,
+    all: AtomicU64,
 }
 
-impl Progress {
-    /// Of so many lanes, none of which has begun.
-    pub fn of(lanes: u64) -> Progress {
-        Progress { lanes: lanes.into(), ..Progress::default() }
+impl Lanes {
+    /// So many lanes.
+    pub fn of(lanes: u64) -> Lanes {
+        Lanes { all: lanes.into() }
     }
 
     /// There are so many more lanes.
     pub fn expect(&self, lanes: u64) {
-        self.lanes.fetch_add(lanes, Relaxed);
-    }
-
-    /// A lane begins.
-    pub fn begin(&self) {
-        self.begun.fetch_add(1, Relaxed);
+        self.all.fetch_add(lanes, Relaxed);
     }
 
     /// How many lanes there are; 0 while it is not known.
-    pub fn lanes(&self) -> u64 {
-        self.lanes.load(Relaxed)
-    }
-
-    /// How many have begun.
-    pub fn begun(&self) -> u64 {
-        self.begun.load(Relaxed)
+    pub fn all(&self) -> u64 {
+        self.all.load(Relaxed)
     }
 }
 

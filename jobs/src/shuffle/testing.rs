@@ -15,7 +15,7 @@ pub(crate) const BUCKETS: [u32; 5] = [1, 2, 7, 256, 512];
 pub(crate) type Tasks<T> = Vec<Vec<Vec<T>>>;
 
 pub(crate) fn context(buckets: u32, whole: &Whole) -> StoreContext {
-    StoreContext { buckets, progress: Arc::default(), whole: whole.clone() }
+    StoreContext { buckets, lanes: Arc::default(), whole: whole.clone() }
 }
 
 /// Fills a lane: with batches, a selection of a batch, copies of a few rows of one, and single rows.

@@ -16,7 +16,7 @@ use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::{Plan, Root};
-use windrow_jobs::shuffle::{Progress, Store, StoreContext};
+use windrow_jobs::shuffle::{Lanes, Store, StoreContext};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::shape::Cut;
@@ -135,8 +135,6 @@ struct ComputeTask {
     attempt: AttemptId,
     input: TaskInput,
     units: Vec<Unit>,
-    /// Of its lanes.
-    progress: Arc<Progress>,
     whole: Whole,
     targets: Targets,
     /// How the shuffles that it writes are cut.
@@ -182,11 +180,10 @@ impl ComputeTask {
             outputs: &outputs,
             lanes: units.len() as u32,
         };
-        let progress = Arc::new(Progress::of(units.len() as u64));
         let targets = Targets::new(&writer, |shuffle| {
             let context = StoreContext {
                 buckets: cut_of(cuts, shuffle)?.buckets,
-                progress: progress.clone(),
+                lanes: Arc::new(Lanes::of(units.len() as u64)),
                 whole: whole.clone(),
             };
             Ok(plan.shuffle(shuffle).code.store(&context))
@@ -197,7 +194,6 @@ impl ComputeTask {
             attempt: order.attempt,
             input: input.clone(),
             units,
-            progress,
             whole,
             targets,
             cuts: cuts.clone(),
@@ -218,11 +214,8 @@ impl ComputeTask {
         else {
             return Err(Failure::new(FailureClass::Internal, "blocks for a stage with a source"));
         };
-        let context = StoreContext {
-            buckets: cut.buckets,
-            progress: Arc::default(),
-            whole: self.whole.clone(),
-        };
+        let context =
+            StoreContext { buckets: cut.buckets, lanes: Arc::default(), whole: self.whole.clone() };
         let mut buckets = Vec::new();
         for (shuffle, blocks) in shuffles.iter().zip(blocks) {
             let decoded = self.plan.shuffle(*shuffle).code.decode(bucket, blocks, &context);
@@ -285,7 +278,6 @@ impl TaskRun for ComputeTask {
         };
         let stage = self.stage();
         let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
-        self.progress.begin();
         let counted = run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs)?;
         self.records.fetch_add(counted.records, Ordering::Relaxed);
         lock(&self.counts).add(&TaskCounts {

@@ -15,7 +15,7 @@ use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::{Output, Plan, Root};
-use windrow_jobs::shuffle::{Progress, Store, StoreContext};
+use windrow_jobs::shuffle::{Lanes, Store, StoreContext};
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{ShuffleId, StageId};
@@ -55,8 +55,8 @@ struct Between {
     splits: BTreeMap<usize, Vec<Split>>,
     /// By shuffle.
     stores: Vec<Option<Arc<dyn Store>>>,
-    /// How far the producers of each shuffle have come.
-    store_progress: Vec<Arc<Progress>>,
+    /// The lanes that write to the store of each shuffle.
+    store_lanes: Vec<Arc<Lanes>>,
     /// Frames, by collected dataset and by the stage's number among those that collect it.
     collected: BTreeMap<(u32, usize), Vec<u8>>,
     staged: BTreeMap<u32, Vec<StagedFiles>>,
@@ -161,7 +161,7 @@ impl LocalJob {
     fn run_stages(&self) -> Result<Between, Failure> {
         let mut between = Between {
             stores: (0..self.plan.shuffles()).map(|_| None).collect(),
-            store_progress: (0..self.plan.shuffles()).map(|_| Arc::default()).collect(),
+            store_lanes: (0..self.plan.shuffles()).map(|_| Arc::default()).collect(),
             splits: self.list()?.into_iter().map(|(stage, (splits, _))| (stage, splits)).collect(),
             ..Between::default()
         };
@@ -251,15 +251,15 @@ impl LocalJob {
             progress: &self.progress[number],
             threads: self.options.threads.max(1),
         };
-        let progress: Vec<Arc<Progress>> = stage
+        let written: Vec<Arc<Lanes>> = stage
             .outputs
             .iter()
             .filter_map(|output| match *output {
-                Output::Shuffle(s) => Some(between.store_progress[s as usize].clone()),
+                Output::Shuffle(s) => Some(between.store_lanes[s as usize].clone()),
                 _ => None,
             })
             .collect();
-        let mut made = run.run(inputs, &progress)?;
+        let mut made = run.run(inputs, &written)?;
         for output in &stage.outputs {
             if let Output::Shuffle(shuffle) = *output
                 && self.plan.shuffle(shuffle).producers.iter().all(|&producer| producer <= number)
@@ -292,7 +292,7 @@ impl LocalJob {
         let sample: Vec<u32> = view.sample.into_iter().collect();
         let context = StoreContext {
             buckets: self.cut(shuffle, between).buckets,
-            progress: between.store_progress[shuffle as usize].clone(),
+            lanes: between.store_lanes[shuffle as usize].clone(),
             whole: self.whole(&sample, between)?,
         };
         between.stores[shuffle as usize] = Some(view.code.store(&context));

@@ -10,7 +10,7 @@ use windrow_datasets::commit::{self, StagedFiles};
 use windrow_datasets::storage::Storage;
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::Plan;
-use windrow_jobs::shuffle::{Progress, Store};
+use windrow_jobs::shuffle::{Lanes, Store};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::task::{TaskCounts, TaskInput};
 
@@ -88,7 +88,7 @@ impl StageRun<'_> {
     pub(super) fn run(
         &self,
         inputs: Vec<TaskInput>,
-        begun: &[Arc<Progress>],
+        written: &[Arc<Lanes>],
     ) -> Result<StageMade, Failure> {
         let tasks: Vec<Task> =
             (0..).zip(inputs).map(|(at, input)| self.task(at, input)).collect::<Result<_, _>>()?;
@@ -98,9 +98,7 @@ impl StageRun<'_> {
             .collect();
         self.progress.lanes.store(lanes.len() as u64, Ordering::Relaxed);
         self.progress.tasks.store(tasks.len() as u64, Ordering::Relaxed);
-        for progress in begun {
-            progress.expect(lanes.len() as u64);
-        }
+        written.iter().for_each(|of_store| of_store.expect(lanes.len() as u64));
         // A part without lanes is a file without records.
         for task in tasks.iter().filter(|task| task.units.is_empty()) {
             self.finish_task(task)?;
@@ -116,7 +114,6 @@ impl StageRun<'_> {
                     while !stop.load(Ordering::Relaxed) {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(&(task, lane)) = lanes.get(at) else { break };
-                        begun.iter().for_each(|progress| progress.begin());
                         match self.run_one(&tasks[task as usize], lane, at as u64) {
                             Ok(counted) => {
                                 own.add(&TaskCounts {

@@ -4,7 +4,7 @@
 //! one learns `N`. Keys are seldom all alike, so that new ones go on coming more slowly (Heaps' law): the greater of
 //! the two is taken. It is about memory alone, of which a fresh page costs more than the work that is done in it.
 
-use crate::shuffle::Progress;
+use crate::shuffle::Lanes;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The exponent of Heaps' law, from the middle of what is found in texts.
@@ -12,6 +12,9 @@ const HEAPS: f64 = 0.5;
 
 /// By how much more room is made than for the keys that are expected.
 const MARGIN: f64 = 1.2;
+
+/// How many times as much room is made while nothing is known.
+const UNKNOWN: f64 = 4.0;
 
 /// The least part of the input that is taken for seen.
 const PART_MIN: f64 = 1e-3;
@@ -47,27 +50,21 @@ impl Seen {
     }
 
     /// How many times as many keys there should be room for as there are.
-    pub(super) fn growth(&self, progress: &Progress) -> f64 {
+    pub(super) fn growth(&self, lanes: &Lanes) -> f64 {
         let arrived = self.arrived.load(Relaxed) as f64;
         let keys = self.keys.load(Relaxed) as f64;
-        let part = self.part(progress);
+        let Some(part) = self.part(lanes) else { return UNKNOWN };
         MARGIN * alike(keys / arrived.max(1.0), part).max(part.powf(-HEAPS))
     }
 
-    /// Which part of all rows has come.
-    fn part(&self, progress: &Progress) -> f64 {
+    /// Which part of all rows has come; `None` while no lane with rows has ended.
+    fn part(&self, lanes: &Lanes) -> Option<f64> {
         let (rows, ended) = (self.rows_of_ended.load(Relaxed), self.lanes_ended.load(Relaxed));
-        if progress.lanes() == 0 {
-            return 1.0;
+        if rows == 0 || lanes.all() == 0 {
+            return None;
         }
-        let part = if rows == 0 {
-            // At most: too little room is made good when more is known.
-            progress.begun() as f64 / progress.lanes() as f64
-        } else {
-            let expected = rows as f64 / ended as f64 * progress.lanes() as f64;
-            self.rows.load(Relaxed) as f64 / expected
-        };
-        part.clamp(PART_MIN, 1.0)
+        let expected = rows as f64 / ended as f64 * lanes.all() as f64;
+        Some((self.rows.load(Relaxed) as f64 / expected).clamp(PART_MIN, 1.0))
     }
 }
 
@@ -106,25 +103,25 @@ mod tests {
 
     #[test]
     fn lanes_that_ended_tell_how_many_rows_there_will_be() {
-        let (seen, progress) = (Seen::default(), Progress::of(10));
-        progress.begin();
+        let (seen, lanes) = (Seen::default(), Lanes::of(10));
         seen.rows(500);
-        assert_eq!(seen.part(&progress), 0.1, "a tenth, or less");
+        seen.arrived(500, 500);
+        assert_eq!((seen.part(&lanes), seen.growth(&lanes)), (None, UNKNOWN));
         seen.rows(500);
         seen.lane(1000);
-        progress.begin();
         seen.rows(250);
-        assert_eq!(seen.part(&progress), 0.125);
-        assert_eq!(seen.part(&Progress::default()), 1.0);
-        seen.arrived(1250, 1250);
-        assert!((seen.growth(&progress) - MARGIN * 8.0).abs() < 0.01);
+        assert_eq!(seen.part(&lanes), Some(0.125));
+        assert_eq!(seen.part(&Lanes::default()), None);
+        seen.arrived(750, 750);
+        assert!((seen.growth(&lanes) - MARGIN * 8.0).abs() < 0.01);
     }
 
     #[test]
-    fn nothing_seen_asks_for_little() {
-        let (seen, progress) = (Seen::default(), Progress::of(10));
+    fn keys_that_come_again_ask_for_little() {
+        let (seen, lanes) = (Seen::default(), Lanes::of(10));
+        seen.rows(1000);
+        seen.lane(1000);
         seen.arrived(1000, 10);
-        assert!(seen.growth(&progress) <= MARGIN * PART_MIN.powf(-HEAPS));
-        assert!(Seen::default().growth(&progress).is_finite());
+        assert!(seen.growth(&lanes) <= MARGIN * 0.1f64.powf(-HEAPS));
     }
 }

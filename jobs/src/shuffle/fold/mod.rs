@@ -15,7 +15,7 @@ use self::forecast::Seen;
 use self::front::Front;
 use self::groups::Groups;
 use self::table::{Row, Table};
-use super::{Bucket, Progress, ReadCode, ShuffleCode, Store, StoreContext, lock};
+use super::{Bucket, Lanes, ReadCode, ShuffleCode, Store, StoreContext, lock};
 use crate::exec::Emitter;
 use arrow::buffer::Buffer;
 use std::mem::MaybeUninit;
@@ -135,7 +135,7 @@ pub(super) struct FoldStore<F: Folding> {
     tables: Vec<RwLock<Table<F::Key, F::Acc>>>,
     /// Those of threads that are not in a lane just now.
     fronts: Mutex<Vec<Front<F>>>,
-    progress: Arc<Progress>,
+    lanes: Arc<Lanes>,
     seen: Seen,
 }
 
@@ -148,7 +148,7 @@ impl<F: Folding> FoldStore<F> {
             buckets,
             tables: (0..tables).map(|_| RwLock::new(Table::new(tables, 0))).collect(),
             fronts: Mutex::default(),
-            progress: context.progress.clone(),
+            lanes: context.lanes.clone(),
             seen: Seen::default(),
         }
     }
@@ -164,7 +164,7 @@ impl<F: Folding> FoldStore<F> {
     /// The rows are initialized, are not used afterwards, are of this table, and what their keys point to is alive.
     unsafe fn merge(&self, table: usize, rows: &[Row<<F::Key as Record>::Slot, F::Acc>]) {
         let mut table = self.tables[table].write().unwrap_or_else(PoisonError::into_inner);
-        table.make_room(rows.len(), || self.seen.growth(&self.progress).clamp(1.25, GROWTH_MAX));
+        table.make_room(rows.len(), || self.seen.growth(&self.lanes).clamp(1.25, GROWTH_MAX));
         rows.iter().for_each(|row| table.prefetch(row.hash));
         if !F::Key::PREFIX_IS_EXACT {
             rows.iter().for_each(|row| table.prefetch_key(row.hash));
