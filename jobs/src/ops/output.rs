@@ -103,7 +103,7 @@ impl<T: Record> Dataset<T> {
     /// trips
     ///     .partition_by(8, |trip| (trip.year, trip.month))
     ///     .write_parquet_by(|c| (c.year, c.month), "s3://trips/by-month")?;
-    /// # windrow_jobs::Result::Ok(())
+    /// # windrow_jobs::Result::<()>::Ok(())
     /// ```
     ///
     /// # Errors
