@@ -47,7 +47,7 @@ async fn a_job_of_two_stages_runs_to_its_end() {
     assert_eq!(rows, [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2]);
     assert!(client.collected(job, CollectId(1)).await.is_err());
     eventually("all workers learn that the job is over", async || {
-        workers.iter().all(|(_, log)| log.lock().unwrap().jobs_over.contains(&job))
+        workers.iter().all(|(_, log)| log.lock().unwrap().jobs_over.get(&job) == Some(&false))
     })
     .await;
     let logs = workers.iter().map(|(_, log)| log.lock().unwrap());
@@ -201,13 +201,19 @@ async fn a_cancelled_job_ends_and_its_attempts_are_stopped() {
     let (_, log) = spawn(running.address, hello("b1", 1), |_| None);
     let job = client.submit(&submission(two_stages(1))).await.unwrap();
     eventually("the split task runs", async || !log.lock().unwrap().orders.is_empty()).await;
+    let (_, idle) = spawn(running.address, hello("b1", 1), |_| None);
+    eventually("both are there", async || client.workers().await.unwrap().len() == 2).await;
     let (status, ()) = tokio::join!(end_of(&client, job), async {
         client.cancel(job).await.unwrap();
     });
     assert_eq!(status.state, JobState::Cancelled);
     eventually("the worker is told", async || {
         let log = log.lock().unwrap();
-        log.cancelled == [log.orders[0].attempt] && log.jobs_over.contains(&job)
+        log.cancelled == [log.orders[0].attempt] && log.jobs_over.get(&job) == Some(&true)
+    })
+    .await;
+    eventually("the other is told as well, and has nothing to remove", async || {
+        idle.lock().unwrap().jobs_over.get(&job) == Some(&false)
     })
     .await;
     client.cancel(job).await.unwrap();

@@ -128,11 +128,21 @@ pub struct PollAnswer {
     /// Attempts to stop.
     pub cancelled: Vec<AttemptId>,
     /// Jobs that are over: their executors and blocks can go.
-    pub jobs_over: Vec<JobId>,
+    pub jobs_over: Vec<JobOver>,
     /// Whether the coordinator does not know this worker (any more): it must register again, as another one.
     pub unknown: bool,
     /// Whether the worker has drained and may end.
     pub drained: bool,
+}
+
+/// A job that is over, as a worker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOver {
+    /// The job.
+    pub job: JobId,
+    /// Whether it ended without output, and this worker is to remove what it has left there: once no attempt of it
+    /// runs on the worker any more. Several workers may do so at once.
+    pub abort: bool,
 }
 
 /// A job, as a worker needs it to start an executor.

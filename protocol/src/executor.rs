@@ -26,6 +26,9 @@ pub enum ToExecutor {
     Run(Box<TaskOrder>),
     /// Stop this attempt; it is answered by its end, as any attempt.
     Cancel(AttemptId),
+    /// Remove what the job, which has ended without output, has left in its outputs; answered by
+    /// [`FromExecutor::Aborted`]. No attempt is run before or after.
+    Abort,
     /// End, whatever runs.
     Stop,
 }
@@ -87,6 +90,8 @@ pub enum FromExecutor {
     Refused(Failure),
     /// How far an attempt has come.
     Progress(AttemptId, Progress),
+    /// What the job has left in its outputs is gone, or why it is not.
+    Aborted(Result<(), Failure>),
     /// An attempt has ended.
     Ended {
         /// How.

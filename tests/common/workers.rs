@@ -271,6 +271,10 @@ impl Engine for Dying {
     ) -> Result<Vec<(SinkId, String)>, Failure> {
         self.tasks.commit(plan, order, env)
     }
+
+    fn abort(&self, plan: &Plan, env: &Env) -> Result<(), Failure> {
+        self.tasks.abort(plan, env)
+    }
 }
 
 struct DyingRun {

@@ -9,6 +9,7 @@ mod harness;
 #[path = "../s3/mod.rs"]
 mod s3;
 
+mod aborts;
 mod crash;
 mod jobs;
 mod mistakes;
@@ -25,5 +26,7 @@ fn main() -> ExitCode {
     if std::env::var_os(PROGRAM).is_some() {
         return windrow::main(jobs::all());
     }
-    runner::run(&[quiet::TESTS, crash::TESTS, mistakes::TESTS, stores::TESTS].concat())
+    runner::run(
+        &[quiet::TESTS, crash::TESTS, mistakes::TESTS, aborts::TESTS, stores::TESTS].concat(),
+    )
 }

@@ -3,6 +3,8 @@
 use crate::harness::Room;
 use crate::harness::processes::is_alive;
 use crate::quiet::windrow;
+use crate::s3::S3;
+use crate::stores::reaching;
 use crate::{room, tests};
 
 tests![
@@ -22,14 +24,15 @@ fn a_closure_that_panics() {
     assert!(!room.path("out").exists(), "{}", done.report);
 }
 
-/// A cluster of two workers, with two threads each.
-fn cluster_up(room: &Room) -> String {
-    let up = windrow(room, "cluster up --workers 2 --threads 2 --state state").ok();
+/// A cluster of two workers, with two threads each, that reaches this server.
+pub(crate) fn cluster_up(room: &Room, server: Option<&S3>) -> String {
+    let up = windrow(room, "cluster up --workers 2 --threads 2 --state state");
+    let up = reaching(up, server).ok();
     up.stdout().trim().to_string()
 }
 
 /// Ends a cluster whose processes all live, in good order.
-fn cluster_down(room: &Room) {
+pub(crate) fn cluster_down(room: &Room) {
     let state = std::fs::read(room.path("state/cluster.json")).unwrap();
     let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
     for worker in state["workers"].as_array().unwrap() {
@@ -42,7 +45,7 @@ fn cluster_down(room: &Room) {
 fn a_closure_that_loops_for_ever() {
     let room = room!();
     room.write("in/lines.txt", "one\ntwo\nthree\n");
-    let address = cluster_up(&room);
+    let address = cluster_up(&room, None);
     let run = format!("run each-line --input in --act loop --cluster {address} --task-timeout 1");
     let done = windrow(&room, &format!("{run} --output out --at two")).run();
     assert_eq!(done.code(), Some(1), "{}", done.report);

@@ -1,5 +1,6 @@
 //! Runs from a bucket to a bucket over a store that fails, stalls and cuts answers short, with workers that are killed.
 
+use crate::harness::Run;
 use crate::harness::processes::{children, executors, kill};
 use crate::quiet::windrow;
 use crate::s3::{Fault, Rule, S3, Seen, When};
@@ -18,6 +19,12 @@ const RUNS_USUALLY: u64 = 2;
 /// Long enough for a slow machine that has other work.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// A run that reaches this server.
+pub(crate) fn reaching<'r>(run: Run<'r>, server: Option<&S3>) -> Run<'r> {
+    let environment = server.into_iter().flat_map(S3::environment);
+    environment.fold(run, |run, (name, value)| run.env(name, value))
+}
+
 /// The rows and bytes of an output, by name without the job's id, as its manifest tells them.
 fn files(server: &S3, output: &str) -> BTreeMap<String, Vec<u8>> {
     let objects = server.objects("results");
@@ -34,7 +41,7 @@ fn a_bad_store_and_killed_workers_change_nothing() {
     let server = S3::start(&room.path("store"));
     let command = |arguments: &str| {
         let run = windrow(&room, arguments).timeout(PATIENCE).env("AWS_TIMEOUT", "3s");
-        server.environment().into_iter().fold(run, |run, (name, value)| run.env(name, value))
+        reaching(run, Some(&server))
     };
     server.bucket("shops");
     server.bucket("results");

@@ -5,7 +5,8 @@ use super::core::Core;
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
 use crate::scheduler::{Cause, JobEnd, LossReason, Millis, Outcome};
-use windrow_protocol::control::JobState;
+use std::collections::BTreeSet;
+use windrow_protocol::control::{JobOver, JobState};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, WorkerId};
 use windrow_protocol::shape::{Cut, RootShape, pack};
@@ -28,7 +29,7 @@ impl Core {
             }
             Outcome::Assigned { attempt, worker, lanes, .. } => {
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
-                    job.begun(attempt, now);
+                    job.begun(attempt, worker, now);
                     if let JobState::Running { waiting } = &mut job.state {
                         *waiting = None;
                     }
@@ -183,9 +184,14 @@ impl Core {
     fn job_ended(&mut self, build: &str, id: JobId, end: JobEnd, now: Millis) {
         let Some(pool) = self.pools.get_mut(build) else { return };
         pool.jobs.remove(&id);
+        let aborters = match (&end, self.jobs.get(&id)) {
+            (JobEnd::Failed { .. } | JobEnd::Cancelled, Some(job)) => job.aborters(&pool.alive),
+            _ => BTreeSet::new(),
+        };
         for worker in &pool.alive {
             if let Some(to) = self.workers.get_mut(worker) {
-                to.outbox.push(Item::JobOver(id));
+                let abort = aborters.contains(worker);
+                to.outbox.push(Item::JobOver(JobOver { job: id, abort }));
                 to.wake();
             }
         }

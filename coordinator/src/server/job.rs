@@ -3,7 +3,7 @@
 
 use super::limits::NOTES_MAX;
 use crate::scheduler::Millis;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) notes: VecDeque<String>,
     /// Why the coordinator itself gives the job up, once it does: its end is then this failure.
     pub(crate) given_up: Option<Failure>,
+    /// The workers that attempts of it were assigned to.
+    ran_on: BTreeSet<WorkerId>,
     /// Since when no connected worker has its code, while others are connected.
     pub(crate) wrong_binary_since: Option<Millis>,
     /// A number that changes with the job, for those who wait.
@@ -91,6 +93,7 @@ impl Job {
             manifests: Vec::new(),
             notes: VecDeque::new(),
             given_up: None,
+            ran_on: BTreeSet::new(),
             wrong_binary_since: None,
             changed: watch::Sender::new(0),
         }
@@ -160,9 +163,20 @@ impl Job {
         }
     }
 
+    /// Which of the workers that are `alive` are to remove what the job has left in its outputs, if it ends without
+    /// them: those that attempts ran on, each once they run no more; at least one.
+    pub(crate) fn aborters(&self, alive: &BTreeSet<WorkerId>) -> BTreeSet<WorkerId> {
+        if self.submission.shape.sinks == 0 {
+            return BTreeSet::new();
+        }
+        let ran: BTreeSet<WorkerId> = self.ran_on.intersection(alive).copied().collect();
+        if ran.is_empty() { alive.first().copied().into_iter().collect() } else { ran }
+    }
+
     /// An attempt has begun.
-    pub(crate) fn begun(&mut self, attempt: AttemptId, now: Millis) {
+    pub(crate) fn begun(&mut self, attempt: AttemptId, worker: WorkerId, now: Millis) {
         self.running += 1;
+        self.ran_on.insert(worker);
         if let Some(stage) = self.stage_mut(attempt.task.stage)
             && attempt.task.kind == TaskKind::Compute
         {

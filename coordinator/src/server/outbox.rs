@@ -1,7 +1,8 @@
 //! What a worker has still to be told: in numbered answers, each told again until the worker has seen it.
 
 use std::collections::{BTreeMap, VecDeque};
-use windrow_protocol::ids::{AttemptId, JobId, LaneRange};
+use windrow_protocol::control::JobOver;
+use windrow_protocol::ids::{AttemptId, LaneRange};
 
 /// Something to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(crate) enum Item {
     /// An attempt to stop.
     Cancel(AttemptId),
     /// A job that is over.
-    JobOver(JobId),
+    JobOver(JobOver),
 }
 
 /// The outbox of one worker.
@@ -89,9 +90,10 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use windrow_protocol::ids::JobId;
 
     fn over(job: u64) -> Item {
-        Item::JobOver(JobId(job))
+        Item::JobOver(JobOver { job: JobId(job), abort: false })
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Core {
             match item {
                 Item::Assign(..) => {}
                 Item::Cancel(attempt) => answer.cancelled.push(attempt),
-                Item::JobOver(job) => answer.jobs_over.push(job),
+                Item::JobOver(over) => answer.jobs_over.push(over),
             }
         }
         for (job, failure) in failed {

@@ -1,7 +1,7 @@
 //! A coordinator with short leases, and workers that speak the real protocol but compute nothing.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -184,7 +184,7 @@ impl Worker {
 pub(crate) struct Log {
     pub(crate) orders: Vec<TaskOrder>,
     pub(crate) cancelled: Vec<AttemptId>,
-    pub(crate) jobs_over: BTreeSet<JobId>,
+    pub(crate) jobs_over: BTreeMap<JobId, bool>,
     pub(crate) told_end: bool,
 }
 
@@ -214,7 +214,7 @@ pub(crate) fn spawn(
                 }
             }
             log.cancelled.extend(answer.cancelled);
-            log.jobs_over.extend(answer.jobs_over);
+            log.jobs_over.extend(answer.jobs_over.iter().map(|over| (over.job, over.abort)));
             log.told_end |= answer.drained;
             if answer.drained || answer.unknown {
                 return;

@@ -105,6 +105,14 @@ impl Engine for Tasks {
         }
         Ok(manifests)
     }
+
+    fn abort(&self, plan: &Plan, env: &Env) -> Result<(), Failure> {
+        let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
+        // All are tried, whatever becomes of one.
+        let aborted = outputs.iter().map(|output| commit::abort(&self.storage, output));
+        let first_error = aborted.fold(Ok(()), Result::and);
+        first_error.map_err(|error| of_storage(&error))
+    }
 }
 
 /// The splits of a stage's source.

@@ -254,10 +254,20 @@ impl Executor {
                         stop.stop();
                     }
                 }
+                ToExecutor::Abort => {
+                    tokio::spawn(self.clone().abort());
+                }
                 ToExecutor::Stop => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    async fn abort(self: Arc<Self>) {
+        let (engine, plan, env) = (self.engine.clone(), self.plan.clone(), self.env.clone());
+        let done = compute(&self.pool, move || engine.abort(&plan, &env)).await;
+        // Without a supervisor nobody wants to know.
+        let _ = self.out.send(Note(FromExecutor::Aborted(done))).await;
     }
 
     fn run(self: Arc<Self>, order: TaskOrder, places: &HashMap<ShuffleId, Arc<BlockPlaces>>) {

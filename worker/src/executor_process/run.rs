@@ -70,6 +70,12 @@ pub trait Engine: Send + Sync + 'static {
         env: &Env,
     ) -> Result<Vec<(SinkId, String)>, Failure>;
 
+    /// Removes what the job, which has ended without output, has left in its outputs.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn abort(&self, plan: &Plan, env: &Env) -> Result<(), Failure>;
+
     /// What has gone to and from object stores so far.
     fn traffic(&self) -> Traffic {
         Traffic::default()

@@ -84,27 +84,7 @@ async fn start<C: Control>(
     wake: &Notify,
     scratch: &Path,
 ) -> Result<Option<Running>, Failure> {
-    let starting = async {
-        let spec = spec(keeping, name).await?;
-        let mut running = Running::spawn(&keeping.config, name).await.map_err(|error| {
-            let program = keeping.config.executor.program.display();
-            let text = format!("cannot start an executor ({program}): {error}");
-            Failure::new(FailureClass::LostWorker, text)
-        })?;
-        let start = ExecutorStart {
-            job: name.0,
-            spec,
-            worker,
-            host: keeping.config.host.clone(),
-            threads: keeping.config.threads,
-            memory: keeping.config.memory,
-            scratch: scratch.to_string_lossy().into_owned(),
-            blocks: keeping.blocks.folder(name.0).to_string_lossy().into_owned(),
-        };
-        running.limit = start.spec.options.task_timeout_ms.map(Duration::from_millis);
-        running.introduce(start).await?;
-        Ok(running)
-    };
+    let starting = async { Running::start(keeping, name, worker, scratch).await };
     let dropped = async {
         // Woken for each order; what counts is whether it is to end.
         while keeping.state.is_wanted(name) {
@@ -160,9 +140,9 @@ struct Waiting {
 type Answer = (StageId, Result<Vec<Located>, Failure>);
 
 /// An executor process that runs.
-struct Running {
+pub(super) struct Running {
     child: Child,
-    reader: Reader,
+    pub(super) reader: Reader,
     /// To the task that writes to the socket: an executor that does not read holds up nothing else.
     out: mpsc::Sender<ToExecutor>,
     /// What does not fit into that; bounded by the orders that there are.
@@ -189,6 +169,34 @@ enum Over {
 }
 
 impl Running {
+    /// Starts an executor, up to its being ready.
+    pub(super) async fn start<C: Control>(
+        keeping: &Keeping<C>,
+        name: ExecutorName,
+        worker: WorkerId,
+        scratch: &Path,
+    ) -> Result<Running, Failure> {
+        let spec = spec(keeping, name).await?;
+        let mut running = Running::spawn(&keeping.config, name).await.map_err(|error| {
+            let program = keeping.config.executor.program.display();
+            let text = format!("cannot start an executor ({program}): {error}");
+            Failure::new(FailureClass::LostWorker, text)
+        })?;
+        let start = ExecutorStart {
+            job: name.0,
+            spec,
+            worker,
+            host: keeping.config.host.clone(),
+            threads: keeping.config.threads,
+            memory: keeping.config.memory,
+            scratch: scratch.to_string_lossy().into_owned(),
+            blocks: keeping.blocks.folder(name.0).to_string_lossy().into_owned(),
+        };
+        running.limit = start.spec.options.task_timeout_ms.map(Duration::from_millis);
+        running.introduce(start).await?;
+        Ok(running)
+    }
+
     async fn spawn(config: &SupervisorConfig, (job, _): ExecutorName) -> io::Result<Running> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -242,7 +250,7 @@ impl Running {
     }
 
     /// Kills what may still live, and says how it ended.
-    async fn bury(&mut self) -> String {
+    pub(super) async fn bury(&mut self) -> String {
         // It closes its socket just before it is dead: its own end says more than ours.
         let limit = Duration::from_millis(200);
         if tokio::time::timeout(limit, self.child.wait()).await.is_err() {
@@ -255,7 +263,7 @@ impl Running {
     }
 
     /// Kills it at once.
-    async fn kill(&mut self) {
+    pub(super) async fn kill(&mut self) {
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
     }
@@ -429,7 +437,7 @@ impl Running {
         self.say(ToExecutor::Run(order));
     }
 
-    fn say(&mut self, message: ToExecutor) {
+    pub(super) fn say(&mut self, message: ToExecutor) {
         if !self.backlog.is_empty() {
             self.backlog.push_back(message);
         } else if let Err(mpsc::error::TrySendError::Full(message)) = self.out.try_send(message) {

@@ -9,6 +9,7 @@
 mod config;
 mod control;
 mod executor;
+mod job_end;
 mod link;
 mod locations;
 mod state;
@@ -28,7 +29,9 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use windrow_protocol::control::{PROTOCOL_VERSION, Poll, PollAnswer, Registered, WorkerHello};
+use windrow_protocol::control::{
+    JobOver, PROTOCOL_VERSION, Poll, PollAnswer, Registered, WorkerHello,
+};
 use windrow_protocol::ids::{JobId, WorkerId};
 
 /// How often the parent is looked for.
@@ -233,13 +236,12 @@ impl<C: Control> Supervisor<C> {
         for attempt in answer.cancelled {
             keeping.state.cancel(attempt, keeping.config.limits.grace);
         }
-        for job in answer.jobs_over {
-            let kept = keeping.state.job_over(job);
-            keeping.locations.forget(job);
+        for over in answer.jobs_over {
+            let kept = keeping.state.job_over(over);
+            keeping.locations.forget(over.job);
             if !kept {
-                let blocks = keeping.blocks.clone();
                 // Files in use stay readable; nobody waits for the removal.
-                tokio::task::spawn_blocking(move || blocks.drop_job(job));
+                self.executors.spawn(job_end::end(keeping.clone(), worker, over));
             }
         }
         for order in answer.assigned {
@@ -247,10 +249,9 @@ impl<C: Control> Supervisor<C> {
                 let keeping = keeping.clone();
                 self.executors.spawn(async move {
                     if !executor::keep(keeping.clone(), name, worker, wake).await {
-                        let blocks = keeping.blocks.clone();
                         // The executor writes no more.
-                        let drop_job = move || blocks.drop_job(name.0);
-                        let _ = tokio::task::spawn_blocking(drop_job).await;
+                        let (job, abort) = (name.0, keeping.state.take_abort(name.0));
+                        job_end::end(keeping, worker, JobOver { job, abort }).await;
                     }
                 });
             }

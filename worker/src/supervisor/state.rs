@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use windrow_protocol::control::{AttemptEnd, Poll, Progress};
+use windrow_protocol::control::{AttemptEnd, JobOver, Poll, Progress};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId};
 use windrow_protocol::task::{Split, TaskOrder, TaskOutput};
@@ -58,6 +58,8 @@ struct Inner {
     progress: HashMap<AttemptId, Progress>,
     told: VecDeque<AttemptId>,
     told_set: HashSet<AttemptId>,
+    /// Jobs that are to be aborted once their executors are dead.
+    to_abort: HashSet<JobId>,
 }
 
 struct Executor {
@@ -224,13 +226,24 @@ impl State {
         self.lock().executors.get(&job).is_some_and(|executor| executor.number == number)
     }
 
-    /// A job is over: its attempts are forgotten, and its executor is to end. Whether there is one.
-    pub(super) fn job_over(&self, job: JobId) -> bool {
+    /// A job is over: its attempts are forgotten, and its executor is to end. Whether there is one: then it is
+    /// [remembered](State::take_abort) whether the job is to be aborted.
+    pub(super) fn job_over(&self, over: JobOver) -> bool {
+        let JobOver { job, abort } = over;
         let mut inner = self.lock();
         inner.ended.retain(|end| end.attempt.task.job != job);
         inner.progress.retain(|attempt, _| attempt.task.job != job);
-        let executor = inner.executors.remove(&job);
-        executor.map(|executor| executor.wake.notify_one()).is_some()
+        let Some(executor) = inner.executors.remove(&job) else { return false };
+        executor.wake.notify_one();
+        if abort {
+            inner.to_abort.insert(job);
+        }
+        true
+    }
+
+    /// Whether a job whose executor is dead is to be aborted; says so once.
+    pub(super) fn take_abort(&self, job: JobId) -> bool {
+        self.lock().to_abort.remove(&job)
     }
 
     /// Forgets everything; all executors are to end.

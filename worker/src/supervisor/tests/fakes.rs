@@ -29,6 +29,9 @@ pub(super) const WAITS: u32 = 1003;
 /// These collect the number of their process.
 pub(super) const COLLECTS_PID: u32 = 1004;
 
+/// The variable with the folder in which aborts leave a file.
+pub(super) const ABORTED_VAR: &str = "WINDROW_TEST_ABORTED";
+
 /// The number of buckets.
 pub(super) const BUCKETS: u32 = 6;
 
@@ -109,6 +112,15 @@ impl Engine for FakeEngine {
         _: &Env,
     ) -> Result<Vec<(SinkId, String)>, Failure> {
         Err(Failure::new(FailureClass::Storage, "no commit"))
+    }
+
+    /// Leaves a file, whose name says what the job's short id was.
+    fn abort(&self, _: &Plan, env: &Env) -> Result<(), Failure> {
+        let folder = std::env::var(ABORTED_VAR)
+            .map_err(|_| Failure::new(FailureClass::Internal, "an abort that nobody expects"))?;
+        let file = std::path::Path::new(&folder).join(&env.options.short_id);
+        std::fs::write(file, "")
+            .map_err(|error| Failure::new(FailureClass::Storage, error.to_string()))
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use fakes::*;
 use std::ffi::OsString;
 use std::path::Path;
-use windrow_protocol::control::BlockPage;
+use windrow_protocol::control::{BlockPage, JobOptions, JobSpec};
 use windrow_protocol::failure::FailureClass;
 use windrow_protocol::ids::{ShuffleId, TaskKind};
 use windrow_protocol::task::Work;
@@ -128,7 +128,7 @@ async fn tasks_run_and_their_ends_are_told_once() {
     worker.fake.end(attempt(1, 0, 20, 0)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert!(worker.fake.lock().times.values().all(|times| *times == 1));
-    worker.fake.tell(|answer| answer.jobs_over.push(JobId(1)));
+    worker.fake.tell(|answer| answer.jobs_over.push(JobOver { job: JobId(1), abort: false }));
     let begun = Instant::now();
     while worker.block_files() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(5), "blocks of a job that is over");
@@ -279,6 +279,38 @@ async fn an_attempt_that_stops_when_told_kills_nobody() {
     assert_eq!(before, after);
     worker.stop().await;
     assert!(!is_alive(after));
+}
+
+#[tokio::test]
+async fn a_job_is_aborted_once_none_of_its_attempts_run() {
+    let left = tempfile::tempdir().unwrap();
+    let told = (OsString::from(ABORTED_VAR), left.path().into());
+    let worker = Worker::start(|config| config.executor.environment.push(told)).await;
+    let spec = |id: &str| {
+        let options = JobOptions { short_id: id.into(), ..JobOptions::default() };
+        let fingerprint = crate::executor_process::fingerprint(&plan());
+        let (name, arguments) = ("fake".into(), "{}".into());
+        Some(JobSpec { name, arguments, options, binary: binary(), fingerprint })
+    };
+    worker.fake.lock().spec = spec("ran");
+    worker.fake.assign([map(1, LOOPS), map(1, COLLECTS_PID), map(1, 0)]);
+    let pid = pid_of(&worker.fake.end(attempt(1, 0, COLLECTS_PID, 0)).await.unwrap());
+    worker.fake.end(attempt(1, 0, 0, 0)).await.unwrap();
+    worker.fake.tell(|answer| answer.jobs_over.push(JobOver { job: JobId(1), abort: true }));
+    let aborted = async |id: &str| {
+        let begun = Instant::now();
+        while !left.path().join(id).exists() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "job {id} is not aborted");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    aborted("ran").await;
+    assert!(!is_alive(pid));
+    // One of which nothing ran here.
+    worker.fake.lock().spec = spec("never");
+    worker.fake.tell(|answer| answer.jobs_over.push(JobOver { job: JobId(2), abort: true }));
+    aborted("never").await;
+    worker.stop().await;
 }
 
 #[tokio::test]
