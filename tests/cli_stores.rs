@@ -172,10 +172,7 @@ fn uploads_of_a_killed_job_are_shown_and_given_up_by_the_next_one() {
     let appending: Vec<_> = (0..2)
         .map(|_| with(room.windrow(command).args(["--mode", "append"]), &server).start())
         .collect();
-    for running in appending {
-        let done = running.wait();
-        assert_eq!(done.code(), Some(0), "{}", done.report);
-    }
+    appending.into_iter().for_each(|running| drop(running.ok()));
     let keys = server.keys("counts");
     let done = with(room.windrow("verify s3://counts/out"), &server).ok();
     let whole = format!("whole: {} files", keys.len() - 1);

@@ -137,6 +137,12 @@ fn what_passes_is_tried_again() {
     // What has been done, and was not told.
     let of_part = |fault| some(fault).path("/counts/");
     succeeds(&room, &server, of_part(Fault::LoseAnswer));
+    // What clients do not try again: the manifest, which must not be written over another one, and deletions.
+    for fault in [Fault::Reset, Fault::LoseAnswer, Fault::Stall(None)] {
+        let manifest = some(fault.clone()).method(Method::PUT).path("/_SUCCESS");
+        succeeds(&room, &server, manifest);
+        succeeds(&room, &server, some(fault).method(Method::POST).query("delete"));
+    }
 }
 
 /// A body that ends early is not asked for from its beginning.

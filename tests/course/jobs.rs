@@ -15,7 +15,7 @@ use windrow::{Builder, JobEntry};
 /// All jobs of this program.
 pub(crate) fn all() -> Vec<JobEntry> {
     let mut jobs = windrow::library();
-    jobs.extend(jobs![Course, Words, EachLine, Sales, Totals]);
+    jobs.extend(jobs![Course, Words, EachLine, Sales, Totals, Days]);
     jobs
 }
 
@@ -360,5 +360,40 @@ impl Job for Totals {
             .aggregate_by(|c| (c.shop, c.item), |c| (c.price.sum(), c.count()))
             .sort_by_key()
             .write_parquet(&self.output)
+    }
+}
+
+/// Something of a day, which is in a folder of that day.
+#[derive(Record)]
+struct OfDay {
+    day: u32,
+    number: u64,
+    text: String,
+}
+
+/// Writes something of each of some days.
+#[derive(Args, Serialize, Deserialize)]
+struct Days {
+    #[arg(long)]
+    from: u32,
+    #[arg(long)]
+    until: u32,
+    #[arg(long)]
+    text: String,
+    #[arg(long)]
+    output: Location,
+}
+
+impl Job for Days {
+    const NAME: &str = "days";
+
+    fn plan(&self, flow: &Flow) -> Result<()> {
+        let (from, text) = (self.from, self.text.clone());
+        flow.generate(u64::from(self.until - from) * 50, move |number| OfDay {
+            day: from + number as u32 / 50,
+            number,
+            text: text.clone(),
+        })
+        .write_parquet_by(|c| c.day, &self.output)
     }
 }

@@ -10,6 +10,7 @@ mod harness;
 mod s3;
 
 mod aborts;
+mod commits;
 mod crash;
 mod jobs;
 mod mistakes;
@@ -27,6 +28,14 @@ fn main() -> ExitCode {
         return windrow::main(jobs::all());
     }
     runner::run(
-        &[quiet::TESTS, crash::TESTS, mistakes::TESTS, aborts::TESTS, stores::TESTS].concat(),
+        &[
+            quiet::TESTS,
+            crash::TESTS,
+            mistakes::TESTS,
+            aborts::TESTS,
+            commits::TESTS,
+            stores::TESTS,
+        ]
+        .concat(),
     )
 }

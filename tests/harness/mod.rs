@@ -451,6 +451,13 @@ impl Running<'_> {
         }
     }
 
+    /// Waits for its end, which must be good.
+    pub fn ok(self) -> Done {
+        let done = self.wait();
+        assert_eq!(done.code(), Some(0), "{}", done.report);
+        done
+    }
+
     /// Collects what it wrote; kills it first if it has not ended.
     fn collect(&mut self, ended: Option<ExitStatus>) -> Done {
         let status = ended.unwrap_or_else(|| {

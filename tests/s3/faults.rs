@@ -117,6 +117,7 @@ pub struct Rule {
     method: Option<Method>,
     path: String,
     query: String,
+    writes: bool,
     when: When,
     fault: Fault,
     met: AtomicU64,
@@ -130,6 +131,7 @@ impl Rule {
             method: None,
             path: String::new(),
             query: String::new(),
+            writes: false,
             when,
             fault,
             met: AtomicU64::new(0),
@@ -158,6 +160,13 @@ impl Rule {
         self
     }
 
+    /// Only those after which there is another object, or one less, or one is another.
+    #[must_use]
+    pub fn writes(mut self) -> Rule {
+        self.writes = true;
+        self
+    }
+
     /// How many requests it has broken.
     pub fn fired(&self) -> u64 {
         self.fired.load(Ordering::SeqCst)
@@ -167,7 +176,8 @@ impl Rule {
     pub(super) fn meets(&self, request: &Seen) -> Option<Fault> {
         let matches = self.method.as_ref().is_none_or(|method| *method == request.method)
             && request.path.contains(&self.path)
-            && request.query.contains(&self.query);
+            && request.query.contains(&self.query)
+            && (!self.writes || request.writes());
         if !matches {
             return None;
         }

@@ -64,12 +64,23 @@ impl Seen {
 
     /// Whether it makes an object visible: one of an output, not what a job writes down in its hidden folder.
     pub fn publishes(&self) -> bool {
-        if self.path.contains("/.windrow-") {
-            return false;
-        }
+        self.puts() && !self.path.contains("/.windrow-") && (200..300).contains(&self.status())
+    }
+
+    /// Whether it makes or removes an object, once it is answered.
+    pub fn writes(&self) -> bool {
+        let deletes = match self.method {
+            Method::DELETE => !self.query.contains("uploadId="),
+            _ => self.method == Method::POST && self.query == "delete",
+        };
+        self.puts() || deletes
+    }
+
+    /// Whether it makes an object, once it is answered.
+    fn puts(&self) -> bool {
         let whole = self.method == Method::PUT && !self.query.contains("partNumber=");
         let parts = self.method == Method::POST && self.query.contains("uploadId=");
-        (whole || parts) && (200..300).contains(&self.status())
+        whole || parts
     }
 }
 
@@ -186,9 +197,23 @@ impl S3 {
 
     /// Uploads in parts that were neither completed nor given up.
     pub fn unfinished(&self) -> Vec<String> {
-        let names = std::fs::read_dir(&self.shared.root).unwrap();
-        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.starts_with(".upload-")).collect()
+        self.names().into_iter().filter(|name| name.starts_with(".upload-")).collect()
+    }
+
+    /// Those of them of which parts were uploaded.
+    pub fn unfinished_with_parts(&self) -> Vec<String> {
+        let names = self.names();
+        let has_parts = |upload: &String| {
+            let id = upload.trim_start_matches(".upload-").trim_end_matches(".json");
+            names.iter().any(|name| name.starts_with(&format!(".upload_id-{id}.part-")))
+        };
+        self.unfinished().into_iter().filter(has_parts).collect()
+    }
+
+    /// The names of the files in which the server keeps what is not an object.
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.shared.root).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     /// All objects of a bucket, by key, with their bytes.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 const TRIES: usize = 50;
 
 /// Makes the output visible: what attempts have staged, one for each part, then the manifest; then deletes what was
-/// overwritten, and all that is left of other attempts.
+/// overwritten, and all that is left of other attempts, as far as that can be removed.
 ///
 /// To be called once the decision to commit is certain, and again until it succeeds; a job that has committed gets the
 /// manifest that is there. Files are put on the disk on the threads of the rayon pool.
@@ -47,7 +47,8 @@ pub(super) fn commit_to(
     // Those of the job before, should it have been stopped.
     folder.delete(storage, &before)?;
     let attempts = staged.iter().map(|staged| staged.attempt.clone()).collect();
-    folder.clean(storage, &Committed::Attempts(attempts))?;
+    // It has committed, whatever is left of other attempts: that is found by its records, and swept by the next job.
+    let _ = folder.clean(storage, &Committed::Attempts(attempts));
     Ok(manifest)
 }
 

@@ -2,7 +2,7 @@
 
 use super::attempt::{UPLOADS, Uploads, now_ms};
 use super::local::LocalFolder;
-use super::records::Records;
+use super::records::{Records, hidden_name};
 use super::{Committed, Manifest, Output, abort, folder};
 use crate::location::Location;
 use crate::storage::{Storage, StorageError};
@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::time::Duration;
 
-/// The name of the record of who runs a job.
-const JOB: &str = "job";
+/// The name of the record of who runs a job. It is written first, and removed last.
+pub(super) const JOB: &str = "job";
 
 /// A job of which nothing was heard for so long is dead, where that cannot be found out otherwise.
 const DEAD_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A job that has written down nothing for so long was killed while it began.
+const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Who runs a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +150,9 @@ fn leftover(
             files += 1;
         }
     }
+    // Its folder comes before its record.
+    let begins = record.is_none() && files == 0;
+    let age = location.join(hidden_name(job)).as_path().and_then(age_of);
     let there = record.and_then(|record| record.process).and_then(|process| process.is_there());
     let silent = || {
         let since = heard_ms.map(|heard| now_ms().saturating_sub(heard));
@@ -156,9 +162,15 @@ fn leftover(
         Some(true) => State::Running,
         Some(false) => State::Dead,
         None if has_committed || silent() => State::Dead,
+        None if begins && age.is_some_and(|age| age > BEGUN_WITHIN) => State::Dead,
         None => State::Unknown,
     };
     Ok(Leftover { job: job.to_string(), state, heard_ms, files })
+}
+
+/// How long ago something local was changed.
+fn age_of(path: &std::path::Path) -> Option<Duration> {
+    fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
 }
 
 /// Sweeps what a job has left in the output at `location`: of one that has committed what it would have deleted itself,

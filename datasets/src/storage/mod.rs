@@ -4,6 +4,7 @@
 //! block, so they are for compute threads: for remote stores the work itself runs on a tokio runtime (one that was
 //! given, or an own one made on first use), and the calling thread waits for its answer on a channel.
 
+mod again;
 mod error;
 mod http;
 mod list;
@@ -24,6 +25,7 @@ pub use options::{StoreOption, StoreOptionError, StoreOptions};
 pub(crate) use swap::ObjectVersion;
 pub(crate) use write::PartUpload;
 
+use self::options::Retries;
 use crate::commit::{MANIFEST_NAME, Manifest};
 use crate::location::{Location, Locations};
 use crate::scan::Scan;
@@ -69,16 +71,18 @@ struct Client {
     multipart: Option<Arc<dyn MultipartStore>>,
     /// The same client, where the store lists in pages, in the order of the bytes of keys.
     pages: Option<Arc<dyn PaginatedListStore>>,
+    /// How requests are tried again.
+    retries: Retries,
 }
 
 impl Client {
     /// A client that can only be read from, and lists in no order.
     fn reading(store: Arc<dyn ObjectStore>) -> Client {
-        Client { store, multipart: None, pages: None }
+        Client { store, multipart: None, pages: None, retries: Retries::default() }
     }
 
     fn with_multipart<S: ObjectStore + MultipartStore>(store: Arc<S>) -> Client {
-        Client { store: store.clone(), multipart: Some(store), pages: None }
+        Client { multipart: Some(store.clone()), ..Client::reading(store) }
     }
 }
 

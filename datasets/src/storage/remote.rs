@@ -122,7 +122,7 @@ pub(super) fn connect(
         _ => build!(azure::MicrosoftAzureBuilder, azure::AzureConfigKey::Client)
             .map(Client::with_multipart),
     };
-    client.map_err(|e| {
+    client.map(|client| Client { retries, ..client }).map_err(|e| {
         let reason =
             format!("the store cannot be opened; check the environment and the options: {e}");
         StorageError::new(location, StorageErrorKind::Unsupported, reason)

@@ -1,5 +1,6 @@
 //! Small objects that several processes write: an object is replaced only if it is still what the writer has seen.
 
+use super::again::again;
 use super::remote::store_error;
 use super::{Storage, StorageError};
 use crate::location::Location;
@@ -86,9 +87,10 @@ impl Storage {
     ) -> Result<object_store::Result<()>, StorageError> {
         let (client, path) = self.client(location)?;
         let (data, options) = (PutPayload::from(data), PutOptions::from(mode));
-        self.wait(
-            location,
-            async move { client.store.put_opts(&path, data, options).await.map(|_| ()) },
-        )
+        let put = async move {
+            let put = || client.store.put_opts(&path, data.clone(), options.clone());
+            again(client.retries, put).await.map(|_| ())
+        };
+        self.wait(location, put)
     }
 }

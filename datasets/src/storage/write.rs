@@ -3,6 +3,7 @@
 //! An upload in parts is begun and filled by one process and completed by another. Until then nothing of it is
 //! visible. All calls here may be made twice: what is done already is no error.
 
+use super::again::again;
 use super::remote::store_error;
 use super::{Client, Storage, StorageError, StorageErrorKind, received};
 use crate::location::Location;
@@ -165,7 +166,8 @@ impl Storage {
     /// Deletes an object. None there is fine.
     pub(crate) fn delete_object(&self, location: &Location) -> Result<(), StorageError> {
         let (client, path) = self.client(location)?;
-        match self.wait(location, async move { client.store.delete(&path).await })? {
+        let delete = async move { again(client.retries, || client.store.delete(&path)).await };
+        match self.wait(location, delete)? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(store_error(location, &error)),
         }

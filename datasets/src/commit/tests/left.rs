@@ -67,6 +67,21 @@ fn of_a_cluster_nothing_is_swept_until_it_was_silent_for_long_or_somebody_says_s
 }
 
 #[test]
+fn a_job_that_was_killed_before_it_wrote_anything_down_is_dead_after_a_while() {
+    let [local, _] = World::each();
+    let output = local.output("a1", WriteMode::Error);
+    let folder = local.folder.as_ref().unwrap().path().join("out/deep/.windrow-a1");
+    std::fs::create_dir_all(&folder).unwrap();
+    assert_eq!(states(&local, &output), [("a1".to_string(), State::Unknown)]);
+    let before = std::time::SystemTime::now() - std::time::Duration::from_secs(90);
+    std::fs::File::open(&folder).unwrap().set_modified(before).unwrap();
+    assert_eq!(states(&local, &output), [("a1".to_string(), State::Dead)]);
+    let next = local.output("b2", WriteMode::Error);
+    begin(&local.storage, &next, Runner::ThisProcess).unwrap();
+    assert!(!folder.exists());
+}
+
+#[test]
 fn a_sweep_touches_only_what_the_jobs_own_records_name() {
     for world in World::each() {
         let output = killed(&world, "a1", Runner::ThisProcess);
