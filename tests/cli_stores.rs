@@ -178,3 +178,53 @@ fn uploads_of_a_killed_job_are_shown_and_given_up_by_the_next_one() {
     let whole = format!("whole: {} files", keys.len() - 1);
     assert!(done.stdout().contains(&whole), "{keys:?}\n{}", done.report);
 }
+
+/// An output in a store is what its manifest lists, whatever else is in the folder, also after more was appended.
+#[test]
+fn an_output_in_a_store_is_read_by_its_manifest() {
+    let room = room!();
+    let server = server(&room);
+    texts(&room, &server);
+    server.bucket("counts");
+    let count = "run wordcount --input s3://texts/in/0.txt --output s3://counts/out";
+    with(room.windrow(count), &server).ok();
+    room.write("store/counts/out/part-99999-another.txt", "stray\t1\n");
+    let words = |input: &str| {
+        let read = format!("run convert --input {input} --output read --to text --overwrite");
+        let done = with(room.windrow(&read), &server).ok();
+        let mut rows = room.rows("read");
+        assert!(!rows.iter().any(|row| row.contains("stray")), "{}", done.report);
+        rows.sort();
+        rows
+    };
+    let once = words("s3://counts/out");
+    assert!(once.iter().any(|row| row.contains("fox0")), "{once:?}");
+    assert_eq!(words("s3://counts/out/_SUCCESS"), once);
+    with(room.windrow(&format!("{count} --mode append")), &server).ok();
+    let twice = words("s3://counts/out/_SUCCESS");
+    let mut wanted = [once.clone(), once].concat();
+    wanted.sort();
+    assert_eq!(twice, wanted);
+    // A pattern names objects.
+    let stray = "run convert --input s3://counts/out/part-* --output stray --to text";
+    with(room.windrow(stray), &server).ok();
+    assert!(room.rows("stray").iter().any(|row| row.contains("stray")));
+}
+
+/// A listing of many objects is taken page by page, each page asked for once.
+#[test]
+fn many_objects_are_listed_in_pages() {
+    let room = room!();
+    let server = server(&room);
+    server.bucket("many");
+    server.pretend("many", "in/o-", 50_000);
+    for more in ["", "--workers 2"] {
+        server.forget();
+        let output = format!("out-{}", more.len());
+        let command = format!("run wordcount --input s3://many/in/*777 --output {output}");
+        let done = with(room.windrow(&command).args(more.split_whitespace()), &server).ok();
+        let lists = server.seen().iter().filter(|seen| seen.query.contains("list-type")).count();
+        assert_eq!(lists, 50, "{}", done.report);
+        assert_eq!(room.rows(&output), Vec::<String>::new());
+    }
+}

@@ -201,3 +201,49 @@ fn files_that_are_not_what_they_say() {
     let inspect = "run convert --input s3://texts/tpch --output s3://counts/out --to csv";
     fails(&room, &server, inspect, &["l_orderkey=one", "which is no Int64", "rename the folder"]);
 }
+
+#[test]
+fn a_manifest_that_must_not_be_read_is_not_taken_for_none() {
+    let room = room!();
+    let server = world(&room);
+    with(room.windrow(COUNT), &server).ok();
+    let denied = Rule::new(When::Always, Fault::denied()).method(Method::GET).path("/_SUCCESS");
+    let denied = server.break_by(denied);
+    for command in [
+        "inspect s3://counts/out",
+        "verify s3://counts/out",
+        "run wordcount --input s3://counts/out --output again",
+        "run wordcount --input s3://texts/in --output s3://counts/out --mode append",
+    ] {
+        let before = denied.fired();
+        let done = with(room.windrow(command), &server).fails(1);
+        done.says(&["s3://counts/out/_SUCCESS", "access is denied"]);
+        assert!(denied.fired() > before, "{}", done.report);
+    }
+    // Of what is none, a store that must not be listed denies everything.
+    server.break_by(Rule::new(When::Always, Fault::denied()).query("list-type"));
+    let done = with(room.windrow("inspect s3://texts/in/1.txt"), &server).ok();
+    assert!(done.stdout().contains("the quick brown fox1"), "{}", done.report);
+}
+
+#[test]
+fn what_a_manifest_lists_has_to_be_there_as_it_says() {
+    let room = room!();
+    let server = world(&room);
+    let command = "run wordcount --input in --output s3://counts/out";
+    with(room.windrow(command), &server).ok();
+    let part = server.keys("counts").into_iter().find(|key| key.contains("part-")).unwrap();
+    let path = room.path("store/counts").join(&part);
+    let bytes = std::fs::read(&path).unwrap();
+    let read = "run grep --pattern fox --input s3://counts/out --output again";
+    let says = |texts: &[&str]| {
+        let done = with(room.windrow(read), &server).fails(1);
+        done.says(&[&format!("s3://counts/{part}"), "_SUCCESS"]).says(texts);
+        assert!(!room.path("again").exists(), "{}", done.report);
+    };
+    std::fs::write(&path, &bytes[1..]).unwrap();
+    let (was, is) = (bytes.len(), bytes.len() - 1);
+    says(&[&format!("had {was} bytes when it was listed"), &format!("has {is} now")]);
+    std::fs::remove_file(&path).unwrap();
+    says(&["does not exist any more"]);
+}

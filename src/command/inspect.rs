@@ -41,15 +41,21 @@ impl Inspect {
         if let Some(job) = &self.sweep {
             return self.sweep(&storage, job.as_deref());
         }
-        // Of an output; where it is none, or cannot be listed, that is told below.
-        if !self.rust && !self.location.is_pattern() {
-            let left = leftovers(&storage, &self.location).unwrap_or_default();
-            let text: String = left.iter().map(|left| self.left(left)).collect();
-            super::print(&text)?;
-        }
         let rows = if self.rust { 0 } else { self.rows as usize };
-        let found = inspect(&storage, &self.location, rows)
-            .map_err(|error| Failed::Because(error.to_string()))?;
+        let found = inspect(&storage, &self.location, rows);
+        if !self.rust && !self.location.is_pattern() {
+            match leftovers(&storage, &self.location) {
+                Ok(left) => {
+                    super::print(&left.iter().map(|left| self.left(left)).collect::<String>())?;
+                }
+                Err(error) if found.as_ref().is_ok_and(|found| found.manifest.is_some()) => {
+                    super::print(&format!("what killed jobs have left cannot be told: {error}\n"))?;
+                }
+                // It is no output.
+                Err(_) => {}
+            }
+        }
+        let found = found.map_err(|error| Failed::Because(error.to_string()))?;
         if !self.rust {
             return super::print(&shown(&found));
         }

@@ -246,12 +246,15 @@ impl<T: Record, V: Averaged> Aggregate<T> for Mean<T, V> {
     }
     #[inline(always)]
     fn merge(acc: &mut Self::Acc, other: Self::Acc) {
-        *acc = match (*acc, other) {
+        // In place: this is done for each record.
+        match (acc, other) {
             (Some((sum, count)), Some((more, others))) => {
-                Some((V::Wide::add(sum, more), count + others))
+                *sum = V::Wide::add(*sum, more);
+                *count += others;
             }
-            (acc, other) => acc.or(other),
-        };
+            (acc @ None, other) => *acc = other,
+            (Some(_), None) => {}
+        }
     }
     fn to_wire(acc: &Self::Acc) -> Self::Wire {
         acc.map(|(sum, count)| (V::Wide::to_wire(sum), count))

@@ -1,6 +1,6 @@
 //! Local files, read by position: no seek, no copy but the kernel's own.
 
-use super::{Object, ReadAt, Stamp, StorageError, StorageErrorKind, changed};
+use super::{Object, ReadAt, Stamp, StorageError, StorageErrorKind, changed, of_listed};
 use crate::location::Location;
 use crate::memory::ReadBuffer;
 use bytes::Bytes;
@@ -29,7 +29,7 @@ impl LocalFile {
 
 impl LocalFile {
     pub(super) fn open_listed(object: &Object, path: &Path) -> Result<LocalFile, StorageError> {
-        let opened = LocalFile::open(object.location.clone(), path)?;
+        let opened = LocalFile::open(object.location.clone(), path).map_err(of_listed)?;
         let metadata = opened.metadata()?;
         if metadata.len() != object.size || !Stamp::of_file(&metadata).may_be(object.stamp) {
             return Err(changed(&object.location, object.size, metadata.len()));

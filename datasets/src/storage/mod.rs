@@ -23,7 +23,7 @@ pub use error::{StorageError, StorageErrorKind};
 pub use http::Traffic;
 pub use options::{StoreOption, StoreOptionError, StoreOptions};
 pub(crate) use swap::ObjectVersion;
-pub(crate) use write::PartUpload;
+pub(crate) use write::{Found, PartUpload};
 
 use self::options::Retries;
 use crate::commit::{MANIFEST_NAME, Manifest};
@@ -466,10 +466,24 @@ fn changed(location: &Location, listed: u64, now: u64) -> StorageError {
         "has changed since it was listed; input must not change while a job runs".to_string()
     } else {
         format!(
-            "had {listed} bytes when it was listed, and has {now} now; input must not change while a job runs"
+            "had {listed} bytes when it was listed{BY_MANIFEST}, and has {now} now; input must not change while a job runs"
         )
     };
     StorageError::new(location, StorageErrorKind::Corrupt, reason)
+}
+
+/// Who else lists files: said where one is not as it was listed.
+const BY_MANIFEST: &str = " (those of an output are listed by its _SUCCESS)";
+
+/// The error for a file that was listed, where there may be none now.
+fn of_listed(error: StorageError) -> StorageError {
+    if error.kind != StorageErrorKind::NotFound {
+        return error;
+    }
+    let reason = format!(
+        "does not exist any more, though it was listed{BY_MANIFEST}; input must not change while a job runs"
+    );
+    StorageError { reason, ..error }
 }
 
 /// Waits for what a future gives.

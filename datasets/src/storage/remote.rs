@@ -4,6 +4,7 @@ use super::http::{Connector, Meter};
 use super::options::{Retries, StoreOptions};
 use super::{
     Begun, Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed,
+    of_listed,
     profiles,
 };
 use crate::location::Location;
@@ -231,7 +232,7 @@ impl RemoteFile {
                             Ok(meta) if meta.size != listed => {
                                 changed(&location, listed, meta.size)
                             }
-                            _ => failed(error),
+                            _ => of_listed(failed(error)),
                         });
                     }
                 };

@@ -351,3 +351,53 @@ fn size(end: &AttemptEnd) -> usize {
     let of_failure = |failure: &Failure| failure.message.len() + 48 * failure.lost.len();
     64 + end.result.as_ref().map_or_else(of_failure, of_output)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windrow_protocol::ids::{Round, StageId, TaskId, TaskKind};
+
+    fn attempt() -> AttemptId {
+        let (job, stage, round) = (JobId(1), StageId(0), Round(0));
+        let task = TaskId { job, stage, round, kind: TaskKind::Split, partition: 0 };
+        AttemptId { task, number: 0 }
+    }
+
+    fn split(number: u64, bytes: usize) -> Split {
+        Split { payload: vec![7; bytes], bytes: number, lanes: 1, hosts: Vec::new() }
+    }
+
+    #[test]
+    fn splits_are_told_in_pages_that_fit_and_only_the_last_has_the_rest() {
+        for (count, bytes, pages) in [(0, 0, 1), (1, PAGE_BYTES * 2, 1), (9, PAGE_BYTES, 9)] {
+            let splits: Vec<Split> = (0..count).map(|number| split(number, bytes)).collect();
+            let retold = in_pages(AttemptEnd {
+                attempt: attempt(),
+                result: Ok(TaskOutput {
+                    splits: splits.clone(),
+                    manifests: vec![(windrow_protocol::ids::SinkId(0), "told once".into())],
+                    ..TaskOutput::default()
+                }),
+            });
+            assert_eq!(retold.len(), pages);
+            let outputs: Vec<TaskOutput> =
+                retold.into_iter().map(|end| end.result.unwrap()).collect();
+            for (page, output) in (0..).zip(&outputs) {
+                let last = page as usize == pages - 1;
+                assert_eq!((output.page, output.more), (page, !last));
+                assert_eq!(output.manifests.len(), usize::from(last));
+                let sum: usize = output.splits.iter().map(size_of_split).sum();
+                assert!(output.splits.len() <= 1 || sum <= PAGE_BYTES);
+            }
+            let all: Vec<Split> = outputs.into_iter().flat_map(|output| output.splits).collect();
+            assert_eq!(all, splits);
+        }
+        // Many small ones go together.
+        let splits: Vec<Split> = (0..100_000).map(|number| split(number, 100)).collect();
+        let output = TaskOutput { splits, ..TaskOutput::default() };
+        let pages = in_pages(AttemptEnd { attempt: attempt(), result: Ok(output) });
+        assert!((4..8).contains(&pages.len()), "{}", pages.len());
+        let failed = AttemptEnd { attempt: attempt(), result: Err(cancelled()) };
+        assert_eq!(in_pages(failed.clone()), [failed]);
+    }
+}

@@ -309,7 +309,7 @@ fn a_file_that_changed_is_named() {
     assert!(error.contains("a: has changed since it was listed"), "{error}");
     std::fs::write(&path, "one\n").unwrap();
     let error = read().unwrap_err().to_string();
-    assert!(error.contains("had 8 bytes when it was listed, and has 4 now"), "{error}");
+    assert!(error.contains("had 8 bytes when it was listed (those of an output are listed by its _SUCCESS), and has 4 now"), "{error}");
 }
 
 #[test]
