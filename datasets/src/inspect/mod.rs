@@ -2,7 +2,7 @@
 
 pub use crate::formats::parquet::facts::{Bound, ColumnFacts, ParquetFacts};
 
-use crate::commit::{MANIFEST_NAME, Manifest};
+use crate::commit::Manifest;
 use crate::formats::parquet::{facts, rust};
 use crate::formats::rows::{self, RowsFormat, RowsOptions, RowsSource};
 use crate::formats::text;
@@ -10,7 +10,7 @@ use crate::location::{IntoLocations, Location};
 use crate::push::{Demand, Push, PushError, Selection};
 use crate::record::{Row, RowBatch};
 use crate::source::{Source, SourceError};
-use crate::storage::{Found, Object, Storage, StorageError, StorageErrorKind};
+use crate::storage::{Object, Storage, StorageError, StorageErrorKind};
 
 use arrow::datatypes::Fields;
 
@@ -153,14 +153,11 @@ impl Push<Row> for FirstRows {
     }
 }
 
-/// The manifest, if there is one. Stores that must not be listed deny what is not there: there only a manifest that is
-/// listed is one.
+/// The manifest, if there is one and it may be read. Stores that must not be listed deny what is not there; of an output
+/// whose manifest is denied that is told by the listing, which looks for it as well.
 fn manifest(storage: &Storage, location: &Location) -> Result<Option<Manifest>, StorageError> {
     match Manifest::find(storage, location) {
-        Err(error) if error.kind == StorageErrorKind::Permission && !location.is_local() => {
-            let there = |look: Found| look.objects.iter().any(|name| name == MANIFEST_NAME);
-            if storage.look(location).is_ok_and(there) { Err(error) } else { Ok(None) }
-        }
+        Err(StorageError { kind: StorageErrorKind::Permission, .. }) => Ok(None),
         found => found,
     }
 }

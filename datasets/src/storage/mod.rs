@@ -23,7 +23,7 @@ pub use error::{StorageError, StorageErrorKind};
 pub use http::Traffic;
 pub use options::{StoreOption, StoreOptionError, StoreOptions};
 pub(crate) use swap::ObjectVersion;
-pub(crate) use write::{Found, PartUpload};
+pub(crate) use write::PartUpload;
 
 use self::options::Retries;
 use crate::commit::{MANIFEST_NAME, Manifest};

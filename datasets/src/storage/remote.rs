@@ -4,8 +4,7 @@ use super::http::{Connector, Meter};
 use super::options::{Retries, StoreOptions};
 use super::{
     Begun, Client, Object, ReadAt, Stamp, Storage, StorageError, StorageErrorKind, changed,
-    of_listed,
-    profiles,
+    of_listed, profiles,
 };
 use crate::location::Location;
 use bytes::Bytes;
