@@ -23,6 +23,9 @@ struct Kinds {
     /// In folders by year and month
     #[arg(long)]
     by_month: bool,
+    /// In folders by day: up to 20,000, with the rows of each spread over the whole
+    #[arg(long, conflicts_with = "by_month")]
+    by_day: bool,
     /// The folder to write to
     #[arg(long)]
     output: Location,
@@ -109,6 +112,8 @@ impl Job for Kinds {
             .with_metadata("made by", "an example");
         if self.by_month {
             rows.write(sink.partitioned_by(|c| (c.year, c.month)), &self.output)
+        } else if self.by_day {
+            rows.write(sink.partitioned_by(|c| c.day), &self.output)
         } else {
             rows.write(sink.with_sort_order(|c| c.id), &self.output)
         }

@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// The rows of a lane that are grouped at a time.
 const PIECE_ROWS: usize = 65_536;
 
+/// About how many bytes are kept of a group beside its rows: its key, its folder's name, and where the rows are.
+const GROUP_BYTES: usize = 192;
+
 /// The longest name of a folder, in bytes.
 const FOLDER_MAX: usize = 240;
 
@@ -28,9 +31,9 @@ const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 #[derive(Debug)]
 pub(super) struct Piece {
     /// The columns that are in the files.
-    pub(super) columns: Vec<ArrayRef>,
+    pub(super) columns: Arc<[ArrayRef]>,
     pub(super) groups: Vec<Group>,
-    /// The bytes of the values.
+    /// The bytes of the values, and of what is kept of groups.
     pub(super) bytes: usize,
     /// The group of the row that came last.
     pub(super) last: usize,
@@ -168,8 +171,8 @@ impl<T: Record> PartitionedLane<T> {
             let order = UInt32Array::from(order);
             columns = columns.iter().map(|c| take(c, &order, None)).collect::<Result<_, _>>()?;
         }
-        let columns: Vec<ArrayRef> = columns.iter().map(without_waste).collect();
-        let bytes = columns.iter().map(value_bytes).sum();
+        let columns: Arc<[ArrayRef]> = columns.iter().map(without_waste).collect();
+        let bytes = columns.iter().map(value_bytes).sum::<usize>() + groups.len() * GROUP_BYTES;
         let group = |(at, (key, folder))| Group { key, folder, rows: starts[at]..starts[at + 1] };
         let groups = groups.into_iter().enumerate().map(group).collect();
         self.pieces.push(Piece { columns, groups, bytes, last: last as usize });

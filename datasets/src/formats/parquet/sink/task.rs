@@ -10,6 +10,7 @@ use crate::sink::EncodeTask;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How many files are begun together where folders are known in advance.
@@ -118,7 +119,22 @@ impl EncodeTask<ParquetChunk> for Rolling {
 /// The rows of a partition that are set aside.
 struct Aside {
     folder: Arc<str>,
-    batches: Vec<RecordBatch>,
+    rows: Vec<Rows>,
+}
+
+/// Some of the rows of a piece. They become arrays of their own when they are written, which costs more memory than the
+/// rows where they are few.
+struct Rows {
+    columns: Arc<[ArrayRef]>,
+    range: Range<usize>,
+}
+
+impl Rows {
+    fn batch(&self, schema: &SchemaRef) -> Result<RecordBatch, PushError> {
+        let slice = |column: &ArrayRef| column.slice(self.range.start, self.range.len());
+        let columns = self.columns.iter().map(slice).collect();
+        Ok(RecordBatch::try_new(schema.clone(), columns)?)
+    }
 }
 
 /// A task whose rows go into folders. They are set aside by partition; when there are too many, and at the end, each
@@ -141,18 +157,14 @@ impl Partitioned {
         Partitioned { schema, options, aside, bytes: 0, last: None, open: None }
     }
 
-    fn set_aside(&mut self, piece: Piece) -> Result<(), PushError> {
+    fn set_aside(&mut self, piece: Piece) {
         let Piece { columns, groups, bytes, last } = piece;
         self.bytes += bytes;
         self.last = groups.get(last).map(|group| group.key.clone());
-        for Group { key, folder, rows } in groups {
-            let slice = |column: &ArrayRef| column.slice(rows.start, rows.len());
-            let columns = columns.iter().map(slice).collect();
-            let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
-            let aside = self.aside.entry(key).or_insert(Aside { folder, batches: Vec::new() });
-            aside.batches.push(batch);
+        for Group { key, folder, rows: range } in groups {
+            let aside = self.aside.entry(key).or_insert(Aside { folder, rows: Vec::new() });
+            aside.rows.push(Rows { columns: columns.clone(), range });
         }
-        Ok(())
     }
 
     /// Writes all that was set aside.
@@ -161,9 +173,9 @@ impl Partitioned {
         let mut aside = std::mem::take(&mut self.aside);
         if let Some((key, open)) = &mut self.open {
             // It goes on; and it is the end of it unless it came last.
-            if let Some(Aside { folder, batches }) = aside.remove(key) {
-                for batch in batches {
-                    open.write(&folder, batch, files)?;
+            if let Some(Aside { folder, rows }) = aside.remove(key) {
+                for rows in rows {
+                    open.write(&folder, rows.batch(&self.schema)?, files)?;
                 }
             }
             if self.last.as_ref() != Some(key) {
@@ -177,10 +189,10 @@ impl Partitioned {
             let rest = left.split_off(left.len().min(ANNOUNCED));
             let folders: Vec<&str> = left.iter().map(|(_, aside)| &*aside.folder).collect();
             files.announce(&folders)?;
-            for (key, Aside { folder, batches }) in std::mem::replace(&mut left, rest) {
+            for (key, Aside { folder, rows }) in std::mem::replace(&mut left, rest) {
                 let mut own = Files::new(self.schema.clone(), self.options.clone());
-                for batch in batches {
-                    own.write(&folder, batch, files)?;
+                for rows in rows {
+                    own.write(&folder, rows.batch(&self.schema)?, files)?;
                 }
                 if self.last.as_ref() == Some(&key) {
                     self.open = Some((key, own));
@@ -201,7 +213,7 @@ impl EncodeTask<ParquetChunk> for Partitioned {
         files: &mut AttemptFiles,
     ) -> Result<(), PushError> {
         for piece in chunk.pieces {
-            self.set_aside(piece)?;
+            self.set_aside(piece);
             if self.bytes >= self.options.buffer_bytes {
                 self.write_aside(files)?;
             }
