@@ -19,8 +19,8 @@ use std::sync::Arc;
 /// unequal to all.
 pub struct Predicate<T: Record>(Node<T>);
 
-/// Keeps those of the rows for which a comparison is true, or those for which it is false.
-type Test<T> = Box<dyn Fn(&<T as Record>::Batch, &mut Vec<u32>, bool) + Send + Sync>;
+/// A comparison: says for which of some rows of a batch it is true, or false, as is wanted.
+type Test<T> = Box<dyn Fn(&<T as Record>::Batch, Among<'_>, bool) -> usize + Send + Sync>;
 
 enum Node<T: Record> {
     Leaf { column: &'static str, test: Test<T>, may: May, text: String, sought: bool },
@@ -69,12 +69,14 @@ impl<T: Record> Predicate<T> {
 
     /// The selected rows of a batch for which the predicate is true, into `rows`, ascending.
     pub fn select(&self, batch: &T::Batch, selection: Selection<'_>, rows: &mut Vec<u32>) {
-        rows.clear();
         match selection {
-            Selection::All => rows.extend(0..batch.len() as u32),
-            Selection::Rows(selected) => rows.extend_from_slice(selected),
+            Selection::All => self.0.select(batch, rows, true),
+            Selection::Rows(selected) => {
+                rows.clear();
+                rows.extend_from_slice(selected);
+                self.0.retain(batch, rows, true);
+            }
         }
-        self.0.retain(batch, rows, true);
     }
 
     /// For each of so many parts of a file, whether the predicate may be true of a row of it. `statistics` says what is
@@ -112,10 +114,35 @@ impl<T: Record> std::ops::Not for Predicate<T> {
 }
 
 impl<T: Record> Node<T> {
+    /// The rows of a batch for which this is `wanted`, as in [`Node::retain`].
+    fn select(&self, batch: &T::Batch, rows: &mut Vec<u32>, wanted: bool) {
+        match (self, wanted) {
+            (Node::Leaf { test, .. }, _) => {
+                let mut marks = vec![false; batch.len()];
+                let count = test(batch, Among::All(&mut marks), wanted);
+                marked(&marks, count, rows);
+            }
+            (Node::Not(node), _) => node.select(batch, rows, !wanted),
+            (Node::And(nodes), true) | (Node::Or(nodes), false) => {
+                let [a, b] = &**nodes;
+                a.select(batch, rows, wanted);
+                b.retain(batch, rows, wanted);
+            }
+            (Node::And(_), false) | (Node::Or(_), true) => {
+                rows.clear();
+                rows.extend(0..batch.len() as u32);
+                self.retain(batch, rows, wanted);
+            }
+        }
+    }
+
     /// Keeps the rows for which this is `wanted`: true or false. Where it is unknown, because of a null, it is neither.
     fn retain(&self, batch: &T::Batch, rows: &mut Vec<u32>, wanted: bool) {
         match (self, wanted) {
-            (Node::Leaf { test, .. }, _) => test(batch, rows, wanted),
+            (Node::Leaf { test, .. }, _) => {
+                let kept = test(batch, Among::Rows(rows), wanted);
+                rows.truncate(kept);
+            }
             (Node::Not(node), _) => node.retain(batch, rows, !wanted),
             (Node::And(nodes), true) | (Node::Or(nodes), false) => {
                 nodes.iter().for_each(|node| node.retain(batch, rows, wanted));
@@ -222,15 +249,61 @@ fn merge(a: &[u32], b: &[u32], out: &mut Vec<u32>) {
     out.extend(b);
 }
 
-/// Keeps the rows that `f` accepts.
+/// What is tested.
+enum Among<'r> {
+    /// These rows: those that pass come to the front.
+    Rows(&'r mut [u32]),
+    /// All rows of a batch: each is told whether it passes.
+    All(&'r mut [bool]),
+}
+
+impl Among<'_> {
+    /// Tests the rows; how many pass.
+    #[inline(always)]
+    fn test(self, passes: impl Fn(usize) -> bool) -> usize {
+        match self {
+            Among::Rows(rows) => keep(rows, passes),
+            Among::All(marks) => mark(marks, passes),
+        }
+    }
+}
+
+// Of the loops below each writes a slice alone: so the compiler knows that the batch stays as it is meanwhile, and loads
+// its parts once. None has a branch for the processor to guess.
+
+/// Moves the rows that pass to the front; how many.
 #[inline(always)]
-fn keep(rows: &mut Vec<u32>, f: impl Fn(usize) -> bool) {
+fn keep(rows: &mut [u32], passes: impl Fn(usize) -> bool) -> usize {
     let mut kept = 0;
     for at in 0..rows.len() {
         let row = rows[at];
-        // Written always and counted if it passes: no branch for the processor to guess.
+        // Written always, and counted if it passes.
         rows[kept] = row;
-        kept += usize::from(f(row as usize));
+        kept += usize::from(passes(row as usize));
+    }
+    kept
+}
+
+/// Marks the rows that pass; how many.
+#[inline(always)]
+fn mark(marks: &mut [bool], passes: impl Fn(usize) -> bool) -> usize {
+    let mut count = 0;
+    for (row, mark) in marks.iter_mut().enumerate() {
+        *mark = passes(row);
+        count += usize::from(*mark);
+    }
+    count
+}
+
+/// The rows that are marked, `count` of them, ascending, into `rows`.
+fn marked(marks: &[bool], count: usize, rows: &mut Vec<u32>) {
+    rows.clear();
+    // One more, since each row is written, and stays if it is marked.
+    rows.resize(count + 1, 0);
+    let mut kept = 0;
+    for (row, &mark) in (0_u32..).zip(marks) {
+        rows[kept] = row;
+        kept += usize::from(mark);
     }
     rows.truncate(kept);
 }
@@ -258,26 +331,29 @@ impl<T: Record, V: Record> Col<T, V> {
     where
         V: MaybeNull,
     {
-        let test: Test<T> = Box::new(move |batch, rows, wanted| {
+        let test: Test<T> = Box::new(move |batch, among, wanted| {
             let column = self.of(batch);
+            let count = match &among {
+                Among::Rows(rows) => rows.len(),
+                Among::All(marks) => marks.len(),
+            };
             if let Some(Coded { codes, nulls, values }) = V::coded(column)
-                && values.len() < rows.len()
+                && values.len() < count
             {
                 // Once a value, not once a row.
                 let passes: Vec<bool> =
                     (0..values.len()).map(|at| test(values.get(at)) == wanted).collect();
                 let passes = |row: usize| passes.get(codes[row] as usize).is_some_and(|&p| p);
-                match nulls {
-                    None => keep(rows, passes),
-                    Some(nulls) => keep(rows, |row| nulls.is_valid(row) && passes(row)),
-                }
-                return;
+                return match nulls {
+                    None => among.test(passes),
+                    Some(nulls) => among.test(|row| nulls.is_valid(row) && passes(row)),
+                };
             }
-            keep(rows, |row| {
+            among.test(|row| {
                 // SAFETY: rows of a selection are below the batch's length, and no column is shorter.
                 let value = V::value(unsafe { column.get_unchecked(row) });
                 value.is_some_and(|value| test(value) == wanted)
-            });
+            })
         });
         Predicate(Node::Leaf { column: self.name, test, may, text, sought })
     }
@@ -477,12 +553,12 @@ impl<T: Record, V: Record> Col<T, V> {
     /// assert_eq!(<(u32, Option<f64>)>::COLS.1.is_null().to_string(), "_1 is null");
     /// ```
     pub fn is_null(self) -> Predicate<T> {
-        let test: Test<T> = Box::new(move |batch, rows, wanted| {
+        let test: Test<T> = Box::new(move |batch, among, wanted| {
             let column = self.of(batch);
-            keep(rows, |row| {
+            among.test(|row| {
                 // SAFETY: rows of a selection are below the batch's length, and no column is shorter.
                 V::is_null(unsafe { column.get_unchecked(row) }) == wanted
-            });
+            })
         });
         let may: May = Box::new(|known, wanted| known.nulls(wanted));
         let text = format!("{} is null", self.name);
