@@ -506,3 +506,65 @@ fn folders_are_fields_in_all_formats() {
     sales("a.json", &JsonSink::new(), |path| JsonSource::new(path));
     sales("a.arrow", &IpcSink::new(), |path| IpcSource::new(path));
 }
+
+/// [`Nested`], but for what is decoded when it is taken.
+#[derive(Clone, Debug, PartialEq, Record)]
+#[record(crate = "crate")]
+struct Deep {
+    flat: Flat,
+    raw: Bytes,
+    key: [u8; 4],
+    stops: Vec<Stop>,
+    tags: Option<Vec<Option<String>>>,
+    last: Option<Stop>,
+}
+
+/// Reads a file of which bytes were changed: other rows, or an error that names it; never a panic, never more memory
+/// than there is.
+fn read_or_refused<S: Source>(source: &S, path: &Path) -> Result<(), TestCaseError>
+where
+    S::Item: Clone,
+{
+    if let Err(error) = read_all(source) {
+        prop_assert!(error.to_string().starts_with(&path.display().to_string()), "{}", error);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn bytes_that_were_changed_are_read_or_refused(
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        codec in 0..5_usize,
+    ) {
+        use arrow_avro::compression::CompressionCodec::{Bzip2, Deflate, Snappy, ZStandard};
+        let folder = tempfile::tempdir().unwrap();
+        let change = |path: &Path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            for (at, byte) in &places {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            std::fs::write(path, bytes).unwrap();
+        };
+        let rows: Vec<Flat> = (0..60).map(flat).collect();
+        let codec = [None, Some(Deflate), Some(Snappy), Some(ZStandard), Some(Bzip2)][codec];
+        let path = folder.path().join("a.avro");
+        std::fs::write(&path, avro(&rows, codec)).unwrap();
+        change(&path);
+        read_or_refused(&AvroSource::<AvroFlat>::new(&*path), &path)?;
+        let compression =
+            [IpcCompression::None, IpcCompression::Lz4, IpcCompression::Zstd][places.len() - 1];
+        let sink = IpcSink::new().with_compression(compression);
+        let path = write(folder.path(), "nested", &sink, &lanes(60, nested));
+        change(&path);
+        read_or_refused(&IpcSource::<Deep>::new(&*path), &path)?;
+        let path = write(folder.path(), "flat", &CsvSink::new(), &lanes(60, flat));
+        change(&path);
+        read_or_refused(&CsvSource::<Flat>::new(&*path), &path)?;
+        let path = write(folder.path(), "json", &JsonSink::new(), &lanes(60, nested));
+        change(&path);
+        read_or_refused(&JsonSource::<Deep>::new(&*path), &path)?;
+    }
+}
