@@ -11,7 +11,7 @@ use windrow_datasets::commit::{self, Manifest, Runner, WriteMode};
 use windrow_datasets::storage::{Storage, StoreOptions};
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Flow, Job, Outcome, Summary};
-use windrow_protocol::client::Client;
+use windrow_protocol::client::{Client, ClientError};
 use windrow_protocol::control::{JobOptions, JobState, JobStatus, JobSubmission};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{CollectId, JobId};
@@ -136,11 +136,18 @@ impl Cluster {
             shape: shape_of(&job.plan),
             weight: 1,
         };
-        let (id, status) = self.runtime.block_on(async {
-            let id = self.client.submit(&submission).await.map_err(RunError::Cluster)?;
-            let wait = self.client.wait(id, |status| shown(id, status));
-            Ok::<_, RunError>((id, wait.await.map_err(RunError::Cluster)?))
-        })?;
+        let id = match self.runtime.block_on(self.client.submit(&submission)) {
+            Ok(id) => id,
+            Err(error) => {
+                // Of any other error nobody knows whether the job has come.
+                if matches!(error, ClientError::Refused(_)) {
+                    self.abort(&outputs);
+                }
+                return Err(RunError::Cluster(error));
+            }
+        };
+        let wait = self.client.wait(id, |status| shown(id, status));
+        let status = self.runtime.block_on(wait).map_err(RunError::Cluster)?;
         let failure = match status.state.clone() {
             JobState::Succeeded => return self.outcome(&job.plan, &outputs, id, &status),
             JobState::Failed(failure) => failure,

@@ -548,10 +548,9 @@ proptest! {
             }
             std::fs::write(path, bytes).unwrap();
         };
-        let rows: Vec<Flat> = (0..60).map(flat).collect();
         let codec = [None, Some(Deflate), Some(Snappy), Some(ZStandard), Some(Bzip2)][codec];
         let path = folder.path().join("a.avro");
-        std::fs::write(&path, avro(&rows, codec)).unwrap();
+        std::fs::write(&path, avro(&(0..60).map(flat).collect::<Vec<_>>(), codec)).unwrap();
         change(&path);
         read_or_refused(&AvroSource::<AvroFlat>::new(&*path), &path)?;
         let compression =

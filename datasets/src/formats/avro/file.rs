@@ -4,7 +4,9 @@ use crate::formats::files::cut_short;
 use crate::source::SourceError;
 use crate::storage::{Object, ReadAt, Storage};
 use arrow::error::ArrowError;
+use arrow_avro::compression::CompressionCodec;
 use arrow_avro::reader::read_header_info;
+use arrow_avro::schema::AvroSchema;
 use std::io::{self, BufReader, Cursor, Read};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +23,8 @@ pub(crate) struct AvroFile {
     file: Box<dyn ReadAt>,
     mark: [u8; MARK],
     header: Vec<u8>,
+    schema: AvroSchema,
+    codec: Option<CompressionCodec>,
 }
 
 impl AvroFile {
@@ -28,15 +32,33 @@ impl AvroFile {
     pub(crate) fn open(storage: &Storage, object: &Object) -> Result<AvroFile, SourceError> {
         let file = storage.open_listed(object)?;
         let (object, header, mark) = (object.clone(), Vec::new(), [0; MARK]);
-        let mut avro = AvroFile { object, file, mark, header };
+        let (schema, codec) = (AvroSchema::new(String::new()), None);
+        let mut avro = AvroFile { object, file, mark, header, schema, codec };
         let bytes = BufReader::new(avro.bytes(0..avro.object.size));
         let info = avro.run(|| read_header_info(bytes).map_err(ArrowError::from))?;
+        let (schema, codec) = avro.run(|| Ok((info.writer_schema()?, info.compression()?)))?;
+        (avro.schema, avro.codec) = (schema, codec);
         let mut header = vec![0; info.header_len() as usize];
         let mut bytes = avro.bytes(0..info.header_len());
         bytes.read_exact(&mut header).map_err(|e| avro.failed(e))?;
         avro.header = header;
         avro.mark = info.sync();
         Ok(avro)
+    }
+
+    /// What ends each block.
+    pub(super) fn mark(&self) -> [u8; MARK] {
+        self.mark
+    }
+
+    /// What records were written by.
+    pub(super) fn schema(&self) -> &AvroSchema {
+        &self.schema
+    }
+
+    /// How blocks are compressed.
+    pub(super) fn codec(&self) -> Option<CompressionCodec> {
+        self.codec
     }
 
     /// The error of a file that is not what it should be.
@@ -76,22 +98,16 @@ impl AvroFile {
         Cursor::new(&self.header)
     }
 
-    /// The header, and the blocks whose mark in front begins in this range.
-    pub(crate) fn blocks(&self, range: &Range<u64>) -> Result<impl io::BufRead + '_, SourceError> {
+    /// The blocks whose mark in front begins in this range, and how many bytes they have.
+    pub(super) fn blocks(
+        &self,
+        range: &Range<u64>,
+    ) -> Result<(impl io::BufRead + '_, u64), SourceError> {
         let size = self.object.size;
         let start = self.behind_mark(range.start)?;
         let end = if range.end >= size { size } else { self.behind_mark(range.end)? };
-        if end == size {
-            // A block without its mark is passed over in silence.
-            let mut last = [0; MARK];
-            let from = size.saturating_sub(MARK as u64);
-            self.bytes(from..size).read_exact(&mut last).map_err(|e| self.failed(e))?;
-            if last != self.mark {
-                return Err(self.damaged("it does not end with a whole block"));
-            }
-        }
-        let blocks = BufReader::with_capacity(BLOCK, self.bytes(start..end.max(start)));
-        Ok(io::Read::chain(Cursor::new(&self.header[..]), blocks))
+        let end = end.max(start);
+        Ok((BufReader::with_capacity(BLOCK, self.bytes(start..end)), end - start))
     }
 
     /// Where the first mark that begins at `from` or later ends; the end of the file if there is none.

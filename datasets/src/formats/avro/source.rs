@@ -1,5 +1,6 @@
 //! Reads Avro files as records.
 
+use super::blocks::Records;
 use super::file::AvroFile;
 use crate::columns::Predicate;
 use crate::formats::bind::{Names, Wanted, bind_error};
@@ -14,7 +15,9 @@ use crate::record::{Batch, Record};
 use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
 use crate::storage::{Object, Storage};
 use arrow::datatypes::Fields;
-use arrow_avro::reader::ReaderBuilder;
+use arrow::error::ArrowError;
+use arrow_avro::reader::{Decoder, DecoderMode, ReaderBuilder};
+use arrow_avro::schema::{AvroSchema, SchemaStore};
 use std::sync::Arc;
 
 /// The rows of Avro object container files. Which columns are read is what `T` names.
@@ -57,11 +60,11 @@ impl<T: Record> AvroSource<T> {
         let projected: Fields = positions.iter().map(|&at| found[at].clone()).collect();
         let check = names.check::<T>(&projected, &found);
         check.map_err(|e| bind_error(&part.object.location, e, 0))?;
-        let blocks = file.blocks(&part.range)?;
-        let builder = builder().with_projection(positions);
-        let mut reader = file.run(|| builder.build(blocks))?;
+        let (blocks, bytes) = file.blocks(&part.range)?;
+        let decoder = file.run(|| decoder(file.schema(), positions))?;
+        let mut records = Records::new(&file, decoder, blocks, bytes);
         let mut first = 0;
-        while let Some(decoded) = file.run(|| reader.next().transpose())? {
+        while let Some(decoded) = file.run(|| records.next())? {
             let rows = RowsOfFile { file: part, first };
             let batch = names.records::<T>(&decoded).map_err(|e| rows.bind_error(e))?;
             if place::push(out, &batch, &rows)? == Demand::Enough {
@@ -76,6 +79,19 @@ impl<T: Record> AvroSource<T> {
 /// Text is not read as views: the decoder forgets which of them are null.
 fn builder() -> ReaderBuilder {
     ReaderBuilder::new().with_batch_size(BATCH_RECORDS)
+}
+
+/// Decodes records of this schema, one at a time; of their columns those at these positions.
+fn decoder(schema: &AvroSchema, positions: Vec<usize>) -> Result<Decoder, ArrowError> {
+    let mut store = SchemaStore::new();
+    let fingerprint = store.register(schema.clone())?;
+    builder()
+        .with_reader_schema(schema.clone())
+        .with_projection(positions)
+        .with_writer_schema_store(store)
+        .with_active_fingerprint(fingerprint)
+        .with_decoder_mode(DecoderMode::UnframedDatum)
+        .build_decoder()
 }
 
 /// The columns of a file.
