@@ -18,8 +18,7 @@ fn server(room: &Room) -> S3 {
 
 /// A command that finds the server.
 fn with<'r>(run: Run<'r>, server: &S3) -> Run<'r> {
-    let run = run.timeout(PATIENCE);
-    server.environment().into_iter().fold(run, |run, (name, value)| run.env(name, value))
+    run.timeout(PATIENCE).envs(server.environment())
 }
 
 /// Texts in a folder and in a bucket alike, and the count of their words in `quiet`.

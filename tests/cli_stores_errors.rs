@@ -32,8 +32,7 @@ fn world(room: &Room) -> S3 {
 }
 
 fn with<'r>(run: Run<'r>, server: &S3) -> Run<'r> {
-    let run = run.timeout(PATIENCE);
-    server.environment().into_iter().fold(run, |run, (name, value)| run.env(name, value))
+    run.timeout(PATIENCE).envs(server.environment())
 }
 
 const COUNT: &str = "run wordcount --input s3://texts/in --output s3://counts/out";

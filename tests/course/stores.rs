@@ -21,8 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A run that reaches this server.
 pub(crate) fn reaching<'r>(run: Run<'r>, server: Option<&S3>) -> Run<'r> {
-    let environment = server.into_iter().flat_map(S3::environment);
-    environment.fold(run, |run, (name, value)| run.env(name, value))
+    run.envs(server.into_iter().flat_map(S3::environment))
 }
 
 /// The rows and bytes of an output, by name without the job's id, as its manifest tells them.

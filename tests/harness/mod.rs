@@ -288,6 +288,16 @@ impl<'r> Run<'r> {
         self
     }
 
+    /// Several variables of the environment.
+    #[must_use]
+    pub fn envs<V: AsRef<OsStr>>(
+        mut self,
+        variables: impl IntoIterator<Item = (&'static str, V)>,
+    ) -> Self {
+        self.command.envs(variables);
+        self
+    }
+
     /// Another deadline.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -258,6 +258,14 @@ enum Among<'r> {
 }
 
 impl Among<'_> {
+    /// How many rows are tested.
+    fn len(&self) -> usize {
+        match self {
+            Among::Rows(rows) => rows.len(),
+            Among::All(marks) => marks.len(),
+        }
+    }
+
     /// Tests the rows; how many pass.
     #[inline(always)]
     fn test(self, passes: impl Fn(usize) -> bool) -> usize {
@@ -333,12 +341,8 @@ impl<T: Record, V: Record> Col<T, V> {
     {
         let test: Test<T> = Box::new(move |batch, among, wanted| {
             let column = self.of(batch);
-            let count = match &among {
-                Among::Rows(rows) => rows.len(),
-                Among::All(marks) => marks.len(),
-            };
             if let Some(Coded { codes, nulls, values }) = V::coded(column)
-                && values.len() < count
+                && values.len() < among.len()
             {
                 // Once a value, not once a row.
                 let passes: Vec<bool> =

@@ -2,16 +2,13 @@
 
 use super::attempt::{UPLOADS, Uploads, now_ms};
 use super::local::LocalFolder;
-use super::records::{Records, hidden_name};
+use super::records::{JOB, Records, hidden_name};
 use super::{Committed, Manifest, Output, abort, folder};
 use crate::location::Location;
 use crate::storage::{Storage, StorageError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::time::Duration;
-
-/// The name of the record of who runs a job. It is written first, and removed last.
-pub(super) const JOB: &str = "job";
 
 /// A job of which nothing was heard for so long is dead, where that cannot be found out otherwise.
 const DEAD_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -151,8 +148,11 @@ fn leftover(
         }
     }
     // Its folder comes before its record.
-    let begins = record.is_none() && files == 0;
-    let age = location.join(hidden_name(job)).as_path().and_then(age_of);
+    let only_begun = record.is_none() && files == 0;
+    let begun_long_ago = || {
+        let age = location.join(hidden_name(job)).as_path().and_then(age_of);
+        age.is_some_and(|age| age > BEGUN_WITHIN)
+    };
     let there = record.and_then(|record| record.process).and_then(|process| process.is_there());
     let silent = || {
         let since = heard_ms.map(|heard| now_ms().saturating_sub(heard));
@@ -162,7 +162,7 @@ fn leftover(
         Some(true) => State::Running,
         Some(false) => State::Dead,
         None if has_committed || silent() => State::Dead,
-        None if begins && age.is_some_and(|age| age > BEGUN_WITHIN) => State::Dead,
+        None if only_begun && begun_long_ago() => State::Dead,
         None => State::Unknown,
     };
     Ok(Leftover { job: job.to_string(), state, heard_ms, files })

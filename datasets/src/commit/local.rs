@@ -1,6 +1,5 @@
 //! Outputs in local folders: staged beside, renamed by the commit.
 
-use super::leftovers::JOB;
 use super::manifest::{folder_of, is_file_name, read_local};
 use super::records::{Records, hidden_name};
 use super::{
@@ -287,15 +286,10 @@ impl Folder for LocalFolder<'_> {
         self.delete(storage, &names)
     }
 
-    fn clean(&self, _storage: &Storage, committed: &Committed) -> Result<(), StorageError> {
+    fn clean(&self, storage: &Storage, committed: &Committed) -> Result<(), StorageError> {
         let made = fs::read_to_string(self.staging.join(MADE)).unwrap_or_default();
-        // Of a clean-up that is stopped halfway it stays known whose it was.
-        for entry in fs::read_dir(&self.staging).into_iter().flatten().flatten() {
-            if entry.file_name() != JOB {
-                // What cannot be removed here is told below.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        // What cannot be removed so is told below.
+        let _ = Records::new(storage, &self.output.location, &self.output.job).remove_all();
         let mut removed = fs::remove_dir_all(&self.staging);
         for _ in 0..3 {
             // A late attempt may make files while the folder is being emptied.

@@ -16,6 +16,9 @@ use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+/// The name of the record of who runs a job. It is written first, and removed last.
+pub(super) const JOB: &str = "job";
+
 /// What the names of the hidden folders begin with.
 const PREFIX: &str = ".windrow-";
 
@@ -99,8 +102,17 @@ impl<'a> Records<'a> {
         Ok(names)
     }
 
+    /// Removes all that is there, the record of who runs the job last: of a clean-up that is stopped halfway it stays
+    /// known whose it was.
+    pub(super) fn remove_all(&self) -> Result<(), StorageError> {
+        let (job, others): (Vec<_>, Vec<_>) =
+            self.names()?.into_iter().partition(|name| name == JOB);
+        self.remove(&others)?;
+        self.remove(&job)
+    }
+
     /// Removes records. Those that are not there are fine.
-    pub(super) fn remove(&self, names: &[String]) -> Result<(), StorageError> {
+    fn remove(&self, names: &[String]) -> Result<(), StorageError> {
         in_parallel(names, |name| {
             let location = self.folder.join(name);
             match location.as_path() {

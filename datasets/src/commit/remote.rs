@@ -1,7 +1,6 @@
 //! Outputs in object stores: uploads in parts, completed by the commit.
 
 use super::attempt::{UPLOADS, Uploads};
-use super::leftovers::JOB;
 use super::manifest::is_file_name;
 use super::part::Upload;
 use super::records::{Records, in_parallel};
@@ -127,14 +126,14 @@ impl Folder for RemoteFolder<'_> {
         self.delete(storage, &names)
     }
 
-    fn clean(&self, _: &Storage, committed: &Committed) -> Result<(), StorageError> {
+    fn clean(&self, storage: &Storage, committed: &Committed) -> Result<(), StorageError> {
         let attempts = match committed {
             Committed::Nothing => &[],
             Committed::Attempts(attempts) => attempts.as_slice(),
         };
         let uploads = self.uploads(attempts)?;
         let give_up = |upload: &Upload| {
-            match self.storage.abort_upload(&self.file(&upload.name), &upload.id) {
+            match storage.abort_upload(&self.file(&upload.name), &upload.id) {
                 // Some stores say so of an upload that is complete or gone, as one is that a commit which was stopped
                 // halfway has completed. Who has begun an upload may give it up.
                 Err(error) if error.kind == StorageErrorKind::Permission => Ok(()),
@@ -142,10 +141,6 @@ impl Folder for RemoteFolder<'_> {
             }
         };
         in_parallel(&uploads, give_up)?;
-        let records = self.records();
-        let (job, others): (Vec<_>, Vec<_>) =
-            records.names()?.into_iter().partition(|name| name == JOB);
-        records.remove(&others)?;
-        records.remove(&job)
+        self.records().remove_all()
     }
 }

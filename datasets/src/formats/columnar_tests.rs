@@ -38,13 +38,19 @@ struct Stop {
 
 #[derive(Clone, Debug, PartialEq, Record)]
 #[record(crate = "crate")]
-struct Nested {
+struct Deep {
     flat: Flat,
     raw: Bytes,
     key: [u8; 4],
     stops: Vec<Stop>,
     tags: Option<Vec<Option<String>>>,
     last: Option<Stop>,
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+#[record(crate = "crate")]
+struct Nested {
+    deep: Deep,
     code: Encoded<(u8, bool)>,
 }
 
@@ -65,17 +71,20 @@ fn flat(n: i64) -> Flat {
     }
 }
 
-fn nested(n: i64) -> Nested {
+fn deep(n: i64) -> Deep {
     let stop = |k: i64| Stop { place: format!("p{k}"), minutes: (k % 2 == 0).then_some(k as u32) };
-    Nested {
+    Deep {
         flat: flat(n),
         raw: Bytes::from(vec![n as u8, 0, 255]),
         key: (n as u32).to_be_bytes(),
         stops: (0..n % 4).map(stop).collect(),
         tags: (n % 3 != 1).then(|| (0..n % 3).map(|k| (k != 1).then(|| format!("t{k}"))).collect()),
         last: (n % 2 == 1).then(|| stop(n)),
-        code: Encoded((n as u8, n % 2 == 0)),
     }
+}
+
+fn nested(n: i64) -> Nested {
+    Nested { deep: deep(n), code: Encoded((n as u8, n % 2 == 0)) }
 }
 
 fn write<S: Sink>(folder: &Path, name: &str, sink: &S, lanes: &[Vec<Vec<S::Item>>]) -> PathBuf {
@@ -507,18 +516,6 @@ fn folders_are_fields_in_all_formats() {
     sales("a.arrow", &IpcSink::new(), |path| IpcSource::new(path));
 }
 
-/// [`Nested`], but for what is decoded when it is taken.
-#[derive(Clone, Debug, PartialEq, Record)]
-#[record(crate = "crate")]
-struct Deep {
-    flat: Flat,
-    raw: Bytes,
-    key: [u8; 4],
-    stops: Vec<Stop>,
-    tags: Option<Vec<Option<String>>>,
-    last: Option<Stop>,
-}
-
 /// Reads a file of which bytes were changed: other rows, or an error that names it; never a panic, never more memory
 /// than there is.
 fn read_or_refused<S: Source>(source: &S, path: &Path) -> Result<(), TestCaseError>
@@ -556,13 +553,13 @@ proptest! {
         let compression =
             [IpcCompression::None, IpcCompression::Lz4, IpcCompression::Zstd][places.len() - 1];
         let sink = IpcSink::new().with_compression(compression);
-        let path = write(folder.path(), "nested", &sink, &lanes(60, nested));
+        let path = write(folder.path(), "deep", &sink, &lanes(60, deep));
         change(&path);
         read_or_refused(&IpcSource::<Deep>::new(&*path), &path)?;
         let path = write(folder.path(), "flat", &CsvSink::new(), &lanes(60, flat));
         change(&path);
         read_or_refused(&CsvSource::<Flat>::new(&*path), &path)?;
-        let path = write(folder.path(), "json", &JsonSink::new(), &lanes(60, nested));
+        let path = write(folder.path(), "json", &JsonSink::new(), &lanes(60, deep));
         change(&path);
         read_or_refused(&JsonSource::<Deep>::new(&*path), &path)?;
     }

@@ -84,7 +84,7 @@ async fn start<C: Control>(
     wake: &Notify,
     scratch: &Path,
 ) -> Result<Option<Running>, Failure> {
-    let starting = async { Running::start(keeping, name, worker, scratch).await };
+    let starting = Running::start(keeping, name, worker, scratch);
     let dropped = async {
         // Woken for each order; what counts is whether it is to end.
         while keeping.state.is_wanted(name) {

@@ -3,7 +3,7 @@
 //! Blocks are taken apart here and not by the decoder of whole files, which goes on for ever where a block has more
 //! bytes than the records that it says it has.
 
-use super::file::AvroFile;
+use super::file::{AvroFile, MARK};
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow_avro::compression::CompressionCodec;
@@ -62,8 +62,8 @@ impl<'f, R: BufRead> Records<'f, R> {
         }
         let mut data = Vec::new();
         self.read(|blocks| blocks.take(size).read_to_end(&mut data))?;
-        let mut mark = [0; 16];
-        self.read(|blocks| blocks.read_exact(&mut mark).map(|()| mark.len()))?;
+        let mut mark = [0; MARK];
+        self.read(|blocks| blocks.read_exact(&mut mark).map(|()| MARK))?;
         if data.len() as u64 != size || mark != self.file.mark() {
             return Err(wrong("a block does not end where it says"));
         }

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const BLOCK: usize = 1 << 20;
 
 /// The bytes of the mark that ends a header and each block.
-const MARK: usize = 16;
+pub(super) const MARK: usize = 16;
 
 /// An open file.
 pub(crate) struct AvroFile {
