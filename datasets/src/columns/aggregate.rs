@@ -23,6 +23,8 @@ pub trait Aggregate<T: Record>: Send + Sync + 'static {
     type Value: Record;
     /// A result in the making.
     type Acc: Send + Sync + 'static;
+    /// What becomes one of the records of one batch, as they come one by one.
+    type Tally: Send + 'static;
     /// A result in the making, on its way between processes.
     type Wire: Record;
     /// The result.
@@ -39,6 +41,12 @@ pub trait Aggregate<T: Record>: Send + Sync + 'static {
     fn push(acc: &mut Self::Acc, value: <Self::Value as Record>::View<'_>);
     /// Adds what another accumulator has.
     fn merge(acc: &mut Self::Acc, other: Self::Acc);
+    /// A tally of no record yet.
+    fn empty() -> Self::Tally;
+    /// Adds a record.
+    fn tally(tally: &mut Self::Tally, value: <Self::Value as Record>::View<'_>);
+    /// The accumulator of the records that were added: `records`, one or more. `None` if there was none after all.
+    fn tallied(tally: Self::Tally, records: u64) -> Option<Self::Acc>;
     /// The accumulator for the way.
     fn to_wire(acc: &Self::Acc) -> Self::Wire;
     /// What [`Aggregate::to_wire`] was given.
@@ -197,6 +205,7 @@ macro_rules! of_column {
 impl<T: Record, V: Summable> Aggregate<T> for Sum<T, V> {
     of_column!("sum");
     type Acc = V::Acc;
+    type Tally = V::Tally;
     type Wire = V::Wire;
     type Out = V::Sum;
     const EXACT: bool = V::EXACT;
@@ -213,6 +222,16 @@ impl<T: Record, V: Summable> Aggregate<T> for Sum<T, V> {
     fn merge(acc: &mut V::Acc, other: V::Acc) {
         *acc = V::add(*acc, other);
     }
+    fn empty() -> V::Tally {
+        V::EMPTY
+    }
+    #[inline(always)]
+    fn tally(tally: &mut V::Tally, value: V::View<'_>) {
+        V::tally(tally, value);
+    }
+    fn tallied(tally: V::Tally, _: u64) -> Option<V::Acc> {
+        Some(V::tallied(tally))
+    }
     fn to_wire(acc: &V::Acc) -> V::Wire {
         V::to_wire(*acc)
     }
@@ -226,19 +245,22 @@ impl<T: Record, V: Summable> Aggregate<T> for Sum<T, V> {
 }
 
 type WideAcc<V> = <<V as Averaged>::Wide as Summable>::Acc;
+type WideTally<V> = <<V as Averaged>::Wide as Summable>::Tally;
 type WideWire<V> = <<V as Averaged>::Wide as Summable>::Wire;
 
 impl<T: Record, V: Averaged> Aggregate<T> for Mean<T, V> {
     of_column!("mean");
     /// The sum and the count of values; `None` before the first.
     type Acc = Option<(WideAcc<V>, u64)>;
+    /// The sum, and how many values are null.
+    type Tally = (WideTally<V>, u64);
     type Wire = Option<(WideWire<V>, u64)>;
     type Out = V::Mean;
     const EXACT: bool = V::Wide::EXACT;
 
     #[inline(always)]
     fn start(value: V::View<'_>) -> Self::Acc {
-        V::widen(value).map(|value| (value, 1))
+        V::widen(value).map(|value| (V::Wide::start(value), 1))
     }
     #[inline(always)]
     fn push(acc: &mut Self::Acc, value: V::View<'_>) {
@@ -256,6 +278,20 @@ impl<T: Record, V: Averaged> Aggregate<T> for Mean<T, V> {
             (Some(_), None) => {}
         }
     }
+    fn empty() -> Self::Tally {
+        (V::Wide::EMPTY, 0)
+    }
+    #[inline(always)]
+    fn tally((sum, nulls): &mut Self::Tally, value: V::View<'_>) {
+        match V::widen(value) {
+            Some(value) => V::Wide::tally(sum, value),
+            None => *nulls += 1,
+        }
+    }
+    fn tallied((sum, nulls): Self::Tally, records: u64) -> Option<Self::Acc> {
+        let values = records - nulls;
+        Some((values > 0).then(|| (V::Wide::tallied(sum), values)))
+    }
     fn to_wire(acc: &Self::Acc) -> Self::Wire {
         acc.map(|(sum, count)| (V::Wide::to_wire(sum), count))
     }
@@ -272,6 +308,7 @@ macro_rules! extreme {
         impl<T: Record, V: Extreme> Aggregate<T> for $type<T, V> {
             of_column!($name);
             type Acc = V;
+            type Tally = Option<V>;
             type Wire = V;
             type Out = V;
             const EXACT: bool = true;
@@ -291,6 +328,19 @@ macro_rules! extreme {
                 if V::replaces(other.view(), acc.view(), Ordering::$wanted) {
                     *acc = other;
                 }
+            }
+            fn empty() -> Option<V> {
+                None
+            }
+            #[inline(always)]
+            fn tally(tally: &mut Option<V>, value: V::View<'_>) {
+                match tally {
+                    Some(acc) => <Self as Aggregate<T>>::push(acc, value),
+                    none => *none = Some(V::own(value)),
+                }
+            }
+            fn tallied(tally: Option<V>, _: u64) -> Option<V> {
+                tally
             }
             fn to_wire(acc: &V) -> V {
                 acc.clone()
@@ -335,6 +385,12 @@ macro_rules! counted {
 impl<T: Record, V: Record> Aggregate<T> for Count<T, V> {
     of_column!("count");
     counted!();
+    /// How many values are null.
+    type Tally = u64;
+
+    fn empty() -> u64 {
+        0
+    }
 
     #[inline(always)]
     fn start(value: V::View<'_>) -> u64 {
@@ -344,11 +400,19 @@ impl<T: Record, V: Record> Aggregate<T> for Count<T, V> {
     fn push(acc: &mut u64, value: V::View<'_>) {
         *acc += u64::from(!V::is_null(value));
     }
+    #[inline(always)]
+    fn tally(nulls: &mut u64, value: V::View<'_>) {
+        *nulls += u64::from(V::is_null(value));
+    }
+    fn tallied(nulls: u64, records: u64) -> Option<u64> {
+        Some(records - nulls)
+    }
 }
 
 impl<T: Record> Aggregate<T> for CountRows<T> {
     type Value = ();
     counted!();
+    type Tally = ();
 
     fn values(&self, batch: &T::Batch, _: Selection<'_>) -> UnitColumn {
         UnitColumn(batch.len())
@@ -361,6 +425,12 @@ impl<T: Record> Aggregate<T> for CountRows<T> {
     fn push(acc: &mut u64, (): ()) {
         *acc += 1;
     }
+    fn empty() {}
+    #[inline(always)]
+    fn tally((): &mut (), (): ()) {}
+    fn tallied((): (), records: u64) -> Option<u64> {
+        Some(records)
+    }
     fn describe(&self) -> String {
         "count()".to_string()
     }
@@ -371,6 +441,7 @@ macro_rules! tuple_aggregate {
         impl<Z: Record, $($letter: Aggregate<Z>),+> Aggregate<Z> for ($($letter,)+) {
             type Value = ($($letter::Value,)+);
             type Acc = ($($letter::Acc,)+);
+            type Tally = ($($letter::Tally,)+);
             type Wire = ($($letter::Wire,)+);
             type Out = ($($letter::Out,)+);
             const EXACT: bool = true $(&& $letter::EXACT)+;
@@ -393,6 +464,16 @@ macro_rules! tuple_aggregate {
             #[inline(always)]
             fn merge(acc: &mut Self::Acc, other: Self::Acc) {
                 $($letter::merge(&mut acc.$index, other.$index);)+
+            }
+            fn empty() -> Self::Tally {
+                ($($letter::empty(),)+)
+            }
+            #[inline(always)]
+            fn tally(tally: &mut Self::Tally, value: <Self::Value as Record>::View<'_>) {
+                $($letter::tally(&mut tally.$index, value.$index);)+
+            }
+            fn tallied(tally: Self::Tally, records: u64) -> Option<Self::Acc> {
+                Some(($($letter::tallied(tally.$index, records)?,)+))
             }
             fn to_wire(acc: &Self::Acc) -> Self::Wire {
                 ($($letter::to_wire(&acc.$index),)+)

@@ -24,6 +24,7 @@ mod key;
 mod names;
 mod predicate;
 mod statistics;
+mod tally;
 mod values;
 mod wide_sum;
 
@@ -33,6 +34,7 @@ pub use key::KeyColumns;
 pub use names::NamedColumns;
 pub use predicate::Predicate;
 pub use statistics::{Absent, ColumnStatistics};
+pub use tally::Tally;
 pub use values::{Averaged, Coded, Comparable, Extreme, MaybeNull, Summable};
 pub use wide_sum::WideSum;
 

@@ -13,30 +13,41 @@ fn batch<T: Record>(rows: &[T]) -> T::Batch {
     builder.finish()
 }
 
-/// What an aggregate gives of rows that are cut into parts at each of `cuts`, some of which travel.
+/// What an aggregate gives of rows that are cut into parts at each of `cuts`, some of which travel: by accumulators and
+/// by tallies.
 fn aggregate<T: Columns, A: Aggregate<T>>(
     rows: &[T],
     cuts: &[usize],
     a: A,
-) -> Result<A::Out, SumOverflow> {
+) -> Result<A::Out, SumOverflow>
+where
+    A::Out: Debug,
+{
     let values = a.values(&batch(rows), Selection::All);
-    let mut total: Option<A::Acc> = None;
-    let mut part: Option<A::Acc> = None;
-    for row in 0..rows.len() {
-        match &mut part {
-            None => part = Some(A::start(values.get(row))),
-            Some(part) => A::push(part, values.get(row)),
+    let (mut pushed, mut tallied): (Option<A::Acc>, Option<A::Acc>) = (None, None);
+    let mut from = 0;
+    for to in 1..=rows.len() {
+        if to < rows.len() && !cuts.contains(&(to - 1)) {
+            continue;
         }
-        if cuts.contains(&row) || row + 1 == rows.len() {
-            let wire = A::to_wire(&part.take().unwrap());
-            let part = A::from_wire(wire.view());
-            match &mut total {
-                None => total = Some(part),
-                Some(total) => A::merge(total, part),
-            }
-        }
+        let mut part = A::start(values.get(from));
+        (from + 1..to).for_each(|row| A::push(&mut part, values.get(row)));
+        merge::<T, A>(&mut pushed, A::from_wire(A::to_wire(&part).view()));
+        let mut tally = A::empty();
+        (from..to).for_each(|row| A::tally(&mut tally, values.get(row)));
+        merge::<T, A>(&mut tallied, A::tallied(tally, (to - from) as u64).unwrap());
+        from = to;
     }
-    a.finish(&total.unwrap())
+    let result = a.finish(&pushed.unwrap());
+    assert_eq!(format!("{:?}", a.finish(&tallied.unwrap())), format!("{result:?}"));
+    result
+}
+
+fn merge<T: Columns, A: Aggregate<T>>(total: &mut Option<A::Acc>, part: A::Acc) {
+    match total {
+        None => *total = Some(part),
+        Some(total) => A::merge(total, part),
+    }
 }
 
 #[test]
@@ -96,6 +107,8 @@ fn floats_in_total_order() {
     assert!(least == 0.0 && least.is_sign_negative() && greatest.is_nan());
     assert!(aggregate(&rows, &[], c.0.sum()).unwrap().is_nan());
     assert_eq!(aggregate(&[(0.1, 0.0), (0.2, 0.0)], &[], c.0.mean()).unwrap(), (0.1 + 0.2) / 2.0);
+    let zeros = aggregate(&[(-0.0, 0.0), (-0.0, 0.0)], &[0], (c.0.sum(), c.0.mean())).unwrap();
+    assert!(zeros.0.is_sign_negative() && zeros.1.is_sign_negative());
     // In `f64`: `f32` has no 2^24 + 1.
     let rows = [(0.0, 16_777_216.0), (0.0, 1.0), (0.0, 1.0)];
     assert_eq!(aggregate(&rows, &[], c.1.mean()).unwrap(), 16_777_218.0 / 3.0);

@@ -1,6 +1,7 @@
 //! What values of columns can do: be summed, averaged, ordered, compared. An `Option` of them can as well: what is
 //! null is left out, as in SQL.
 
+use super::tally::Tally;
 use super::wide_sum::WideSum;
 use crate::record::{Batch, Date, Decimal, LocalTimestamp, Record, Timestamp};
 use arrow::buffer::NullBuffer;
@@ -20,15 +21,23 @@ pub trait Summable: Record {
     type Sum: Record;
     /// A sum in the making.
     type Acc: Copy + Send + Sync + 'static;
+    /// The sum of one batch's values, as they are added one by one.
+    type Tally: Copy + Send + 'static;
     /// A sum on its way between processes.
     type Wire: Record;
     /// Whether the order of adding makes no difference.
     const EXACT: bool;
+    /// The sum of no value yet.
+    const EMPTY: Self::Tally;
 
     /// The sum of one value.
     fn start(view: Self::View<'_>) -> Self::Acc;
     /// Adds another sum.
     fn add(acc: Self::Acc, other: Self::Acc) -> Self::Acc;
+    /// Adds one value.
+    fn tally(tally: &mut Self::Tally, view: Self::View<'_>);
+    /// The sum of what was added, which is one value at least.
+    fn tallied(tally: Self::Tally) -> Self::Acc;
     /// The sum for the way.
     fn to_wire(acc: Self::Acc) -> Self::Wire;
     /// What [`Summable::to_wire`] was given.
@@ -50,7 +59,7 @@ pub trait Averaged: Record {
     type Mean: Record;
 
     /// The value to be summed; `None` for null.
-    fn widen(view: Self::View<'_>) -> Option<<Self::Wide as Summable>::Acc>;
+    fn widen(view: Self::View<'_>) -> Option<<Self::Wide as Record>::View<'_>>;
     /// A sum divided by a count.
     fn divide(sum: <Self::Wide as Summable>::Acc, count: u64) -> f64;
     /// The mean, `None` if there was no value.
@@ -63,8 +72,10 @@ macro_rules! summable_integer {
             type Sum = $sum;
             /// Wide enough for 2^64 values.
             type Acc = WideSum<2>;
+            type Tally = Tally;
             type Wire = [u8; 16];
             const EXACT: bool = true;
+            const EMPTY: Tally = Tally::EMPTY;
 
             #[inline(always)]
             fn start(view: $native) -> WideSum<2> {
@@ -73,6 +84,13 @@ macro_rules! summable_integer {
             #[inline(always)]
             fn add(acc: WideSum<2>, other: WideSum<2>) -> WideSum<2> {
                 acc.plus(other)
+            }
+            #[inline(always)]
+            fn tally(tally: &mut Tally, view: $native) {
+                tally.add(i128::from(view));
+            }
+            fn tallied(tally: Tally) -> WideSum<2> {
+                tally.sum()
             }
             fn to_wire(acc: WideSum<2>) -> [u8; 16] {
                 acc.to_bytes()
@@ -90,8 +108,8 @@ macro_rules! summable_integer {
             type Mean = f64;
 
             #[inline(always)]
-            fn widen(view: $native) -> Option<WideSum<2>> {
-                Some(Self::start(view))
+            fn widen(view: Self::View<'_>) -> Option<<Self::Wide as Record>::View<'_>> {
+                Some(view)
             }
             fn divide(sum: WideSum<2>, count: u64) -> f64 {
                 sum.to_f64() / count as f64
@@ -111,8 +129,11 @@ macro_rules! summable_float {
         $(impl Summable for $native {
             type Sum = $native;
             type Acc = $native;
+            type Tally = $native;
             type Wire = $native;
             const EXACT: bool = false;
+            /// What changes no number that it is added to, zeros included.
+            const EMPTY: $native = -0.0;
 
             #[inline(always)]
             fn start(view: $native) -> $native {
@@ -121,6 +142,13 @@ macro_rules! summable_float {
             #[inline(always)]
             fn add(acc: $native, other: $native) -> $native {
                 acc + other
+            }
+            #[inline(always)]
+            fn tally(tally: &mut $native, view: $native) {
+                *tally += view;
+            }
+            fn tallied(tally: $native) -> $native {
+                tally
             }
             fn to_wire(acc: $native) -> $native {
                 acc
@@ -138,7 +166,7 @@ macro_rules! summable_float {
             type Mean = f64;
 
             #[inline(always)]
-            fn widen(view: $native) -> Option<f64> {
+            fn widen(view: Self::View<'_>) -> Option<<Self::Wide as Record>::View<'_>> {
                 Some(f64::from(view))
             }
             fn divide(sum: f64, count: u64) -> f64 {
@@ -156,12 +184,14 @@ summable_float!(f32 f64);
 /// Sums of decimals in so many words: enough for 2^64 values of so many digits. The result is as wide as decimals can
 /// be, as in SQL.
 macro_rules! summable_decimal {
-    ($words:literal: $($precision:literal)+) => {
+    ($words:literal, $tally:ty: $($precision:literal)+) => {
         $(impl<const S: i8> Summable for Decimal<$precision, S> {
             type Sum = Decimal<38, S>;
             type Acc = WideSum<$words>;
+            type Tally = $tally;
             type Wire = [u8; 8 * $words];
             const EXACT: bool = true;
+            const EMPTY: $tally = <$tally>::EMPTY;
 
             #[inline(always)]
             fn start(view: Self) -> Self::Acc {
@@ -170,6 +200,13 @@ macro_rules! summable_decimal {
             #[inline(always)]
             fn add(acc: Self::Acc, other: Self::Acc) -> Self::Acc {
                 acc.plus(other)
+            }
+            #[inline(always)]
+            fn tally(tally: &mut $tally, view: Self) {
+                tally.add(view.raw());
+            }
+            fn tallied(tally: $tally) -> Self::Acc {
+                tally.sum()
             }
             fn to_wire(acc: Self::Acc) -> Self::Wire {
                 acc.to_bytes()
@@ -187,8 +224,8 @@ macro_rules! summable_decimal {
             type Mean = f64;
 
             #[inline(always)]
-            fn widen(view: Self) -> Option<WideSum<$words>> {
-                Some(Self::start(view))
+            fn widen(view: Self::View<'_>) -> Option<<Self::Wide as Record>::View<'_>> {
+                Some(view)
             }
             fn divide(sum: WideSum<$words>, count: u64) -> f64 {
                 let one = 10i128.pow(u32::from(S.unsigned_abs())) as f64;
@@ -201,15 +238,18 @@ macro_rules! summable_decimal {
     };
 }
 
-summable_decimal!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
-summable_decimal!(3: 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38);
+summable_decimal!(2, Tally: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
+summable_decimal!(3, WideSum<3>: 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38);
 
 /// Null is left out: the sum of nothing but nulls is `None`.
 impl<V: Summable> Summable for Option<V> {
     type Sum = Option<V::Sum>;
     type Acc = Option<V::Acc>;
+    /// With whether there was a value.
+    type Tally = (V::Tally, bool);
     type Wire = Option<V::Wire>;
     const EXACT: bool = V::EXACT;
+    const EMPTY: (V::Tally, bool) = (V::EMPTY, false);
 
     #[inline(always)]
     fn start(view: Option<V::View<'_>>) -> Option<V::Acc> {
@@ -221,6 +261,16 @@ impl<V: Summable> Summable for Option<V> {
             (Some(acc), Some(other)) => Some(V::add(acc, other)),
             _ => acc.or(other),
         }
+    }
+    #[inline(always)]
+    fn tally(tally: &mut (V::Tally, bool), view: Option<V::View<'_>>) {
+        if let Some(view) = view {
+            V::tally(&mut tally.0, view);
+            tally.1 = true;
+        }
+    }
+    fn tallied((tally, any): (V::Tally, bool)) -> Option<V::Acc> {
+        any.then(|| V::tallied(tally))
     }
     fn to_wire(acc: Option<V::Acc>) -> Option<V::Wire> {
         acc.map(V::to_wire)
@@ -241,7 +291,7 @@ impl<V: Averaged<Mean = f64>> Averaged for Option<V> {
     type Mean = Option<f64>;
 
     #[inline(always)]
-    fn widen(view: Option<V::View<'_>>) -> Option<<V::Wide as Summable>::Acc> {
+    fn widen(view: Option<V::View<'_>>) -> Option<<V::Wide as Record>::View<'_>> {
         view.and_then(V::widen)
     }
     fn divide(sum: <V::Wide as Summable>::Acc, count: u64) -> f64 {

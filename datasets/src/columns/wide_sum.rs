@@ -6,6 +6,9 @@
 pub struct WideSum<const N: usize>([u64; N]);
 
 impl<const N: usize> WideSum<N> {
+    /// The sum of nothing.
+    pub(super) const EMPTY: Self = WideSum([0; N]);
+
     /// The sum of one number.
     #[inline(always)]
     pub(super) fn of(number: i128) -> Self {
@@ -13,6 +16,17 @@ impl<const N: usize> WideSum<N> {
         words[0] = number as u64;
         words[1] = (number >> 64) as u64;
         WideSum(words)
+    }
+
+    /// Adds a number.
+    #[inline(always)]
+    pub(super) fn add(&mut self, number: i128) {
+        *self = self.plus(Self::of(number));
+    }
+
+    /// The sum itself, as [`Tally`](super::tally::Tally) gives it.
+    pub(super) fn sum(self) -> Self {
+        self
     }
 
     /// Adds another sum. Wraps around beyond 64 `N` bits, which 2^64 numbers that leave 64 bits free cannot reach.

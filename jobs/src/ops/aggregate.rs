@@ -28,6 +28,7 @@ struct Fold<T, K, V, A> {
 impl<T: Record, K: Key, V: Record, A: Aggregate<T, Value = V>> Folding for Fold<T, K, V, A> {
     take_pair!(K, V);
     type Acc = A::Acc;
+    type Tally = A::Tally;
     type Wire = A::Wire;
     type Out = A::Out;
 
@@ -42,6 +43,16 @@ impl<T: Record, K: Key, V: Record, A: Aggregate<T, Value = V>> Folding for Fold<
     #[inline(always)]
     fn merge(&self, acc: &mut A::Acc, other: A::Acc) {
         A::merge(acc, other);
+    }
+    fn empty(&self) -> A::Tally {
+        A::empty()
+    }
+    #[inline(always)]
+    fn tally(&self, tally: &mut A::Tally, value: V::View<'_>) {
+        A::tally(tally, value);
+    }
+    fn tallied(&self, tally: A::Tally, values: u64) -> Option<A::Acc> {
+        A::tallied(tally, values)
     }
     fn to_wire(&self, acc: &A::Acc) -> A::Wire {
         A::to_wire(acc)

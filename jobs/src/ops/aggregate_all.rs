@@ -18,15 +18,18 @@ struct AllPush<T: Record, A: Aggregate<T>> {
 impl<T: Record, A: Aggregate<T>> Push<T> for AllPush<T, A> {
     fn batch(&mut self, batch: &T::Batch, selection: Selection<'_>) -> Result<Demand, PushError> {
         let values = self.aggregates.values(batch, selection);
-        let acc = &mut self.acc;
+        let mut tally = A::empty();
         for_selected!(selection, batch.len(), |index| {
             // SAFETY: the indexes of a selection are below the batch's length, and so many values there are.
-            let value = unsafe { values.get_unchecked(index) };
-            match acc {
-                Some(acc) => A::push(acc, value),
-                None => *acc = Some(A::start(value)),
-            }
+            A::tally(&mut tally, unsafe { values.get_unchecked(index) });
         });
+        let records = selection.count(batch.len()) as u64;
+        let more = if records > 0 { A::tallied(tally, records) } else { None };
+        match (&mut self.acc, more) {
+            (Some(acc), Some(more)) => A::merge(acc, more),
+            (acc, more @ Some(_)) => *acc = more,
+            (_, None) => {}
+        }
         Ok(Demand::More)
     }
 

@@ -6,7 +6,7 @@
 use super::reduce::fold_by_key_in_order;
 use crate::dataset::Dataset;
 use crate::exec::OperatorError;
-use crate::shuffle::fold::{FoldRead, FoldShuffle, Folding};
+use crate::shuffle::fold::{FoldRead, FoldShuffle, Folding, tally_by_accumulator};
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
@@ -77,6 +77,7 @@ impl<K: Key> Folding for CountRows<K> {
     type Key = K;
     type Value = ();
     type Acc = u64;
+    type Tally = ();
     type Wire = u64;
     type Out = u64;
 
@@ -109,6 +110,12 @@ impl<K: Key> Folding for CountRows<K> {
     fn merge(&self, acc: &mut u64, other: u64) {
         *acc += other;
     }
+    fn empty(&self) {}
+    #[inline(always)]
+    fn tally(&self, (): &mut (), (): ()) {}
+    fn tallied(&self, (): (), values: u64) -> Option<u64> {
+        Some(values)
+    }
     fn to_wire(&self, acc: &u64) -> u64 {
         *acc
     }
@@ -126,6 +133,7 @@ struct CountPairs<K, V>(PhantomData<fn() -> (K, V)>);
 impl<K: Key, V: Record> Folding for CountPairs<K, V> {
     take_pair!(K, V);
     type Acc = u64;
+    type Tally = ();
     type Wire = u64;
     type Out = u64;
 
@@ -140,6 +148,12 @@ impl<K: Key, V: Record> Folding for CountPairs<K, V> {
     #[inline(always)]
     fn merge(&self, acc: &mut u64, other: u64) {
         *acc += other;
+    }
+    fn empty(&self) {}
+    #[inline(always)]
+    fn tally(&self, (): &mut (), _: V::View<'_>) {}
+    fn tallied(&self, (): (), values: u64) -> Option<u64> {
+        Some(values)
     }
     fn to_wire(&self, acc: &u64) -> u64 {
         *acc
@@ -160,6 +174,7 @@ impl<K: Key> Folding for Distinct<K> {
     type Key = K;
     type Value = ();
     type Acc = ();
+    type Tally = ();
     type Wire = ();
     type Out = ();
 
@@ -183,6 +198,11 @@ impl<K: Key> Folding for Distinct<K> {
     fn start(&self, (): ()) {}
     fn push(&self, (): &mut (), (): ()) {}
     fn merge(&self, (): &mut (), (): ()) {}
+    fn empty(&self) {}
+    fn tally(&self, (): &mut (), (): ()) {}
+    fn tallied(&self, (): (), _: u64) -> Option<()> {
+        Some(())
+    }
     fn to_wire(&self, (): &()) {}
     fn from_wire(&self, (): ()) {}
     fn finish(&self, (): &()) -> Result<(), PushError> {
@@ -196,6 +216,7 @@ pub(super) struct Sum<K, V>(PhantomData<fn() -> (K, V)>);
 impl<K: Key, V: Summable> Folding for Sum<K, V> {
     take_pair!(K, V);
     type Acc = V::Acc;
+    type Tally = V::Tally;
     type Wire = V::Wire;
     type Out = V::Sum;
 
@@ -210,6 +231,16 @@ impl<K: Key, V: Summable> Folding for Sum<K, V> {
     #[inline(always)]
     fn merge(&self, acc: &mut V::Acc, other: V::Acc) {
         *acc = V::add(*acc, other);
+    }
+    fn empty(&self) -> V::Tally {
+        V::EMPTY
+    }
+    #[inline(always)]
+    fn tally(&self, tally: &mut V::Tally, value: V::View<'_>) {
+        V::tally(tally, value);
+    }
+    fn tallied(&self, tally: V::Tally, _: u64) -> Option<V::Acc> {
+        Some(V::tallied(tally))
     }
     fn to_wire(&self, acc: &V::Acc) -> V::Wire {
         V::to_wire(*acc)
@@ -234,6 +265,7 @@ struct Extremes<K, V> {
 
 impl<K: Key, V: Extreme> Folding for Extremes<K, V> {
     take_pair!(K, V);
+    tally_by_accumulator!();
     type Acc = V;
     type Wire = V;
     type Out = V;

@@ -9,7 +9,7 @@ use super::fold::take_pair;
 use super::wide::ReadFn;
 use crate::dataset::Dataset;
 use crate::exec::{Emitter, LaneContext};
-use crate::shuffle::fold::{Combiner, Folding};
+use crate::shuffle::fold::{Combiner, Folding, tally_by_accumulator};
 use crate::shuffle::rows::{HashOrder, RowsBucket, RowsShuffle};
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -168,6 +168,7 @@ where
     F: Fn(V, V) -> V + Send + Sync + 'static,
 {
     take_pair!(K, V);
+    tally_by_accumulator!();
     /// Only `None` while the closure runs.
     type Acc = Option<V>;
     type Wire = V;
@@ -260,6 +261,7 @@ where
     M: Fn(&mut A, A) + Send + Sync + 'static,
 {
     take_pair!(K, V);
+    tally_by_accumulator!();
     type Acc = A;
     type Wire = A;
     type Out = A;

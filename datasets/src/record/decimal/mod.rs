@@ -49,8 +49,10 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
     #[inline]
     pub const fn from_raw(raw: i128) -> Option<Self> {
         let fits = if Self::IS_NARROW {
-            // With what goes in one register.
-            raw as i64 as i128 == raw && (raw as i64).unsigned_abs() < Self::LIMIT as u64
+            // With what goes in one register, and one comparison: the numbers that fit, moved to begin at zero.
+            let greatest = Self::LIMIT as i64 - 1;
+            raw as i64 as i128 == raw
+                && (raw as i64).wrapping_add(greatest) as u64 <= 2 * greatest as u64
         } else {
             raw > -Self::LIMIT && raw < Self::LIMIT
         };
@@ -109,12 +111,20 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
                 "a product has the digits behind the point of both factors"
             );
         }
-        // 64 bits each are most often all there is, and their product is one instruction.
-        let small = Self::IS_NARROW && Decimal::<P2, S2>::IS_NARROW
-            || self.raw as i64 as i128 == self.raw && other.raw as i64 as i128 == other.raw;
-        let raw = match small {
-            true => Some(self.raw as i64 as i128 * other.raw as i64 as i128),
-            false => self.raw.checked_mul(other.raw),
+        let narrow = Self::IS_NARROW && Decimal::<P2, S2>::IS_NARROW;
+        let raw = if narrow && Decimal::<P3, S3>::IS_NARROW {
+            // All in 64 bits: an instruction, which tells if the product is longer.
+            match (self.raw as i64).checked_mul(other.raw as i64) {
+                Some(raw) => Some(raw as i128),
+                None => None,
+            }
+        } else if narrow
+            || self.raw as i64 as i128 == self.raw && other.raw as i64 as i128 == other.raw
+        {
+            // So it is with 64 bits each, which is most often all there is.
+            Some(self.raw as i64 as i128 * other.raw as i64 as i128)
+        } else {
+            self.raw.checked_mul(other.raw)
         };
         let product = match raw {
             Some(raw) if P3 as u16 >= P as u16 + P2 as u16 => Some(Decimal { raw }),

@@ -13,22 +13,31 @@ const CODES_MAX: u32 = 1024;
 const ROWS_A_CODE: u32 = 4;
 
 /// Memory for the groups of a batch; empty between batches.
-pub(super) struct Groups<A> {
+pub(super) struct Groups<T> {
     /// The code of each row.
     codes: Vec<u32>,
-    /// By code: the first row of it, and its accumulator.
-    groups: Vec<Option<(usize, A)>>,
+    /// By code.
+    groups: Vec<Group<T>>,
 }
 
-impl<A> Default for Groups<A> {
-    fn default() -> Groups<A> {
+/// The rows of one code.
+struct Group<T> {
+    /// How many there are.
+    rows: u64,
+    /// The index of the first, if there is any.
+    first: usize,
+    tally: T,
+}
+
+impl<T> Default for Groups<T> {
+    fn default() -> Groups<T> {
         Groups { codes: Vec::new(), groups: Vec::new() }
     }
 }
 
-impl<A> Groups<A> {
+impl<T> Groups<T> {
     /// Folds the rows of a batch into the front, if its keys have codes; says whether they had.
-    pub(super) fn fold<F: Folding<Acc = A>>(
+    pub(super) fn fold<F: Folding<Tally = T>>(
         &mut self,
         front: &mut Front<F>,
         store: &FoldStore<F>,
@@ -45,9 +54,13 @@ impl<A> Groups<A> {
         let Some(codes) = F::key_codes(batch, selection, most, &mut self.codes) else {
             return false;
         };
-        self.groups.clear();
-        self.groups.resize_with(codes as usize, || None);
         let fold = &*store.fold;
+        self.groups.clear();
+        self.groups.resize_with(codes as usize, || Group {
+            rows: 0,
+            first: 0,
+            tally: fold.empty(),
+        });
         let groups = &mut self.groups[..];
         for (at, &code) in self.codes.iter().enumerate() {
             // In one loop for both kinds of selections: then what it calls is inlined.
@@ -55,17 +68,23 @@ impl<A> Groups<A> {
                 Selection::All => at,
                 Selection::Rows(rows) => rows[at] as usize,
             };
+            let group = &mut groups[code as usize];
+            if group.rows == 0 {
+                group.first = index;
+            }
+            group.rows += 1;
             // SAFETY: the indexes of a selection are below the batch's length.
             let (_, value) = unsafe { F::take(batch, index) };
-            match &mut groups[code as usize] {
-                Some((_, acc)) => fold.push(acc, value),
-                none => *none = Some((index, fold.start(value))),
-            }
+            fold.tally(&mut group.tally, value);
         }
-        for (index, acc) in self.groups.drain(..).flatten() {
+        for group in self.groups.drain(..) {
+            if group.rows == 0 {
+                continue;
+            }
+            let Some(acc) = fold.tallied(group.tally, group.rows) else { continue };
             // SAFETY: the index is one of the selection's; the slot borrows from the batch.
             unsafe {
-                let (slot, _) = F::take(batch, index);
+                let (slot, _) = F::take(batch, group.first);
                 let hash = order_hash(F::Key::slot_hash(&slot));
                 front.merge(store, hash, &slot, acc);
             }

@@ -42,6 +42,8 @@ pub(crate) trait Folding: Send + Sync + 'static {
     type Value: Record;
     /// What a key has in the tables.
     type Acc: Send + Sync + 'static;
+    /// What becomes an accumulator of one batch's values, as they come one by one.
+    type Tally: Send + 'static;
     /// An accumulator on its way between processes.
     type Wire: Record;
     /// What comes out for a key.
@@ -75,6 +77,12 @@ pub(crate) trait Folding: Send + Sync + 'static {
     fn push(&self, acc: &mut Self::Acc, value: <Self::Value as Record>::View<'_>);
     /// Adds what another accumulator has.
     fn merge(&self, acc: &mut Self::Acc, other: Self::Acc);
+    /// A tally of no value yet.
+    fn empty(&self) -> Self::Tally;
+    /// Adds a value.
+    fn tally(&self, tally: &mut Self::Tally, value: <Self::Value as Record>::View<'_>);
+    /// The accumulator of the values that were added: `values`, one or more. `None` if there was none after all.
+    fn tallied(&self, tally: Self::Tally, values: u64) -> Option<Self::Acc>;
     /// The accumulator for the way to another process.
     fn to_wire(&self, acc: &Self::Acc) -> Self::Wire;
     /// What [`Folding::to_wire`] was given.
@@ -86,6 +94,32 @@ pub(crate) trait Folding: Send + Sync + 'static {
     /// If it cannot be represented, as a sum that overflows.
     fn finish(&self, acc: &Self::Acc) -> Result<Self::Out, PushError>;
 }
+
+/// The tally of a [`Folding`] that has no better one: an accumulator, once there is a value.
+macro_rules! tally_by_accumulator {
+    () => {
+        type Tally = Option<Self::Acc>;
+
+        fn empty(&self) -> Self::Tally {
+            None
+        }
+        #[inline(always)]
+        fn tally(
+            &self,
+            tally: &mut Self::Tally,
+            value: <Self::Value as windrow_datasets::Record>::View<'_>,
+        ) {
+            match tally {
+                Some(acc) => self.push(acc, value),
+                none => *none = Some(self.start(value)),
+            }
+        }
+        fn tallied(&self, tally: Self::Tally, _: u64) -> Option<Self::Acc> {
+            tally
+        }
+    };
+}
+pub(crate) use tally_by_accumulator;
 
 /// A shuffle over a [`Folding`].
 pub(crate) struct FoldShuffle<F> {
@@ -265,7 +299,7 @@ fn rows_between<S, A>(rows: &[Row<S, A>], from: u64, to: u64) -> &[Row<S, A>] {
 struct FoldLane<F: Folding> {
     store: Arc<FoldStore<F>>,
     front: Option<Front<F>>,
-    groups: Groups<F::Acc>,
+    groups: Groups<F::Tally>,
     /// Rows that came, and those of them that the store was told of.
     rows: u64,
     told: u64,

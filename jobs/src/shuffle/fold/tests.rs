@@ -22,6 +22,7 @@ impl Folding for Totals {
     type Acc = (u64, Vec<u32>);
     type Wire = (u64, Vec<u32>);
     type Out = (u64, Vec<u32>);
+    tally_by_accumulator!();
 
     unsafe fn take(
         batch: &<Row as Record>::Batch,
