@@ -23,7 +23,7 @@ pub trait Aggregate<T: Record>: Send + Sync + 'static {
     type Value: Record;
     /// A result in the making.
     type Acc: Send + Sync + 'static;
-    /// What becomes one of the records of one batch, as they come one by one.
+    /// The accumulator of one batch's records in the making: smaller, and quicker to add to.
     type Tally: Send + 'static;
     /// A result in the making, on its way between processes.
     type Wire: Record;
@@ -45,7 +45,7 @@ pub trait Aggregate<T: Record>: Send + Sync + 'static {
     fn empty() -> Self::Tally;
     /// Adds a record.
     fn tally(tally: &mut Self::Tally, value: <Self::Value as Record>::View<'_>);
-    /// The accumulator of the records that were added: `records`, one or more. `None` if there was none after all.
+    /// The accumulator of the `records` that were added, which are one or more; `None` if none was.
     fn tallied(tally: Self::Tally, records: u64) -> Option<Self::Acc>;
     /// The accumulator for the way.
     fn to_wire(acc: &Self::Acc) -> Self::Wire;

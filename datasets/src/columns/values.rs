@@ -21,7 +21,7 @@ pub trait Summable: Record {
     type Sum: Record;
     /// A sum in the making.
     type Acc: Copy + Send + Sync + 'static;
-    /// The sum of one batch's values, as they are added one by one.
+    /// The sum of one batch's values in the making: smaller, and quicker to add to.
     type Tally: Copy + Send + 'static;
     /// A sum on its way between processes.
     type Wire: Record;

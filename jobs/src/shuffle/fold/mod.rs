@@ -42,7 +42,7 @@ pub(crate) trait Folding: Send + Sync + 'static {
     type Value: Record;
     /// What a key has in the tables.
     type Acc: Send + Sync + 'static;
-    /// What becomes an accumulator of one batch's values, as they come one by one.
+    /// The accumulator of one batch's values in the making: it may be smaller, and quicker to add to.
     type Tally: Send + 'static;
     /// An accumulator on its way between processes.
     type Wire: Record;
@@ -81,7 +81,7 @@ pub(crate) trait Folding: Send + Sync + 'static {
     fn empty(&self) -> Self::Tally;
     /// Adds a value.
     fn tally(&self, tally: &mut Self::Tally, value: <Self::Value as Record>::View<'_>);
-    /// The accumulator of the values that were added: `values`, one or more. `None` if there was none after all.
+    /// The accumulator of the `values` that were added, which are one or more; `None` if none was.
     fn tallied(&self, tally: Self::Tally, values: u64) -> Option<Self::Acc>;
     /// The accumulator for the way to another process.
     fn to_wire(&self, acc: &Self::Acc) -> Self::Wire;
