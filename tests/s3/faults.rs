@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+/// So much later a body is cut, so that what it had before has been written.
+const FLUSHED: Duration = Duration::from_millis(20);
+
 /// What goes wrong.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -263,6 +266,11 @@ impl Faulty {
         match &self.fault {
             Some(Fault::ResetBody(_)) => Poll::Ready(Some(Err(fail(self.socket)))),
             Some(Fault::CutBody(_)) => {
+                let sleep =
+                    self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(FLUSHED)));
+                if sleep.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
                 Poll::Ready(Some(Err(Error::other("the test closes the connection"))))
             }
             Some(Fault::Shorten(_)) => Poll::Ready(None),
