@@ -9,7 +9,7 @@ use http_body_util::Full;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// So much later a body is cut, so that what it had before has been written.
@@ -261,26 +261,25 @@ impl Faulty {
         }
     }
 
+    /// Waits so long, once.
+    fn stalled_for(&mut self, time: Duration, context: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        sleep.as_mut().poll(context)
+    }
+
     /// What happens at the place of the fault.
     fn at_fault(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &self.fault {
             Some(Fault::ResetBody(_)) => Poll::Ready(Some(Err(fail(self.socket)))),
             Some(Fault::CutBody(_)) => {
-                let sleep =
-                    self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(FLUSHED)));
-                if sleep.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
+                ready!(self.stalled_for(FLUSHED, context));
                 Poll::Ready(Some(Err(Error::other("the test closes the connection"))))
             }
             Some(Fault::Shorten(_)) => Poll::Ready(None),
             Some(Fault::StallBody(_, None)) => Poll::Pending,
             Some(Fault::StallBody(_, Some(time))) => {
                 let time = *time;
-                let sleep = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
-                if sleep.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
+                ready!(self.stalled_for(time, context));
                 self.fault = None;
                 context.waker().wake_by_ref();
                 Poll::Pending

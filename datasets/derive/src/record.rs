@@ -122,7 +122,7 @@ impl Parts<'_> {
         let (_, _, debug_bounds) = debug_generics.split_for_impl();
         quote! {
             #[doc = #doc]
-            #[allow(missing_docs)]
+            #[allow(missing_docs, reason = "the fields are documented at the record")]
             #vis struct #view #own_impls #own_bounds {
                 #(#members,)*
             }
@@ -138,7 +138,7 @@ impl Parts<'_> {
             #[automatically_derived]
             impl #impls #view #types #bounds {
                 /// The owned record of this view.
-                #[allow(dead_code)]
+                #[allow(dead_code, reason = "not every record is owned again")]
                 #vis fn own(self) -> #name #owned_types {
                     #krate::record::Record::own(self)
                 }

@@ -23,7 +23,7 @@ pub trait Aggregate<T: Record>: Send + Sync + 'static {
     type Value: Record;
     /// A result in the making.
     type Acc: Send + Sync + 'static;
-    /// The accumulator of one batch's records in the making: smaller, and quicker to add to.
+    /// The accumulator of one batch's records in the making: it may be smaller, and quicker to add to.
     type Tally: Send + 'static;
     /// A result in the making, on its way between processes.
     type Wire: Record;
@@ -45,7 +45,7 @@ pub trait Aggregate<T: Record>: Send + Sync + 'static {
     fn empty() -> Self::Tally;
     /// Adds a record.
     fn tally(tally: &mut Self::Tally, value: <Self::Value as Record>::View<'_>);
-    /// The accumulator of the `records` that were added, which are one or more; `None` if none was.
+    /// The accumulator of the `records` that were added; `None` if there were none.
     fn tallied(tally: Self::Tally, records: u64) -> Option<Self::Acc>;
     /// The accumulator for the way.
     fn to_wire(acc: &Self::Acc) -> Self::Wire;
@@ -229,8 +229,8 @@ impl<T: Record, V: Summable> Aggregate<T> for Sum<T, V> {
     fn tally(tally: &mut V::Tally, value: V::View<'_>) {
         V::tally(tally, value);
     }
-    fn tallied(tally: V::Tally, _: u64) -> Option<V::Acc> {
-        Some(V::tallied(tally))
+    fn tallied(tally: V::Tally, records: u64) -> Option<V::Acc> {
+        (records > 0).then(|| V::tallied(tally))
     }
     fn to_wire(acc: &V::Acc) -> V::Wire {
         V::to_wire(*acc)
@@ -290,7 +290,7 @@ impl<T: Record, V: Averaged> Aggregate<T> for Mean<T, V> {
     }
     fn tallied((sum, nulls): Self::Tally, records: u64) -> Option<Self::Acc> {
         let values = records - nulls;
-        Some((values > 0).then(|| (V::Wide::tallied(sum), values)))
+        (records > 0).then(|| (values > 0).then(|| (V::Wide::tallied(sum), values)))
     }
     fn to_wire(acc: &Self::Acc) -> Self::Wire {
         acc.map(|(sum, count)| (V::Wide::to_wire(sum), count))
@@ -405,7 +405,7 @@ impl<T: Record, V: Record> Aggregate<T> for Count<T, V> {
         *nulls += u64::from(V::is_null(value));
     }
     fn tallied(nulls: u64, records: u64) -> Option<u64> {
-        Some(records - nulls)
+        (records > 0).then(|| records - nulls)
     }
 }
 
@@ -429,7 +429,7 @@ impl<T: Record> Aggregate<T> for CountRows<T> {
     #[inline(always)]
     fn tally((): &mut (), (): ()) {}
     fn tallied((): (), records: u64) -> Option<u64> {
-        Some(records)
+        (records > 0).then_some(records)
     }
     fn describe(&self) -> String {
         "count()".to_string()

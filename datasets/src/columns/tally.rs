@@ -33,11 +33,11 @@ impl Tally {
     fn carry(&mut self, word: i64) {
         self.high += word.signum();
     }
+}
 
-    /// The sum.
-    #[inline]
-    pub(super) fn sum(self) -> WideSum<2> {
-        WideSum::of(i128::from(self.low) + (i128::from(self.high) << 64))
+impl From<Tally> for WideSum<2> {
+    fn from(tally: Tally) -> WideSum<2> {
+        WideSum::of(i128::from(tally.low) + (i128::from(tally.high) << 64))
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
             ] {
                 let mut tally = Tally::EMPTY;
                 numbers.iter().for_each(|&number| tally.add(number));
-                prop_assert_eq!(tally.sum().to_i128(), Some(numbers.iter().sum::<i128>()));
+                prop_assert_eq!(WideSum::from(tally).to_i128(), Some(numbers.iter().sum::<i128>()));
             }
         }
     }

@@ -38,6 +38,7 @@ where
         merge::<T, A>(&mut tallied, A::tallied(tally, (to - from) as u64).unwrap());
         from = to;
     }
+    assert!(A::tallied(A::empty(), 0).is_none());
     let result = a.finish(&pushed.unwrap());
     assert_eq!(format!("{:?}", a.finish(&tallied.unwrap())), format!("{result:?}"));
     result

@@ -21,7 +21,7 @@ pub trait Summable: Record {
     type Sum: Record;
     /// A sum in the making.
     type Acc: Copy + Send + Sync + 'static;
-    /// The sum of one batch's values in the making: smaller, and quicker to add to.
+    /// The sum of one batch's values in the making: it may be smaller, and quicker to add to.
     type Tally: Copy + Send + 'static;
     /// A sum on its way between processes.
     type Wire: Record;
@@ -90,7 +90,7 @@ macro_rules! summable_integer {
                 tally.add(i128::from(view));
             }
             fn tallied(tally: Tally) -> WideSum<2> {
-                tally.sum()
+                tally.into()
             }
             fn to_wire(acc: WideSum<2>) -> [u8; 16] {
                 acc.to_bytes()
@@ -206,7 +206,7 @@ macro_rules! summable_decimal {
                 tally.add(view.raw());
             }
             fn tallied(tally: $tally) -> Self::Acc {
-                tally.sum()
+                tally.into()
             }
             fn to_wire(acc: Self::Acc) -> Self::Wire {
                 acc.to_bytes()

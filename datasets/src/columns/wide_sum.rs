@@ -24,11 +24,6 @@ impl<const N: usize> WideSum<N> {
         *self = self.plus(Self::of(number));
     }
 
-    /// The sum itself, as [`Tally`](super::tally::Tally) gives it.
-    pub(super) fn sum(self) -> Self {
-        self
-    }
-
     /// Adds another sum. Wraps around beyond 64 `N` bits, which 2^64 numbers that leave 64 bits free cannot reach.
     #[inline(always)]
     pub(super) fn plus(self, other: Self) -> Self {

@@ -23,12 +23,11 @@ impl<T: Record, A: Aggregate<T>> Push<T> for AllPush<T, A> {
             // SAFETY: the indexes of a selection are below the batch's length, and so many values there are.
             A::tally(&mut tally, unsafe { values.get_unchecked(index) });
         });
-        let records = selection.count(batch.len()) as u64;
-        let more = if records > 0 { A::tallied(tally, records) } else { None };
-        match (&mut self.acc, more) {
-            (Some(acc), Some(more)) => A::merge(acc, more),
-            (acc, more @ Some(_)) => *acc = more,
-            (_, None) => {}
+        if let Some(more) = A::tallied(tally, selection.count(batch.len()) as u64) {
+            match &mut self.acc {
+                Some(acc) => A::merge(acc, more),
+                none => *none = Some(more),
+            }
         }
         Ok(Demand::More)
     }

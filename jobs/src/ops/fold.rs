@@ -114,7 +114,7 @@ impl<K: Key> Folding for CountRows<K> {
     #[inline(always)]
     fn tally(&self, (): &mut (), (): ()) {}
     fn tallied(&self, (): (), values: u64) -> Option<u64> {
-        Some(values)
+        (values > 0).then_some(values)
     }
     fn to_wire(&self, acc: &u64) -> u64 {
         *acc
@@ -153,7 +153,7 @@ impl<K: Key, V: Record> Folding for CountPairs<K, V> {
     #[inline(always)]
     fn tally(&self, (): &mut (), _: V::View<'_>) {}
     fn tallied(&self, (): (), values: u64) -> Option<u64> {
-        Some(values)
+        (values > 0).then_some(values)
     }
     fn to_wire(&self, acc: &u64) -> u64 {
         *acc
@@ -200,8 +200,8 @@ impl<K: Key> Folding for Distinct<K> {
     fn merge(&self, (): &mut (), (): ()) {}
     fn empty(&self) {}
     fn tally(&self, (): &mut (), (): ()) {}
-    fn tallied(&self, (): (), _: u64) -> Option<()> {
-        Some(())
+    fn tallied(&self, (): (), values: u64) -> Option<()> {
+        (values > 0).then_some(())
     }
     fn to_wire(&self, (): &()) {}
     fn from_wire(&self, (): ()) {}
@@ -239,8 +239,8 @@ impl<K: Key, V: Summable> Folding for Sum<K, V> {
     fn tally(&self, tally: &mut V::Tally, value: V::View<'_>) {
         V::tally(tally, value);
     }
-    fn tallied(&self, tally: V::Tally, _: u64) -> Option<V::Acc> {
-        Some(V::tallied(tally))
+    fn tallied(&self, tally: V::Tally, values: u64) -> Option<V::Acc> {
+        (values > 0).then(|| V::tallied(tally))
     }
     fn to_wire(&self, acc: &V::Acc) -> V::Wire {
         V::to_wire(*acc)

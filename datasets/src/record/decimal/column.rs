@@ -85,7 +85,7 @@ impl<const P: u8, const S: i8> Batch<Decimal<P, S>> for DecimalColumn<P, S> {
             let values = array.as_primitive::<Decimal64Type>().values();
             // Less than 10^18, so that it fits.
             let limit = Decimal::<P, S>::LIMIT as u64;
-            let fits = |raw: &i64| raw.unsigned_abs() < limit;
+            let fits = |&raw: &i64| Decimal::<P, S>::from_raw(i128::from(raw)).is_some();
             // All bits that any of them has, signs aside: where these stay below the limit, so does each. Most often
             // they do, and this goes by vectors.
             let bits = values.iter().fold(0, |bits, raw| bits | (raw ^ (raw >> 63))) as u64;

@@ -121,7 +121,7 @@ impl<const P: u8, const S: i8> Decimal<P, S> {
         } else if narrow
             || self.raw as i64 as i128 == self.raw && other.raw as i64 as i128 == other.raw
         {
-            // So it is with 64 bits each, which is most often all there is.
+            // Factors of 64 bits, which is most often all there is: one instruction, too.
             Some(self.raw as i64 as i128 * other.raw as i64 as i128)
         } else {
             self.raw.checked_mul(other.raw)

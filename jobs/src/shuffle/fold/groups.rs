@@ -78,9 +78,6 @@ impl<T> Groups<T> {
             fold.tally(&mut group.tally, value);
         }
         for group in self.groups.drain(..) {
-            if group.rows == 0 {
-                continue;
-            }
             let Some(acc) = fold.tallied(group.tally, group.rows) else { continue };
             // SAFETY: the index is one of the selection's; the slot borrows from the batch.
             unsafe {

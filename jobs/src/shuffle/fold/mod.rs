@@ -81,7 +81,7 @@ pub(crate) trait Folding: Send + Sync + 'static {
     fn empty(&self) -> Self::Tally;
     /// Adds a value.
     fn tally(&self, tally: &mut Self::Tally, value: <Self::Value as Record>::View<'_>);
-    /// The accumulator of the `values` that were added, which are one or more; `None` if none was.
+    /// The accumulator of the `values` that were added; `None` if there were none.
     fn tallied(&self, tally: Self::Tally, values: u64) -> Option<Self::Acc>;
     /// The accumulator for the way to another process.
     fn to_wire(&self, acc: &Self::Acc) -> Self::Wire;
