@@ -3,9 +3,13 @@
 use crate::error::RunError;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
 use windrow_datasets::commit::WriteMode;
+use windrow_datasets::memory::{self, Budget};
+use windrow_datasets::spill::Spills;
 use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Plan;
+use windrow_jobs::shuffle::Memory;
 use windrow_jobs::{Flow, Job, Outcome};
 use windrow_worker::local::{LocalJob, LocalOptions};
 
@@ -23,6 +27,8 @@ use windrow_worker::local::{LocalJob, LocalOptions};
 #[derive(Clone, Debug, Default)]
 pub struct Local {
     threads: Option<usize>,
+    memory: Option<u64>,
+    scratch: Vec<PathBuf>,
     mode: WriteMode,
     storage: Storage,
 }
@@ -37,6 +43,20 @@ impl Local {
     #[must_use]
     pub fn threads(self, threads: usize) -> Local {
         Local { threads: Some(threads.max(1)), ..self }
+    }
+
+    /// The memory that this process may have, in bytes; three quarters of the machine's, if it is not said. What does not
+    /// fit goes to scratch. It is a budget that operators keep to, and no limit that ends a job.
+    #[must_use]
+    pub fn memory(self, bytes: u64) -> Local {
+        Local { memory: Some(bytes), ..self }
+    }
+
+    /// The folders for what does not fit the memory, used by turns; that of the system for temporary files, if there are
+    /// none.
+    #[must_use]
+    pub fn scratch(self, folders: impl IntoIterator<Item = PathBuf>) -> Local {
+        Local { scratch: folders.into_iter().collect(), ..self }
     }
 
     /// What is done about output that is there already.
@@ -74,7 +94,11 @@ impl Local {
     /// The job of a plan, ready to run.
     pub(crate) fn prepare(&self, plan: Plan) -> LocalJob {
         let threads = self.threads.unwrap_or_else(threads);
-        let options = LocalOptions { threads, mode: self.mode, short_id: short_id() };
+        let memory = Memory {
+            budget: Budget::of_process(self.memory.unwrap_or_else(memory::of_machine)),
+            spills: Spills::to(self.scratch.clone()),
+        };
+        let options = LocalOptions { threads, memory, mode: self.mode, short_id: short_id() };
         LocalJob::new(plan, self.storage.clone(), options)
     }
 }

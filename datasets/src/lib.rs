@@ -2,8 +2,9 @@
 //!
 //! `record` has the typed records on Arrow columns, `columns` names those columns for operators, `codec` turns batches
 //! into bytes and back, `push` is how batches move; `source` and `sink` are the two open traits for formats, `formats` has
-//! our own, and `scan` counts what they leave out; `commit` is how output becomes visible, and `verify` compares it with its manifest; `inspect` says what lies
-//! somewhere; `location` and `storage` are how formats reach files and object stores.
+//! our own, and `scan` counts what they leave out; `commit` is how output becomes visible, and `verify` compares it with
+//! its manifest; `inspect` says what lies somewhere; `location` and `storage` are how formats reach files and object stores; `memory` and `spill` are
+//! what operators have for their records.
 
 pub mod codec;
 pub mod columns;
@@ -19,6 +20,7 @@ pub mod record;
 pub mod scan;
 pub mod sink;
 pub mod source;
+pub mod spill;
 pub mod storage;
 pub mod text;
 pub mod verify;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use windrow_datasets::commit::WriteMode;
+use windrow_datasets::memory;
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::Storage;
@@ -36,15 +37,17 @@ pub(crate) struct RunFlags {
     /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all
     #[arg(long, value_name = "SECONDS", requires = "over_workers", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) task_timeout: Option<u64>,
-    /// Memory of each local worker
-    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
-    pub(crate) memory: u64,
+    /// Memory of this process, or of each local worker: what does not fit goes to scratch [default: three quarters of the
+    /// machine's, for all together]
+    #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
+    pub(crate) memory: Option<u64>,
     /// End a local worker's executor that has more memory [default: no limit]
     #[arg(long, value_name = "SIZE", requires = "workers", value_parser = super::quantity::bytes)]
     pub(crate) memory_limit: Option<u64>,
-    /// The folder for shuffle files of local workers [default: that of the system for temporary files]
-    #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
-    pub(crate) scratch: PathBuf,
+    /// The folder for what does not fit the memory, and for shuffle files of local workers; several, if given more than
+    /// once, are used by turns in this process [default: that of the system for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Vec<PathBuf>,
     /// A local worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", hide = true)]
     pub(crate) lease_ms: Option<u64>,
@@ -129,6 +132,10 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
     if let Some(threads) = flags.threads {
         local = local.threads(threads.into());
     }
+    if let Some(memory) = flags.memory {
+        local = local.memory(memory);
+    }
+    local = local.scratch(flags.scratch.iter().cloned());
     let local = local.prepare(plan);
     if flags.explain {
         let listed = local.list().map_err(crate::RunError::from)?;
@@ -162,9 +169,9 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
             let options = LocalWorkers {
                 workers,
                 threads: flags.threads.map_or(each, usize::from),
-                memory: flags.memory,
+                memory: flags.memory.unwrap_or_else(|| memory::of_machine() / workers as u64),
                 memory_limit: flags.memory_limit,
-                scratch: flags.scratch.clone(),
+                scratch: flags.scratch.first().cloned().unwrap_or_else(std::env::temp_dir),
                 lease_ms: flags.lease_ms,
             };
             Some(Launched::start(runtime.clone(), &options)?)

@@ -21,6 +21,8 @@ use workers::Call;
 enum Mode {
     /// In this process, with so many threads.
     Threads(usize),
+    /// The same without memory for records, so that all that shuffles keep goes to scratch.
+    Spilling(usize),
     /// Over so many local worker processes.
     Workers(usize),
     /// Over so many, of which an executor dies once.
@@ -28,12 +30,22 @@ enum Mode {
 }
 
 /// The ways within this process.
-const THREADS: [Mode; 3] = [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5)];
+const THREADS: [Mode; 4] =
+    [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5), Mode::Spilling(3)];
 
 /// The ways over worker processes: the first plan of a test runs in all of them, and each one behind it in one.
 const WORKERS: [Mode; 2] = [Mode::Workers(2), Mode::Faulted(3)];
 
 impl Mode {
+    /// Who runs jobs so within this process.
+    fn local(self) -> Local {
+        match self {
+            Mode::Threads(threads) => Local::new().threads(threads),
+            Mode::Spilling(threads) => Local::new().threads(threads).memory(0),
+            Mode::Workers(_) | Mode::Faulted(_) => unreachable!("those are other processes"),
+        }
+    }
+
     fn run(
         self,
         call: &Call,
@@ -43,7 +55,7 @@ impl Mode {
         let output = Location::of_path(folder).unwrap();
         let plan = |flow: &Flow| plan(flow, &output);
         match self {
-            Mode::Threads(threads) => Local::new().threads(threads).run_plan("test", plan),
+            Mode::Threads(_) | Mode::Spilling(_) => self.local().run_plan("test", plan),
             Mode::Workers(workers) => Ok(call.run(workers, false, folder, plan)),
             Mode::Faulted(workers) => Ok(call.run(workers, true, folder, plan)),
         }
@@ -162,12 +174,9 @@ pub(crate) fn rows_in_this_process<T: Record>(dataset: impl Fn(&Flow) -> Dataset
 
 /// What a plan says that fails in all ways within this process.
 pub(crate) fn failure(plan: impl Fn(&Flow) -> Result<()>) -> String {
-    let said = THREADS.map(|mode| match mode {
-        Mode::Threads(threads) => {
-            let ran = Local::new().threads(threads).run_plan("test", &plan);
-            ran.expect_err("it fails").to_string()
-        }
-        _ => unreachable!(),
+    let said = THREADS.map(|mode| {
+        let ran = mode.local().run_plan("test", &plan);
+        ran.expect_err("it fails").to_string()
     });
     assert!(said.windows(2).all(|two| two[0] == two[1]), "{said:#?}");
     said[0].clone()

@@ -182,6 +182,18 @@ impl Encoder {
         batch: &T::Batch,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
+        self.encode_measured::<T>(batch, out).map(|_| ())
+    }
+
+    /// As [`Encoder::encode`]; gives the length of the frame's body, and its length as it is stored.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode_measured<T: Record>(
+        &mut self,
+        batch: &T::Batch,
+        out: &mut Vec<u8>,
+    ) -> Result<(usize, usize), CodecError> {
         let records = Batch::len(batch);
         if records > MAX_RECORDS {
             return Err(CodecError::TooLarge(format!("{records} records")));
@@ -206,7 +218,7 @@ impl Encoder {
         }
         out[start..body_start].copy_from_slice(&header.bytes());
         out.resize(start + header.frame_len(), 0);
-        Ok(())
+        Ok((header.body, header.stored))
     }
 
     /// Compresses into `self.compressed`; the length, if that is less.

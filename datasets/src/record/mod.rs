@@ -122,7 +122,7 @@ pub trait Record: Sized + Send + Sync + 'static {
     fn is_null(_view: Self::View<'_>) -> bool {
         false
     }
-    /// Roughly how many bytes a record of this view takes in a batch; used for sizes in summaries only.
+    /// Roughly how many bytes a record of this view takes in a batch; used for sizes in summaries, and for when to spill.
     fn approximate_bytes(_view: Self::View<'_>) -> usize {
         size_of::<Self::Slot>()
     }

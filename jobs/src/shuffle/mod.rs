@@ -14,10 +14,15 @@
 //! map task has a store of its own; its buckets are encoded, one file a task, and the reading task decodes a bucket from
 //! the blocks of all map tasks, in order. Both give the same rows in the same order, so one implementation of an
 //! operator serves both.
+//!
+//! A store keeps to the [`Memory`] that it is given: when that is short, it writes what it has to scratch, by bucket, and
+//! reads a bucket's part of it when the bucket is read.
 
 pub(crate) mod collect;
 pub(crate) mod fold;
+mod merge;
 pub(crate) mod rows;
+mod spill;
 #[cfg(test)]
 mod testing;
 
@@ -26,7 +31,9 @@ use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_datasets::codec::Encoder;
+use windrow_datasets::memory::Budget;
 use windrow_datasets::push::{AnyPush, PushError};
+use windrow_datasets::spill::Spills;
 
 /// Locks a mutex whose content a panic under the lock cannot spoil.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,6 +66,17 @@ pub struct StoreContext {
     pub lanes: Arc<Lanes>,
     /// What was collected for the shuffle: the sample of a sort, which its bounds are made of.
     pub whole: crate::exec::Whole,
+    /// What there is for its rows.
+    pub memory: Memory,
+}
+
+/// What there is for rows that have to be kept: memory, and scratch for those that do not fit.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The memory.
+    pub budget: Budget,
+    /// The scratch.
+    pub spills: Spills,
 }
 
 /// How much the stages have to do that write to a store.

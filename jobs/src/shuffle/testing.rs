@@ -1,10 +1,11 @@
 //! How tests of shuffles fill stores and read buckets.
 
-use super::{Bucket, ReadCode, ShuffleCode, Store, StoreContext};
+use super::{Bucket, Memory, ReadCode, ShuffleCode, Store, StoreContext};
 use crate::exec::Whole;
 use arrow::buffer::Buffer;
 use std::sync::{Arc, Mutex};
 use windrow_datasets::codec::{Compression, Encoder};
+use windrow_datasets::memory::Budget;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Builder, Record, for_selected};
 
@@ -15,7 +16,14 @@ pub(crate) const BUCKETS: [u32; 5] = [1, 2, 7, 256, 512];
 pub(crate) type Tasks<T> = Vec<Vec<Vec<T>>>;
 
 pub(crate) fn context(buckets: u32, whole: &Whole) -> StoreContext {
-    StoreContext { buckets, lanes: Arc::default(), whole: whole.clone() }
+    let (lanes, whole) = (Arc::default(), whole.clone());
+    StoreContext { buckets, lanes, whole, memory: Memory::default() }
+}
+
+/// The same with so much memory for rows.
+pub(crate) fn with_memory(context: &StoreContext, bytes: u64) -> StoreContext {
+    let memory = Memory { budget: Budget::of(bytes), ..Memory::default() };
+    StoreContext { memory, ..context.clone() }
 }
 
 /// Fills a lane: with batches, a selection of a batch, copies of a few rows of one, and single rows.

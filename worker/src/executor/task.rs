@@ -16,7 +16,7 @@ use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::{Plan, Root};
-use windrow_jobs::shuffle::{Lanes, Store, StoreContext};
+use windrow_jobs::shuffle::{Lanes, Memory, Store, StoreContext};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::shape::Cut;
@@ -144,6 +144,7 @@ struct ComputeTask {
     input: TaskInput,
     units: Vec<Unit>,
     whole: Whole,
+    memory: Memory,
     targets: Targets,
     /// How the shuffles that it writes are cut.
     cuts: Vec<(ShuffleId, Cut)>,
@@ -193,6 +194,7 @@ impl ComputeTask {
                 buckets: cut_of(cuts, shuffle)?.buckets,
                 lanes: Arc::new(Lanes::of(units.len() as u64)),
                 whole: whole.clone(),
+                memory: env.memory.clone(),
             };
             Ok(plan.shuffle(shuffle).code.store(&context))
         })?;
@@ -203,6 +205,7 @@ impl ComputeTask {
             input: input.clone(),
             units,
             whole,
+            memory: env.memory.clone(),
             targets,
             cuts: cuts.clone(),
             counts: Mutex::default(),
@@ -222,8 +225,12 @@ impl ComputeTask {
         else {
             return Err(Failure::new(FailureClass::Internal, "blocks for a stage with a source"));
         };
-        let context =
-            StoreContext { buckets: cut.buckets, lanes: Arc::default(), whole: self.whole.clone() };
+        let context = StoreContext {
+            buckets: cut.buckets,
+            lanes: Arc::default(),
+            whole: self.whole.clone(),
+            memory: self.memory.clone(),
+        };
         let mut buckets = Vec::new();
         for (shuffle, blocks) in shuffles.iter().zip(blocks) {
             let decoded = self.plan.shuffle(*shuffle).code.decode(bucket, blocks, &context);

@@ -27,9 +27,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use windrow_datasets::memory::Budget;
 use windrow_datasets::scan::Scan;
+use windrow_datasets::spill::Spills;
 use windrow_datasets::storage::Traffic;
 use windrow_jobs::plan::{Plan, Root};
+use windrow_jobs::shuffle::Memory;
 use windrow_protocol::control::BinaryId;
 use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -212,8 +215,10 @@ impl Executor {
             job: start.job,
             options: spec.options.clone(),
             threads,
-            memory: start.memory,
-            scratch,
+            memory: Memory {
+                budget: Budget::of_process(start.memory),
+                spills: Spills::to(vec![scratch]),
+            },
         };
         engine.begin(&env);
         Ok(Executor {

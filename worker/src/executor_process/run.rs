@@ -2,12 +2,12 @@
 
 use arrow::buffer::Buffer;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::Traffic;
 use windrow_jobs::plan::Plan;
+use windrow_jobs::shuffle::Memory;
 use windrow_protocol::control::JobOptions;
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{JobId, ShuffleId, SinkId};
@@ -31,10 +31,8 @@ pub struct Env {
     pub options: JobOptions,
     /// The number of compute threads, which all attempts share.
     pub threads: usize,
-    /// Memory for all attempts together, in bytes.
-    pub memory: u64,
-    /// A folder for spills and the like. It goes with the worker.
-    pub scratch: PathBuf,
+    /// Memory for all attempts together, and scratch that goes with the worker.
+    pub memory: Memory,
 }
 
 /// Runs the tasks of jobs. All methods are called on compute threads; a panic in them is a failure of the attempt.

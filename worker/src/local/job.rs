@@ -15,7 +15,7 @@ use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::{Output, Plan, Root};
-use windrow_jobs::shuffle::{Lanes, Store, StoreContext};
+use windrow_jobs::shuffle::{Lanes, Memory, Store, StoreContext};
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{ShuffleId, StageId};
@@ -27,6 +27,8 @@ use windrow_protocol::task::{TaskCounts, TaskInput};
 pub struct LocalOptions {
     /// Threads that compute.
     pub threads: usize,
+    /// Memory for the job's records, and scratch for those that do not fit.
+    pub memory: Memory,
     /// What is done about output that is there already.
     pub mode: WriteMode,
     /// The job's short id, which names of part files contain.
@@ -294,6 +296,7 @@ impl LocalJob {
             buckets: self.cut(shuffle, between).buckets,
             lanes: between.store_lanes[shuffle as usize].clone(),
             whole: self.whole(&sample, between)?,
+            memory: self.options.memory.clone(),
         };
         between.stores[shuffle as usize] = Some(view.code.store(&context));
         Ok(())

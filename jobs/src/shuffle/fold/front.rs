@@ -9,8 +9,9 @@
 //!
 //! Keys that are not inline are copied to a heap of this thread until their rows have been sent.
 
+use super::Folding;
+use super::store::FoldStore;
 use super::table::{Row, range_of};
-use super::{FoldStore, Folding};
 use std::mem::MaybeUninit;
 use windrow_datasets::memory::{Piece, prefetch};
 use windrow_datasets::{Heap, Key, Record};
@@ -87,6 +88,12 @@ impl<F: Folding> Front<F> {
             trial: Trial::default(),
             fold: std::marker::PhantomData,
         }
+    }
+
+    /// The bytes that it has at most.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.waiting.len() * BATCH * size_of::<RowOf<F>>();
+        PLACES * size_of::<PlaceOf<F>>() + rows + HEAP_BYTES_MAX
     }
 
     #[inline(always)]

@@ -2,7 +2,8 @@
 //! looked up once a batch.
 
 use super::front::Front;
-use super::{FoldStore, Folding, order_hash};
+use super::store::FoldStore;
+use super::{Folding, order_hash};
 use windrow_datasets::push::Selection;
 use windrow_datasets::{Batch, Key, Record};
 

@@ -18,8 +18,8 @@ const PAD: usize = 64;
 /// of another keyed operator do, would crowd its first homes. Rows are then put in order by sorting them.
 const PROBES_MAX: usize = 256;
 
-/// The fewest homes.
-const HOMES_MIN: usize = 192;
+/// The fewest homes; few in tests, so that tables grow.
+const HOMES_MIN: usize = if cfg!(test) { 12 } else { 192 };
 
 /// A key's hash as tables keep it: zero means an empty slot, so it stands for one. Where the order of rows rests on
 /// the hash, it is this one.
@@ -105,10 +105,22 @@ impl<K: Key, A> Table<K, A> {
         home(hash, self.tables, self.len - PAD, self.scattered)
     }
 
+    /// The bytes that it has for rows, and for what their keys point to.
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> (usize, usize) {
+        (self.len * size_of::<KeyRow<K, A>>(), self.heap.allocated_bytes())
+    }
+
+    /// Whether there is room for `more` rows without growing.
+    #[inline(always)]
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        self.used + more <= (self.len - PAD) / 5 * 4
+    }
+
     /// Makes room for `more` rows, if need be by growing `times` as large.
     #[inline]
     pub(super) fn make_room(&mut self, more: usize, times: impl FnOnce() -> f64) {
-        if self.used + more > (self.len - PAD) / 5 * 4 {
+        if !self.has_room(more) {
             self.grow(times().max((self.used + more) as f64 * 1.5 / (self.len - PAD) as f64));
         }
     }
@@ -277,14 +289,14 @@ impl<K: Key, A> Table<K, A> {
         &self.slots()[..self.used]
     }
 
-    /// Gives all rows, ordered, with their keys borrowed, to `each`; the table is empty then.
-    pub(super) fn drain(&mut self, mut each: impl FnMut(&K::Slot, A)) {
+    /// Gives all rows, ordered, with hash and borrowed key, to `each`; the table is empty then.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(u64, &K::Slot, A)) {
         self.order();
         let used = std::mem::take(&mut self.used);
         for row in &mut self.slots_mut()[..used] {
-            row.hash = 0;
+            let hash = std::mem::take(&mut row.hash);
             // SAFETY: the first `used` rows are initialized, and were marked empty before they are read out.
-            unsafe { each(row.slot.assume_init_ref(), row.acc.assume_init_read()) };
+            unsafe { each(hash, row.slot.assume_init_ref(), row.acc.assume_init_read()) };
         }
         self.heap.clear();
         self.ordered = false;
@@ -372,7 +384,7 @@ mod tests {
             }
             prop_assert_eq!(table.used(), expected.len());
             let mut found = Vec::new();
-            table.drain(|slot, acc| {
+            table.drain(|_, slot, acc| {
                 // SAFETY: the slot is borrowed from the table.
                 let view = unsafe { <String as windrow_datasets::Record>::slot_view(slot) };
                 found.push((view.to_string(), acc));
@@ -399,7 +411,7 @@ mod tests {
         }
         assert!(table.scattered);
         let mut found = Vec::new();
-        table.drain(|slot, acc| found.push((*slot, acc)));
+        table.drain(|_, slot, acc| found.push((*slot, acc)));
         assert_eq!(found, hashes.iter().map(|(_, key)| (*key, 2)).collect::<Vec<_>>());
     }
 
@@ -412,7 +424,7 @@ mod tests {
             unsafe { table.upsert(u64::MAX, &key, 1, |a, b| *a += b) };
         }
         let mut found = Vec::new();
-        table.drain(|slot, acc| found.push((*slot, acc)));
+        table.drain(|_, slot, acc| found.push((*slot, acc)));
         assert_eq!(found, (0..1000).map(|key| (key, 2)).collect::<Vec<_>>());
     }
 }

@@ -1,12 +1,14 @@
 //! One store for all lanes, and blocks of a store for each task, give the same rows in the same order.
 
+use super::store::first_hash;
 use super::*;
 use crate::exec::Whole;
-use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, read};
+use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, read, with_memory};
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringViewArray};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use windrow_datasets::codec::Compression;
+use windrow_datasets::Builder;
+use windrow_datasets::codec::{Compression, Encoder};
 use windrow_datasets::record::Batch2;
 
 /// Adds numbers, and keeps all text: an accumulator that has to be dropped.
@@ -100,6 +102,9 @@ proptest! {
         let context = context(buckets, &Whole::default());
         let found = read::<Out>(&reader, directly(&code, &context, &tasks));
         prop_assert_eq!(&found, &read::<Out>(&reader, by_blocks(&code, &context, &tasks)));
+        let short = with_memory(&context, 0);
+        prop_assert_eq!(&found, &read::<Out>(&reader, directly(&code, &short, &tasks)));
+        prop_assert_eq!(&found, &read::<Out>(&reader, by_blocks(&code, &short, &tasks)));
         for (bucket, rows) in (0..).zip(&found) {
             let of = |row: &Out| range_of(order_hash(String::hash(&row.0)), buckets);
             prop_assert!(rows.iter().all(|row| of(row) == bucket));
@@ -123,6 +128,10 @@ fn many_keys_go_through_the_front() {
     let found = read::<Out>(&reader, directly(&code, &context, &tasks)).concat();
     assert!(found == totals(&tasks));
     assert!(found == read::<Out>(&reader, by_blocks(&code, &context, &tasks)).concat());
+    let short = with_memory(&context, 0);
+    assert!(found == read::<Out>(&reader, directly(&code, &short, &tasks)).concat());
+    assert!(found == read::<Out>(&reader, by_blocks(&code, &short, &tasks)).concat());
+    assert!(short.memory.spills.written() > 0);
 }
 
 #[test]

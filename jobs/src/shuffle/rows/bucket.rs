@@ -1,6 +1,9 @@
 //! The rows of one bucket, put in order.
 
+use super::RowsStore;
+use super::laid::Laid;
 use super::lane::{ORDER, Run};
+use super::load::{Loaded, Loader, Runs};
 use super::order::{HashOrder, RowOrder};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -9,24 +12,182 @@ use windrow_datasets::push::PushError;
 use windrow_datasets::{Batch, Key, Record};
 
 /// The rows of one bucket, from all lanes.
-pub(crate) struct RowsBucket<O: RowOrder> {
-    /// Of all lanes, in order.
-    runs: Arc<Vec<Run<O::Row>>>,
-    /// Which bucket of the runs it is.
-    bucket: u32,
+pub(crate) struct RowsBucket<O: RowOrder>(From<O>);
+
+enum From<O: RowOrder> {
+    /// A store, and which of its buckets it is.
+    Store(Arc<RowsStore<O>>, u32),
+    /// Runs that have nothing else, in order.
+    Blocks(Vec<Run<O::Row>>),
 }
 
 impl<O: RowOrder> RowsBucket<O> {
-    pub(super) fn new(runs: Arc<Vec<Run<O::Row>>>, bucket: u32) -> Self {
-        RowsBucket { runs, bucket }
+    pub(super) fn stored(store: Arc<RowsStore<O>>, bucket: u32) -> Self {
+        RowsBucket(From::Store(store, bucket))
+    }
+
+    pub(super) fn decoded(runs: Vec<Run<O::Row>>) -> Self {
+        RowsBucket(From::Blocks(runs))
     }
 
     /// Puts the rows in order.
     ///
     /// # Errors
-    /// For more than 2^32 rows.
+    /// For more than 2^32 rows in memory, and if what was spilled cannot be read.
     pub(crate) fn sort(self) -> Result<Sorted<O>, PushError> {
-        let count: usize = self.runs.iter().map(|run| run.rows_of(self.bucket).len()).sum();
+        let (store, bucket) = match self.0 {
+            From::Blocks(runs) => return Ok(Sorted::Memory(Ordered::of(Loaded::of_runs(runs))?)),
+            From::Store(store, bucket) => (store, bucket),
+        };
+        let sealed = store.sealed()?;
+        let mut loader = Loader::new(&store, &sealed, bucket)?;
+        let room = store.room();
+        if sealed.generations.is_empty() || Loader::needs(&sealed, bucket) <= room {
+            return Ok(Sorted::Memory(Ordered::of(loader.load(u64::MAX)?)?));
+        }
+        let rows = Laid::of(loader, &store.cutter, &store.memory, room)?;
+        Ok(Sorted::Scratch { rows, moved: None })
+    }
+}
+
+/// The rows of one bucket, in order.
+pub(crate) enum Sorted<O: RowOrder> {
+    /// They fit the memory.
+    Memory(Ordered<O>),
+    /// They do not.
+    Scratch {
+        rows: Laid<O>,
+        /// Rows of a range that were put into another order: where the range begins, and for each its index in it.
+        moved: Option<(usize, Vec<u32>)>,
+    },
+}
+
+impl<O: RowOrder> Sorted<O> {
+    /// The number of rows.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Sorted::Memory(rows) => rows.len(),
+            Sorted::Scratch { rows, .. } => rows.len(),
+        }
+    }
+
+    /// The row at `at`: batch, and index.
+    #[inline(always)]
+    fn find(&self, at: usize) -> (&<O::Row as Record>::Batch, usize) {
+        match self {
+            Sorted::Memory(rows) => rows.find(rows.entries[at]),
+            Sorted::Scratch { rows, moved } => rows.find(moved_to(moved.as_ref(), at)),
+        }
+    }
+
+    /// The bits by which the row at `at` is ordered.
+    #[inline(always)]
+    fn order(&self, at: usize) -> u128 {
+        match self {
+            Sorted::Memory(rows) => rows.entries[at] & ORDER,
+            Sorted::Scratch { rows, .. } => rows.order(at),
+        }
+    }
+
+    /// The row at `at`.
+    #[inline(always)]
+    pub(crate) fn get(&self, at: usize) -> <O::Row as Record>::View<'_> {
+        let (batch, index) = self.find(at);
+        // SAFETY: a row's place is within its batch.
+        unsafe { batch.get_unchecked(index) }
+    }
+
+    /// Asks for the row at `at`, if there is one.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, at: usize) {
+        if let Sorted::Memory(rows) = self {
+            rows.prefetch(at);
+        }
+    }
+
+    /// Sorts the rows in `range` by `compare`; those that are equal stay as they came.
+    ///
+    /// # Panics
+    /// For a range of over 2^32 rows.
+    pub(crate) fn sort_range(
+        &mut self,
+        range: Range<usize>,
+        mut compare: impl for<'a, 'b> FnMut(
+            <O::Row as Record>::View<'a>,
+            <O::Row as Record>::View<'b>,
+        ) -> Ordering,
+    ) {
+        match self {
+            Sorted::Memory(rows) => rows.sort_range(range, compare),
+            Sorted::Scratch { rows, moved } => {
+                let count = u32::try_from(range.len()).expect("fewer than 2^32 rows of one key");
+                let mut order: Vec<u32> = (0..count).collect();
+                order.sort_by(|&a, &b| {
+                    let (a, b) = (range.start + a as usize, range.start + b as usize);
+                    let (a, b) = (rows.find(a), rows.find(b));
+                    // SAFETY: a row's place is within its batch.
+                    unsafe { compare(a.0.get_unchecked(a.1), b.0.get_unchecked(b.1)) }
+                });
+                *moved = Some((range.start, order));
+            }
+        }
+    }
+}
+
+/// Which row stands at `at`.
+#[inline(always)]
+fn moved_to(moved: Option<&(usize, Vec<u32>)>, at: usize) -> usize {
+    match moved {
+        Some((start, order)) if (*start..start + order.len()).contains(&at) => {
+            start + order[at - start] as usize
+        }
+        _ => at,
+    }
+}
+
+impl<K: Key, V: Record> Sorted<HashOrder<K, V>> {
+    /// The end of the run of rows that have the key of the row at `from`.
+    pub(crate) fn group_end(&self, from: usize) -> usize {
+        let (first, order) = (self.find(from), self.order(from));
+        let same = |at: usize| {
+            // SAFETY: a row's place is within its batch.
+            self.order(at) == order
+                && unsafe { HashOrder::<K, V>::compare(first, self.find(at)) }.is_eq()
+        };
+        (from + 1..self.len()).find(|&at| !same(at)).unwrap_or(self.len())
+    }
+
+    /// The order of the key of the row at `at` and that of a row of another shuffle with the same keys.
+    pub(crate) fn compare_keys<W: Record>(
+        &self,
+        at: usize,
+        other: &Sorted<HashOrder<K, W>>,
+        other_at: usize,
+    ) -> Ordering {
+        self.order(at).cmp(&other.order(other_at)).then_with(|| {
+            let ((batch, index), (other, at)) = (self.find(at), other.find(other_at));
+            // SAFETY: a row's place is within its batch; slots borrow from their batches.
+            unsafe { K::slot_cmp(&K::probe_batch(&batch.0, index), &K::probe_batch(&other.0, at)) }
+        })
+    }
+}
+
+/// Rows in memory, in order.
+pub(crate) struct Ordered<O: RowOrder> {
+    runs: Runs<O>,
+    /// The order of each row, and in the lower 32 bits its index in `places`, which is also its arrival.
+    entries: Vec<u128>,
+    /// Run, and row of it.
+    places: Vec<(u32, u32)>,
+}
+
+impl<O: RowOrder> Ordered<O> {
+    /// Puts rows in order.
+    ///
+    /// # Errors
+    /// For more than 2^32 rows.
+    pub(super) fn of(loaded: Loaded<O>) -> Result<Self, PushError> {
+        let count = loaded.count();
         if u32::try_from(count).is_err() {
             return Err(format!(
                 "{count} rows in one bucket are too many; ask for more partitions, or let fewer rows have one key"
@@ -34,49 +195,39 @@ impl<O: RowOrder> RowsBucket<O> {
             .into());
         }
         let (mut entries, mut places) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for (number, run) in (0u32..).zip(self.runs.iter()) {
-            for row in run.rows_of(self.bucket) {
-                entries.push(run.entries()[row] | entries.len() as u128);
-                places.push((number, row as u32));
+        for piece in &loaded.pieces {
+            let run = loaded.runs.get(piece.run);
+            for row in piece.from..piece.to {
+                entries.push(run.entries()[row as usize] | entries.len() as u128);
+                places.push((piece.run, row));
                 // They lie one after the other here, and do not when they are read in their order.
-                run.batch.prefetch(row);
+                run.batch.prefetch(row as usize);
             }
         }
-        let mut sorted = Sorted { runs: self.runs, entries, places };
+        let mut ordered = Ordered { runs: loaded.runs, entries, places };
         if O::SORTED {
-            sorted.entries.sort_unstable();
+            ordered.entries.sort_unstable();
             if !O::EXACT {
-                sorted.sort_ties();
+                ordered.sort_ties();
             }
         }
-        Ok(sorted)
+        Ok(ordered)
     }
-}
 
-/// The rows of one bucket, in order.
-pub(crate) struct Sorted<O: RowOrder> {
-    runs: Arc<Vec<Run<O::Row>>>,
-    /// The order of each row, and in the lower 32 bits its index in `places`, which is also its arrival.
-    entries: Vec<u128>,
-    /// Run, and row of it.
-    places: Vec<(u32, u32)>,
-}
-
-impl<O: RowOrder> Sorted<O> {
     /// The number of rows.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     #[inline(always)]
     fn find(&self, entry: u128) -> (&<O::Row as Record>::Batch, usize) {
         let (run, row) = self.places[entry as u32 as usize];
-        (&self.runs[run as usize].batch, row as usize)
+        (&self.runs.get(run).batch, row as usize)
     }
 
     /// The row at `at`.
     #[inline(always)]
-    pub(crate) fn get(&self, at: usize) -> <O::Row as Record>::View<'_> {
+    pub(super) fn get(&self, at: usize) -> <O::Row as Record>::View<'_> {
         let (batch, index) = self.find(self.entries[at]);
         // SAFETY: an entry's place is within its batch.
         unsafe { batch.get_unchecked(index) }
@@ -84,7 +235,7 @@ impl<O: RowOrder> Sorted<O> {
 
     /// Asks for the row at `at`, if there is one.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, at: usize) {
+    pub(super) fn prefetch(&self, at: usize) {
         if let Some(&entry) = self.entries.get(at) {
             let (batch, index) = self.find(entry);
             batch.prefetch(index);
@@ -118,8 +269,8 @@ impl<O: RowOrder> Sorted<O> {
         self.entries = entries;
     }
 
-    /// Sorts the rows in `range` by `compare`; those that are equal stay as they came.
-    pub(crate) fn sort_range(
+    /// As [`Sorted::sort_range`].
+    fn sort_range(
         &mut self,
         range: Range<usize>,
         mut compare: impl for<'a, 'b> FnMut(
@@ -134,30 +285,5 @@ impl<O: RowOrder> Sorted<O> {
             unsafe { compare(a.0.get_unchecked(a.1), b.0.get_unchecked(b.1)) }
         });
         self.entries = entries;
-    }
-}
-
-impl<K: Key, V: Record> Sorted<HashOrder<K, V>> {
-    /// The end of the run of rows that have the key of the row at `from`.
-    pub(crate) fn group_end(&self, from: usize) -> usize {
-        let first = self.entries[from];
-        let same =
-            |&entry: &u128| entry & ORDER == first & ORDER && self.compare(first, entry).is_eq();
-        from + self.entries[from..].iter().take_while(|&entry| same(entry)).count()
-    }
-
-    /// The order of the key of the row at `at` and that of a row of another shuffle with the same keys.
-    pub(crate) fn compare_keys<W: Record>(
-        &self,
-        at: usize,
-        other: &Sorted<HashOrder<K, W>>,
-        other_at: usize,
-    ) -> Ordering {
-        let (a, b) = (self.entries[at], other.entries[other_at]);
-        (a & ORDER).cmp(&(b & ORDER)).then_with(|| {
-            let ((batch, index), (other, at)) = (self.find(a), other.find(b));
-            // SAFETY: an entry's place is within its batch; slots borrow from their batches.
-            unsafe { K::slot_cmp(&K::probe_batch(&batch.0, index), &K::probe_batch(&other.0, at)) }
-        })
     }
 }

@@ -4,7 +4,7 @@
 //! enough to be put in order within the cache; what is read of it later for a bucket lies in one place.
 
 use super::order::RowOrder;
-use super::{RowsLane, RowsStore, lock};
+use super::{Placed, RowsStore};
 use std::ops::Range;
 use std::sync::Arc;
 use windrow_datasets::push::{BATCH_RECORDS, Demand, Push, PushError, Selection};
@@ -27,6 +27,9 @@ const RUN_BYTES: usize = 2 << 20;
 
 /// A run has at least so many bytes for each bucket.
 const RUN_BUCKET_BYTES: usize = 2 << 10;
+
+/// A run has no more bytes than one part in so many of the budget: each thread has one in the making.
+const RUN_OF_BUDGET: u64 = 128;
 
 /// A run has about so many rows at most; few in tests, so that there are many runs.
 const RUN_ROWS: usize = if cfg!(test) { 7 } else { 1 << 16 };
@@ -105,8 +108,8 @@ impl<T: Record> Waiting<T> {
         (&self.batches[place >> ROW_BITS], place % WAITING_RECORDS_MAX)
     }
 
-    /// All rows as one run; none wait afterwards.
-    fn run(&mut self, buckets: u32, builder: &mut T::Builder) -> Run<T> {
+    /// All rows as one run, and about how many bytes it has; none wait afterwards.
+    fn run(&mut self, buckets: u32, builder: &mut T::Builder) -> (Run<T>, u64) {
         let mut offsets = vec![0u32; buckets as usize + 1];
         self.buckets.iter().for_each(|&bucket| offsets[bucket as usize + 1] += 1);
         for bucket in 0..buckets as usize {
@@ -120,11 +123,13 @@ impl<T: Record> Waiting<T> {
             },
             _ => self.gather(offsets, builder),
         };
+        let own = size_of_val(&run.entries[..]) + size_of_val(&run.offsets[..]);
+        let bytes = (self.bytes + own) as u64;
         self.batches.clear();
         self.entries.clear();
         self.buckets.clear();
         self.bytes = 0;
-        run
+        (run, bytes)
     }
 
     fn gather(&mut self, offsets: Vec<u32>, builder: &mut T::Builder) -> Run<T> {
@@ -157,7 +162,8 @@ impl<T: Record> Waiting<T> {
 pub(super) struct LanePush<O: RowOrder> {
     store: Arc<RowsStore<O>>,
     rank: u64,
-    runs: Vec<Run<O::Row>>,
+    /// How many runs there were.
+    runs: u64,
     waiting: Waiting<O::Row>,
     /// Rows that are copied before they wait.
     copies: <O::Row as Record>::Builder,
@@ -170,11 +176,13 @@ pub(super) struct LanePush<O: RowOrder> {
 
 impl<O: RowOrder> LanePush<O> {
     pub(super) fn new(store: Arc<RowsStore<O>>, rank: u64) -> LanePush<O> {
+        let run_bytes = RUN_BYTES.max(store.buckets as usize * RUN_BUCKET_BYTES);
+        let most = store.memory.budget.limit() / RUN_OF_BUDGET;
         LanePush {
-            run_bytes: RUN_BYTES.max(store.buckets as usize * RUN_BUCKET_BYTES),
+            run_bytes: run_bytes.min(usize::try_from(most).unwrap_or(usize::MAX)),
             store,
             rank,
-            runs: Vec::new(),
+            runs: 0,
             waiting: Waiting::default(),
             copies: <O::Row as Record>::Builder::default(),
             builder: <O::Row as Record>::Builder::default(),
@@ -183,7 +191,11 @@ impl<O: RowOrder> LanePush<O> {
     }
 
     /// Lets a batch wait of which these rows count; it has no more than [`WAITING_RECORDS_MAX`].
-    fn wait(&mut self, batch: <O::Row as Record>::Batch, selection: Selection<'_>) {
+    fn wait(
+        &mut self,
+        batch: <O::Row as Record>::Batch,
+        selection: Selection<'_>,
+    ) -> Result<(), PushError> {
         let Waiting { batches, entries, buckets, bytes, .. } = &mut self.waiting;
         let number = (batches.len() as u32) << ROW_BITS;
         for_selected!(selection, batch.len(), |index| {
@@ -202,21 +214,27 @@ impl<O: RowOrder> LanePush<O> {
             || batches.len() == WAITING_BATCHES_MAX
             || self.store.buckets == 1
         {
-            self.end_run();
+            self.end_run()?;
         }
+        Ok(())
     }
 
-    fn end_run(&mut self) {
-        if !self.waiting.batches.is_empty() {
-            self.runs.push(self.waiting.run(self.store.buckets, &mut self.builder));
+    fn end_run(&mut self) -> Result<(), PushError> {
+        if self.waiting.batches.is_empty() {
+            return Ok(());
         }
+        let (run, bytes) = self.waiting.run(self.store.buckets, &mut self.builder);
+        let (rank, number) = (self.rank, self.runs);
+        self.runs += 1;
+        self.store.add(Placed { rank, number, run, bytes })
     }
 
-    fn end_copies(&mut self) {
-        if !self.copies.is_empty() {
-            let batch = self.copies.finish();
-            self.wait(batch, Selection::All);
+    fn end_copies(&mut self) -> Result<(), PushError> {
+        if self.copies.is_empty() {
+            return Ok(());
         }
+        let batch = self.copies.finish();
+        self.wait(batch, Selection::All)
     }
 }
 
@@ -231,15 +249,15 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
             return Ok(Demand::More);
         }
         if batch.len() <= WAITING_RECORDS_MAX && selected * KEEP_ONE_IN >= batch.len() {
-            self.end_copies();
-            self.wait(batch.clone(), selection);
+            self.end_copies()?;
+            self.wait(batch.clone(), selection)?;
             return Ok(Demand::More);
         }
         for_selected!(selection, batch.len(), |index| {
             // SAFETY: the indexes of a selection are below the batch's length.
             self.copies.push(unsafe { batch.get_unchecked(index) });
             if self.copies.len() == BATCH_RECORDS {
-                self.end_copies();
+                self.end_copies()?;
             }
         });
         Ok(Demand::More)
@@ -249,7 +267,7 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
     fn row(&mut self, view: <O::Row as Record>::View<'_>) -> Result<Demand, PushError> {
         self.copies.push(view);
         if self.copies.len() == BATCH_RECORDS {
-            self.end_copies();
+            self.end_copies()?;
         }
         Ok(Demand::More)
     }
@@ -259,10 +277,7 @@ impl<O: RowOrder> Push<O::Row> for LanePush<O> {
     }
 
     fn finish(&mut self) -> Result<(), PushError> {
-        self.end_copies();
-        self.end_run();
-        let lane = RowsLane { rank: self.rank, runs: std::mem::take(&mut self.runs) };
-        lock(&self.store.lanes).push(lane);
-        Ok(())
+        self.end_copies()?;
+        self.end_run()
     }
 }

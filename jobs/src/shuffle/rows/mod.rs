@@ -3,10 +3,16 @@
 //! A lane copies its rows into *runs* of some thousand, by bucket, and keeps for each row the 96 bits by which rows are
 //! ordered. A bucket is read by putting what all runs have of it together and sorting that; rows are gathered in their
 //! order only then. What the 96 bits are, and how a bucket is chosen, is a [`RowOrder`]'s business.
+//!
+//! When memory is short, all runs that are there are written to scratch as one [`spilled::Generation`], by bucket: each
+//! bucket's rows lie together in it, so that reading a bucket takes one read for each generation.
 
 mod bucket;
+mod laid;
 mod lane;
+mod load;
 mod order;
+mod spilled;
 
 pub(crate) use bucket::{RowsBucket, Sorted};
 pub(crate) use order::{
@@ -14,10 +20,13 @@ pub(crate) use order::{
 };
 
 use self::lane::Run;
-use super::{Bucket, ShuffleCode, Store, StoreContext, lock};
+use self::load::Loader;
+use self::spilled::Generation;
+use super::{Bucket, Memory, ShuffleCode, Store, StoreContext, lock};
 use arrow::buffer::Buffer;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use windrow_datasets::codec::{self, Encoder};
+use windrow_datasets::memory::{Share, Shortage};
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, PushError};
 use windrow_datasets::{Batch, Builder, Record};
 
@@ -29,9 +38,13 @@ pub(crate) struct RowsShuffle<O> {
 impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
     fn store(&self, context: &StoreContext) -> Arc<dyn Store> {
         Arc::new(RowsStore::<O> {
-            cutter: self.order.cutter(context),
+            cutter: Arc::new(self.order.cutter(context)),
             buckets: context.buckets,
-            lanes: Mutex::default(),
+            memory: context.memory.clone(),
+            share: context.memory.budget.share(),
+            resident: Mutex::default(),
+            spilling: RwLock::default(),
+            generations: Mutex::default(),
             sealed: OnceLock::new(),
         })
     }
@@ -46,32 +59,122 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
         let mut runs = Vec::new();
         for block in blocks {
             for frame in codec::frames(&block) {
-                runs.push(Run::decoded::<O>(codec::decode::<O::Row>(&frame?)?, &cutter)?);
+                let run = Run::decoded::<O>(codec::decode::<O::Row>(&frame?)?, &cutter)?;
+                runs.push(run);
             }
         }
-        Ok(Bucket::new(RowsBucket::<O>::new(Arc::new(runs), 0)))
+        Ok(Bucket::new(RowsBucket::<O>::decoded(runs)))
     }
 }
 
-/// The rows of one lane.
-struct RowsLane<T: Record> {
+/// A run, and where its rows stand among those of the store.
+struct Placed<T: Record> {
+    /// The lane's rank.
     rank: u64,
-    runs: Vec<Run<T>>,
+    /// The run's number in its lane.
+    number: u64,
+    run: Run<T>,
+    /// About how many bytes it has.
+    bytes: u64,
+}
+
+impl<T: Record> Placed<T> {
+    fn place(&self) -> (u64, u64) {
+        (self.rank, self.number)
+    }
+}
+
+/// Runs in memory, and the bytes that they have.
+struct Resident<T: Record> {
+    runs: Vec<Placed<T>>,
+    bytes: u64,
+}
+
+impl<T: Record> Default for Resident<T> {
+    fn default() -> Self {
+        Resident { runs: Vec::new(), bytes: 0 }
+    }
+}
+
+/// What of the rows has come to rest.
+struct Sealed<O: RowOrder> {
+    /// Those in memory, in order.
+    runs: Vec<Placed<O::Row>>,
+    generations: Vec<Generation<O>>,
 }
 
 /// The rows of all lanes.
 pub(crate) struct RowsStore<O: RowOrder> {
-    cutter: O::Cutter,
+    cutter: Arc<O::Cutter>,
     buckets: u32,
-    /// As they finish.
-    lanes: Mutex<Vec<RowsLane<O::Row>>>,
-    /// The runs of all lanes, by rank.
-    sealed: OnceLock<Arc<Vec<Run<O::Row>>>>,
+    memory: Memory,
+    /// What the runs in memory have.
+    share: Share,
+    /// Runs in memory, as they came.
+    resident: Mutex<Resident<O::Row>>,
+    /// Shared by threads that spill; who waits for them takes it alone.
+    spilling: RwLock<()>,
+    generations: Mutex<Vec<Generation<O>>>,
+    sealed: OnceLock<Arc<Sealed<O>>>,
 }
 
+/// What a store has in memory is spilled, once memory is short, if it is at least one part in so many of the budget.
+const WORTH_SPILLING: u64 = 4;
+
+/// The same where memory is very short.
+const WORTH_SPILLING_AT_LAST: u64 = 16;
+
+/// All threads that read have one part in so many of the budget at least.
+const LEAST_ROOM: u64 = 8;
+
 impl<O: RowOrder> RowsStore<O> {
-    fn sealed(&self) -> Arc<Vec<Run<O::Row>>> {
-        self.sealed.get().cloned().unwrap_or_default()
+    /// Keeps a run. Spills if memory is short.
+    fn add(&self, run: Placed<O::Row>) -> Result<(), PushError> {
+        self.share.add(run.bytes);
+        let mut resident = lock(&self.resident);
+        resident.bytes += run.bytes;
+        resident.runs.push(run);
+        drop(resident);
+        let part = match self.memory.budget.shortage() {
+            Shortage::None => return Ok(()),
+            Shortage::Some => WORTH_SPILLING,
+            Shortage::Great => WORTH_SPILLING_AT_LAST,
+        };
+        let spilled = self.spill(self.memory.budget.limit() / part)?;
+        if !spilled && part == WORTH_SPILLING_AT_LAST {
+            // Others are about to free what they have: nobody adds to it meanwhile.
+            drop(self.spilling.write());
+        }
+        Ok(())
+    }
+
+    /// Writes all runs that are in memory to scratch, if they have so many bytes.
+    fn spill(&self, least: u64) -> Result<bool, PushError> {
+        let _spilling = self.spilling.read().unwrap_or_else(PoisonError::into_inner);
+        let mut resident = lock(&self.resident);
+        if resident.bytes < least || resident.runs.is_empty() {
+            return Ok(false);
+        }
+        let Resident { mut runs, bytes } = std::mem::take(&mut *resident);
+        drop(resident);
+        runs.sort_by_key(Placed::place);
+        let generation = Generation::write(&self.memory.spills, &runs, self.buckets)?;
+        drop(runs);
+        self.share.give_back(bytes);
+        lock(&self.generations).push(generation);
+        Ok(true)
+    }
+
+    /// What has come to rest.
+    fn sealed(&self) -> Result<Arc<Sealed<O>>, PushError> {
+        self.sealed.get().cloned().ok_or_else(|| "a shuffle is read before it is sealed".into())
+    }
+
+    /// The memory that there is for each thread that reads a bucket.
+    fn room(&self) -> u64 {
+        let budget = &self.memory.budget;
+        let left = budget.limit().saturating_sub(budget.counted());
+        left.max(budget.limit() / LEAST_ROOM) / rayon::current_num_threads() as u64
     }
 }
 
@@ -81,15 +184,15 @@ impl<O: RowOrder> Store for RowsStore<O> {
     }
 
     fn seal(&self) -> Result<(), PushError> {
-        let mut lanes = std::mem::take(&mut *lock(&self.lanes));
-        lanes.sort_by_key(|lane| lane.rank);
-        let runs = lanes.into_iter().flat_map(|lane| lane.runs).collect();
-        self.sealed.get_or_init(|| Arc::new(runs));
+        let mut runs = std::mem::take(&mut lock(&self.resident).runs);
+        runs.sort_by_key(Placed::place);
+        let generations = std::mem::take(&mut *lock(&self.generations));
+        self.sealed.get_or_init(|| Arc::new(Sealed { runs, generations }));
         Ok(())
     }
 
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {
-        Bucket::new(RowsBucket::<O>::new(self.sealed(), bucket))
+        Bucket::new(RowsBucket::<O>::stored(self, bucket))
     }
 
     fn encode(
@@ -99,12 +202,18 @@ impl<O: RowOrder> Store for RowsStore<O> {
         out: &mut Vec<u8>,
     ) -> Result<u64, PushError> {
         let mut builder = <O::Row as Record>::Builder::default();
-        let mut rows = 0;
-        for run in self.sealed().iter() {
-            for row in run.rows_of(bucket) {
-                // SAFETY: a run has the rows that its offsets name.
-                builder.push(unsafe { run.batch.get_unchecked(row) });
-                rows += 1;
+        let sealed = self.sealed()?;
+        let mut loader = Loader::new(self, &sealed, bucket)?;
+        let mut count = 0;
+        loop {
+            let loaded = loader.load(self.room())?;
+            if loaded.count() == 0 {
+                break;
+            }
+            count += loaded.count() as u64;
+            for (batch, row) in loaded.rows() {
+                // SAFETY: a piece has the rows of its run that it names.
+                builder.push(unsafe { batch.get_unchecked(row) });
                 if builder.len() == BATCH_RECORDS {
                     encoder.encode::<O::Row>(&builder.finish(), out)?;
                 }
@@ -113,7 +222,7 @@ impl<O: RowOrder> Store for RowsStore<O> {
         if !builder.is_empty() {
             encoder.encode::<O::Row>(&builder.finish(), out)?;
         }
-        Ok(rows)
+        Ok(count)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::exec::Whole;
 use crate::shuffle::fold::{order_hash, range_of};
-use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly};
+use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, with_memory};
 use proptest::prelude::*;
 use std::marker::PhantomData;
 use windrow_datasets::Key;
@@ -48,6 +48,14 @@ fn both<O: RowOrder<Row = Row>>(
     let (code, context) = (RowsShuffle { order }, context(buckets, whole));
     let found = sorted::<O>(directly(&code, &context, tasks));
     assert_eq!(found, sorted::<O>(by_blocks(&code, &context, tasks)));
+    for bytes in [0, 3_000, 30_000] {
+        let context = with_memory(&context, bytes);
+        assert_eq!(found, sorted::<O>(directly(&code, &context, tasks)), "{bytes} bytes");
+        assert_eq!(found, sorted::<O>(by_blocks(&code, &context, tasks)), "{bytes} bytes");
+        let rows: usize = found.iter().map(Vec::len).sum();
+        assert!(bytes > 0 || (context.memory.spills.written() > 0) == (rows > 0));
+        assert_eq!((context.memory.budget.counted(), context.memory.spills.bytes()), (0, 0));
+    }
     found
 }
 

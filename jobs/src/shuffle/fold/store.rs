@@ -1,0 +1,325 @@
+//! The tables of a shuffle, shared by all threads.
+
+use super::Folding;
+use super::forecast::Seen;
+use super::front::Front;
+use super::lane::FoldLane;
+use super::read::{FoldBucket, Tables};
+use super::spilled::{Merged, Part};
+use super::table::{Row, Table, range_of};
+use crate::shuffle::{Bucket, Lanes, Memory, Store, StoreContext, lock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use windrow_datasets::codec::Encoder;
+use windrow_datasets::memory::{Share, Shortage};
+use windrow_datasets::push::{AnyPush, BATCH_RECORDS, Demand, PushError};
+use windrow_datasets::spill::SpillFile;
+use windrow_datasets::{Builder, Key, Record};
+
+/// The most tables of a store, where the number of buckets is a multiple of it.
+const TABLES_MAX: u32 = 256;
+
+/// The most times as large as it is that a table becomes at once.
+const GROWTH_MAX: f64 = 256.0;
+
+/// A table takes no more than this part of the budget together with all others of its store.
+const PART_OF_BUDGET: (u64, u64) = (5, 8);
+
+/// There are fewer tables where each could not have so many bytes of the budget.
+const TABLE_BYTES: u64 = if cfg!(test) { 1 } else { 1 << 20 };
+
+/// While memory is short, a table is worth spilling that has at least one part in so many of what it may have.
+const WORTH_SPILLING: u64 = 8;
+
+/// The most files that a store spills to.
+const FILES_MAX: usize = 8;
+
+/// See the module.
+pub(super) struct FoldStore<F: Folding> {
+    pub(super) fold: Arc<F>,
+    buckets: u32,
+    tables: Vec<RwLock<Held<F>>>,
+    /// Those of threads that are not in a lane just now.
+    fronts: Mutex<Vec<Front<F>>>,
+    /// What all fronts have.
+    of_fronts: Share,
+    lanes: Arc<Lanes>,
+    pub(super) seen: Seen,
+    memory: Memory,
+    /// The most bytes of a table.
+    table_bytes: u64,
+    /// What was spilled, tables by turns.
+    files: [Mutex<Option<Arc<SpillFile>>>; FILES_MAX],
+    /// Why something could not be spilled.
+    failed: OnceLock<String>,
+}
+
+/// A table, and what of it was spilled.
+struct Held<F: Folding> {
+    table: Table<F::Key, F::Acc>,
+    share: Share,
+    parts: Vec<Arc<Part>>,
+}
+
+impl<F: Folding> Held<F> {
+    /// Says how much it has, if that has changed.
+    #[inline(always)]
+    fn count(&mut self) {
+        let (rows, keys) = self.table.bytes();
+        let bytes = (rows + keys) as u64;
+        if bytes != self.share.bytes() {
+            self.share.set(bytes);
+        }
+    }
+}
+
+impl<F: Folding> FoldStore<F> {
+    pub(super) fn new(fold: Arc<F>, context: &StoreContext) -> FoldStore<F> {
+        let (buckets, budget) = (context.buckets, &context.memory.budget);
+        let (part, of) = PART_OF_BUDGET;
+        let bytes = budget.limit() / of * part;
+        let mut tables = TABLES_MAX;
+        while tables > 1 && bytes / u64::from(tables) < TABLE_BYTES {
+            tables /= 2;
+        }
+        if !buckets.is_multiple_of(tables) {
+            tables = buckets;
+        }
+        let held = || {
+            let (table, share) = (Table::new(tables, 0), budget.share());
+            RwLock::new(Held { table, share, parts: Vec::new() })
+        };
+        FoldStore {
+            fold,
+            buckets,
+            tables: (0..tables).map(|_| held()).collect(),
+            fronts: Mutex::default(),
+            of_fronts: budget.share(),
+            lanes: context.lanes.clone(),
+            seen: Seen::default(),
+            memory: context.memory.clone(),
+            table_bytes: bytes / u64::from(tables),
+            files: Default::default(),
+            failed: OnceLock::new(),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn tables(&self) -> u32 {
+        self.tables.len() as u32
+    }
+
+    /// A front for a thread.
+    pub(super) fn front(&self) -> Front<F> {
+        lock(&self.fronts).pop().unwrap_or_else(|| {
+            let front = Front::new(self.tables());
+            self.of_fronts.add(front.bytes() as u64);
+            front
+        })
+    }
+
+    /// A thread does not need its front for now.
+    pub(super) fn rest(&self, front: Front<F>) {
+        lock(&self.fronts).push(front);
+    }
+
+    /// Whether all could be spilled that had to be.
+    ///
+    /// # Errors
+    /// If not.
+    pub(super) fn check(&self) -> Result<(), PushError> {
+        self.failed.get().map_or(Ok(()), |why| Err(why.clone().into()))
+    }
+
+    /// Moves rows into a table.
+    ///
+    /// # Safety
+    /// The rows are initialized, are not used afterwards, are of this table, and what their keys point to is alive.
+    pub(super) unsafe fn merge(
+        &self,
+        number: usize,
+        rows: &[Row<<F::Key as Record>::Slot, F::Acc>],
+    ) {
+        let mut held = self.tables[number].write().unwrap_or_else(PoisonError::into_inner);
+        if !held.table.has_room(rows.len()) || held.table.bytes().1 as u64 > self.table_bytes / 2 {
+            self.make_room(number, &mut held, rows.len());
+        }
+        let held = &mut *held;
+        let table = &mut held.table;
+        rows.iter().for_each(|row| table.prefetch(row.hash));
+        if !F::Key::PREFIX_IS_EXACT {
+            rows.iter().for_each(|row| table.prefetch_key(row.hash));
+        }
+        let before = table.used();
+        for row in rows {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let acc = row.acc.assume_init_read();
+                table.upsert(row.hash, row.slot.assume_init_ref(), acc, |acc, more| {
+                    self.fold.merge(acc, more);
+                });
+            }
+        }
+        self.seen.arrived(rows.len(), table.used() - before);
+        held.count();
+    }
+
+    /// Makes room for rows in a table: it grows as long as it may, else it is spilled.
+    #[cold]
+    fn make_room(&self, number: usize, held: &mut Held<F>, more: usize) {
+        let (rows, keys) = held.table.bytes();
+        let most = self.table_bytes;
+        // Keys that are not inline may have as much as the rows.
+        let most_rows = if keys > 0 { most / 2 } else { most };
+        let grows = !held.table.has_room(more);
+        let is_full = keys as u64 > most / 2 || grows && rows as u64 / 2 * 3 > most_rows;
+        let is_worth_it = (rows + keys) as u64 >= most / WORTH_SPILLING && held.table.used() > 0;
+        let spills = is_full || self.memory.budget.shortage() > Shortage::None;
+        if spills
+            && is_worth_it
+            && let Err(error) = self.spill(number, held)
+        {
+            self.failed.get_or_init(|| error.to_string());
+        }
+        let growth = || {
+            let most = (most_rows as f64 / rows as f64).max(1.25);
+            self.seen.growth(&self.lanes).clamp(1.25, GROWTH_MAX.min(most))
+        };
+        held.table.make_room(more, growth);
+        held.count();
+    }
+
+    /// Writes what a table has to scratch; it is empty then.
+    fn spill(&self, number: usize, held: &mut Held<F>) -> Result<(), PushError> {
+        let file = self.file(number)?;
+        held.parts.push(Arc::new(Part::write(file, &*self.fold, &mut held.table, self.buckets)?));
+        held.count();
+        Ok(())
+    }
+
+    /// The file that a table is spilled to.
+    fn file(&self, number: usize) -> Result<Arc<SpillFile>, PushError> {
+        let mut file = lock(&self.files[number % FILES_MAX]);
+        if let Some(file) = &*file {
+            return Ok(file.clone());
+        }
+        Ok(file.insert(Arc::new(self.memory.spills.file()?)).clone())
+    }
+
+    /// What there is of a bucket, if a part of it was spilled.
+    pub(super) fn merged(&self, number: usize, bucket: u32) -> Option<Merged<F>> {
+        let held = self.tables[number].read().unwrap_or_else(PoisonError::into_inner);
+        if held.parts.is_empty() {
+            return None;
+        }
+        Some(Merged::new(self.fold.clone(), held.parts.clone(), bucket))
+    }
+
+    /// A table whose rows are in order: several buckets of it may be read side by side.
+    pub(super) fn ordered(&self, table: usize) -> Ordered<'_, F> {
+        let lock = &self.tables[table];
+        let read = lock.read().unwrap_or_else(PoisonError::into_inner);
+        if read.table.is_ordered() {
+            return Ordered(read);
+        }
+        drop(read);
+        lock.write().unwrap_or_else(PoisonError::into_inner).table.order();
+        Ordered(lock.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The table that has a bucket, and the bucket's first and last hash.
+    fn place(&self, bucket: u32) -> (usize, u64, u64) {
+        let from = first_hash(bucket, self.buckets);
+        let last = bucket + 1 == self.buckets;
+        let to = if last { u64::MAX } else { first_hash(bucket + 1, self.buckets) - 1 };
+        (range_of(from, self.tables()) as usize, from, to)
+    }
+}
+
+/// A table whose rows are in order.
+pub(super) struct Ordered<'s, F: Folding>(RwLockReadGuard<'s, Held<F>>);
+
+impl<F: Folding> Ordered<'_, F> {
+    pub(super) fn table(&self) -> &Table<F::Key, F::Acc> {
+        &self.0.table
+    }
+}
+
+/// The first hash of a bucket: the least for which [`range_of`] is that.
+pub(super) fn first_hash(bucket: u32, buckets: u32) -> u64 {
+    let first = (u128::from(bucket) << 64).div_ceil(u128::from(buckets));
+    u64::try_from(first).unwrap_or(u64::MAX)
+}
+
+impl<F: Folding> Store for FoldStore<F> {
+    fn lane(self: Arc<Self>, _rank: u64) -> AnyPush {
+        AnyPush::new::<F::Row>(Box::new(FoldLane::new(self)))
+    }
+
+    fn seal(&self) -> Result<(), PushError> {
+        use rayon::prelude::*;
+        let fronts = std::mem::take(&mut *lock(&self.fronts));
+        fronts.into_par_iter().for_each(|mut front| front.flush(self));
+        self.of_fronts.set(0);
+        self.check()?;
+        // A bucket is then either in memory, or in scratch.
+        self.tables.par_iter().enumerate().try_for_each(|(number, held)| {
+            let mut held = held.write().unwrap_or_else(PoisonError::into_inner);
+            if held.parts.is_empty() { Ok(()) } else { self.spill(number, &mut held) }
+        })
+    }
+
+    fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {
+        let (table, from, to) = self.place(bucket);
+        let tables = match self.merged(table, bucket) {
+            Some(merged) => Tables::Spilled(merged),
+            None => Tables::Shared(self, table),
+        };
+        Bucket::new(FoldBucket::<F> { tables, from, to })
+    }
+
+    fn encode(
+        &self,
+        bucket: u32,
+        encoder: &mut Encoder,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, PushError> {
+        let (table, from, to) = self.place(bucket);
+        let mut builder = <(F::Key, F::Wire) as Record>::Builder::default();
+        if let Some(merged) = self.merged(table, bucket) {
+            let mut rows = 0;
+            merged.read(|key, acc| {
+                let wire = self.fold.to_wire(&acc);
+                builder.push((F::Key::shorten(key), wire.view()));
+                rows += 1;
+                if builder.len() == BATCH_RECORDS {
+                    encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+                }
+                Ok(Demand::More)
+            })?;
+            if !builder.is_empty() {
+                encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+            }
+            return Ok(rows);
+        }
+        let table = self.ordered(table);
+        let rows = rows_between(table.table().ordered(), from, to);
+        for chunk in rows.chunks(BATCH_RECORDS) {
+            for row in chunk {
+                // SAFETY: ordered rows are initialized; their keys point into the table's heap.
+                unsafe {
+                    let wire = self.fold.to_wire(row.acc.assume_init_ref());
+                    let key = F::Key::slot_view(row.slot.assume_init_ref());
+                    builder.push((key, wire.view()));
+                }
+            }
+            encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+        }
+        Ok(rows.len() as u64)
+    }
+}
+
+pub(super) fn rows_between<S, A>(rows: &[Row<S, A>], from: u64, to: u64) -> &[Row<S, A>] {
+    let start = rows.partition_point(|row| row.hash < from);
+    let end = rows.partition_point(|row| row.hash <= to);
+    &rows[start..end]
+}

@@ -1,0 +1,101 @@
+//! What stores write to scratch when memory is short: blocks with a head of their own and one frame.
+
+use arrow::buffer::Buffer;
+use std::time::Instant;
+use windrow_datasets::Record;
+use windrow_datasets::codec::{Compression, Encoder};
+use windrow_datasets::push::PushError;
+use windrow_datasets::spill::{SpillBlock, SpillFile};
+
+/// A block has about so many bytes of rows at most, before they are compressed.
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
+
+/// Heads are filled up to a multiple of this, as frames are, so that a frame decodes in place.
+const ALIGNMENT: usize = 16;
+
+/// One frame in so many is compressed to see whether that is worth it.
+const TRIED_ONE_IN: u32 = 32;
+
+/// Writes blocks, and compresses them where that takes less time than to write and read what it saves.
+pub(super) struct BlockWriter<'f> {
+    file: &'f SpillFile,
+    compressing: Encoder,
+    plain: Encoder,
+    /// How many frames there were.
+    frames: u32,
+    last: Compressed,
+    bytes: Vec<u8>,
+}
+
+/// What compressing a frame took, and saved.
+#[derive(Clone, Copy, Default)]
+struct Compressed {
+    /// Picoseconds for all of the frame.
+    time: u64,
+    /// Bytes.
+    saved: u64,
+}
+
+impl Compressed {
+    /// Whether it is worth it, where writing a byte takes so many picoseconds.
+    fn is_worth_it(self, write_time: u64) -> bool {
+        // Reading is quicker than writing, and so is decompressing than compressing, by half and by a quarter.
+        self.saved * write_time / 2 * 3 > self.time / 4 * 5
+    }
+}
+
+impl<'f> BlockWriter<'f> {
+    pub(super) fn new(file: &'f SpillFile) -> BlockWriter<'f> {
+        BlockWriter {
+            file,
+            compressing: Encoder::new(Compression::Lz4),
+            plain: Encoder::new(Compression::None),
+            frames: 0,
+            last: Compressed::default(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Writes a block of a head and a batch.
+    pub(super) fn write<T: Record>(
+        &mut self,
+        head: &[u64],
+        batch: &T::Batch,
+    ) -> Result<SpillBlock, PushError> {
+        self.bytes.clear();
+        self.bytes.extend((head.len() as u64).to_le_bytes());
+        self.bytes.extend(head.iter().flat_map(|number| number.to_le_bytes()));
+        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
+        let tries = self.frames.is_multiple_of(TRIED_ONE_IN);
+        self.frames = self.frames.wrapping_add(1);
+        if tries || self.last.is_worth_it(self.file.spills().write_time()) {
+            let begun = Instant::now();
+            let (body, stored) = self.compressing.encode_measured::<T>(batch, &mut self.bytes)?;
+            let time = begun.elapsed().as_nanos() as u64 * 1000;
+            self.last = Compressed { time, saved: (body - stored) as u64 };
+        } else {
+            self.plain.encode::<T>(batch, &mut self.bytes)?;
+        }
+        Ok(self.file.write(&self.bytes)?)
+    }
+}
+
+/// Reads a block: its head and its batch.
+pub(super) fn read<T: Record>(
+    file: &SpillFile,
+    block: SpillBlock,
+) -> Result<(Vec<u64>, T::Batch), PushError> {
+    let bytes = file.read(block)?;
+    let (head, frame) = split(&bytes).ok_or("a block of another form was spilled")?;
+    // SAFETY: the block is as `write` wrote it: the checksum was verified, and lies in memory.
+    let batch = unsafe { windrow_datasets::codec::decode_trusted::<T>(&frame)? };
+    Ok((head, batch))
+}
+
+fn split(bytes: &Buffer) -> Option<(Vec<u64>, Buffer)> {
+    let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let len = usize::try_from(number(0)?).ok()?;
+    let head = (0..len).map(|at| number(8 + 8 * at)).collect::<Option<Vec<u64>>>()?;
+    let frame = (8 + 8 * len).next_multiple_of(ALIGNMENT);
+    (frame <= bytes.len()).then(|| (head, bytes.slice(frame)))
+}
