@@ -217,6 +217,7 @@ fn summary(status: &JobStatus) -> Summary {
         tasks: stages.clone().map(|stage| stage.1).sum(),
         retries: status.retries,
         shuffle_bytes: status.shuffle_bytes,
+        spilled_bytes: status.counts.spilled_bytes,
         traffic: status.counts.traffic,
         scan: status.counts.scan,
         memory_peak_bytes: status.counts.memory_peak_bytes,

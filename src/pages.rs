@@ -20,4 +20,5 @@ pages! {
     tpch "docs/tpch.md"
     failures "docs/failures.md"
     clusters "docs/clusters.md"
+    memory "docs/memory.md"
 }

@@ -39,6 +39,8 @@ pub struct Summary {
     pub retries: u64,
     /// Bytes that went from process to process, or to disk, between stages.
     pub shuffle_bytes: u64,
+    /// Bytes that did not fit the memory and went to scratch, compressed or not.
+    pub spilled_bytes: u64,
     /// The most memory that a process that ran tasks of the job had, in bytes.
     pub memory_peak_bytes: u64,
     /// What went to and from object stores.

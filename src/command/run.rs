@@ -285,6 +285,7 @@ fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
         "tasks": summary.tasks,
         "retries": summary.retries,
         "shuffle_bytes": summary.shuffle_bytes,
+        "spilled_bytes": summary.spilled_bytes,
         "store_requests": summary.traffic.requests,
         "store_failed": summary.traffic.failed,
         "store_bytes_received": summary.traffic.bytes_received,
@@ -311,6 +312,9 @@ fn summary(job: &str, outcome: &Outcome) -> String {
     line("wrote", both(summary.records_written, summary.bytes_written));
     line("tasks", format!("{}, {} retries", summary.tasks, summary.retries));
     line("shuffle", human(summary.shuffle_bytes));
+    if summary.spilled_bytes > 0 {
+        line("spilled", human(summary.spilled_bytes));
+    }
     let traffic = summary.traffic;
     if traffic.requests > 0 {
         let failed = match traffic.failed {

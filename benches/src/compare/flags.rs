@@ -57,13 +57,15 @@ pub struct Compare {
     pub threads: usize,
     /// How often each program runs.
     pub rounds: usize,
+    /// The memory of each program, in bytes, where that is to be little.
+    pub memory: Option<u64>,
 }
 
 impl Compare {
     /// How it is to be used.
     pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--tpch BINARY] \
         [--work wordcount|terasort|q1|q6|by-order|by-part]... [--output FOLDER] [--text PATH] \
-        [--bytes 1GB] [--records 20M] [--scale 1] [--threads 2] [--rounds 5]";
+        [--bytes 1GB] [--records 20M] [--scale 1] [--threads 2] [--rounds 5] [--memory 1GiB]";
 
     /// The flags that these words say.
     ///
@@ -72,7 +74,7 @@ impl Compare {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut works = Vec::new();
         let (mut windrow, mut scratch, mut output, mut text) = (None, None, None, None);
-        let (mut tpch, mut scale) = (None, 1.0);
+        let (mut tpch, mut scale, mut memory) = (None, 1.0, None);
         let (mut bytes, mut records, mut threads, mut rounds) = (1_000_000_000, 20_000_000, 2, 5);
         while let Some(flag) = words.next() {
             let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
@@ -94,6 +96,7 @@ impl Compare {
                 "--bytes" => bytes = number(&flag, &value)?,
                 "--records" => records = number(&flag, &value)?,
                 "--threads" => threads = number(&flag, &value)? as usize,
+                "--memory" => memory = Some(number(&flag, &value)?),
                 "--rounds" => rounds = number(&flag, &value)? as usize,
                 _ => return Err(format!("unknown flag {flag}")),
             }
@@ -115,6 +118,7 @@ impl Compare {
             records,
             threads,
             rounds,
+            memory,
         })
     }
 }
@@ -153,7 +157,8 @@ mod tests {
             parse("--scratch s --bytes 2GiB --work terasort --records 3M --windrow w").unwrap();
         assert_eq!(compare.works, [Work::Terasort]);
         assert_eq!((compare.bytes, compare.records), (2 << 30, 3_000_000));
-        assert_eq!(compare.output, compare.scratch);
+        assert_eq!((&compare.output, compare.memory), (&compare.scratch, None));
+        assert_eq!(parse("--scratch s --memory 1GiB").unwrap().memory, Some(1 << 30));
         assert_eq!(parse("--scratch s").unwrap().works.len(), 2);
         let compare = parse("--scratch s --work by-part --scale 0.5 --tpch t").unwrap();
         assert_eq!(compare.works, [Work::Tpch(tpch::Work::ByPart)]);

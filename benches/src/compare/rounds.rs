@@ -88,6 +88,11 @@ fn arguments(first: &[&str], input: &Path, compare: &Compare) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = first.iter().map(Into::into).collect();
     let threads = compare.threads.to_string();
     arguments.extend(["--threads".into(), threads.into(), "--input".into(), input.into()]);
+    if let Some(memory) = compare.memory {
+        let scratch = compare.scratch.clone();
+        arguments.extend(["--memory".into(), memory.to_string().into()]);
+        arguments.extend(["--scratch".into(), scratch.into()]);
+    }
     arguments
 }
 

@@ -11,6 +11,10 @@ pub struct Flags {
     pub output: PathBuf,
     /// How many threads work: as many as the machine has cores if not said.
     pub threads: usize,
+    /// The memory for all threads together, in bytes, for programs that can do with little.
+    pub memory: Option<u64>,
+    /// A folder for what does not fit; that of the system for temporary files if not said.
+    pub scratch: PathBuf,
 }
 
 impl Flags {
@@ -30,6 +34,7 @@ impl Flags {
     fn from_words(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut input, mut output) = (None, None);
         let mut threads = thread::available_parallelism().map_or(1, Into::into);
+        let (mut memory, mut scratch) = (None, std::env::temp_dir());
         while let Some(flag) = words.next() {
             let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
@@ -41,12 +46,19 @@ impl Flags {
                         format!("--threads {value} is not a number from 1 to 1024")
                     })?;
                 }
+                "--memory" => {
+                    let number = value.parse().ok().filter(|bytes| *bytes >= 1 << 20);
+                    let wrong =
+                        || format!("--memory {value} is not a number of bytes from 1 MiB on");
+                    memory = Some(number.ok_or_else(wrong)?);
+                }
+                "--scratch" => scratch = value.into(),
                 _ => return Err(format!("unknown flag {flag}")),
             }
         }
         let (input, output) =
             (input.ok_or("--input is missing")?, output.ok_or("--output is missing")?);
-        Ok(Self { input, output, threads })
+        Ok(Self { input, output, threads, memory, scratch })
     }
 }
 
@@ -59,6 +71,9 @@ mod tests {
         let parse = |words: &str| Flags::from_words(words.split(' ').map(String::from));
         let flags = parse("--input a --output b --threads 3").unwrap();
         assert_eq!((flags.input, flags.output, flags.threads), ("a".into(), "b".into(), 3));
+        let flags = parse("--input a --output b --memory 1048576 --scratch c").unwrap();
+        assert_eq!((flags.memory, flags.scratch), (Some(1 << 20), "c".into()));
+        assert!(parse("--input a --output b --memory 1GiB").is_err());
         assert!(parse("--input a").is_err());
         assert!(parse("--input a --output b --threads 0").is_err());
         assert!(parse("--input a --output b --no c").is_err());

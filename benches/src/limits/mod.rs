@@ -5,6 +5,7 @@
 //! of the same name have: the same lines, in another order.
 
 pub mod arena;
+pub mod external_sort;
 pub mod flags;
 pub mod input;
 pub mod terasort;

@@ -44,10 +44,10 @@ const CLAIM: usize = 16 << 10;
 const PARTS: usize = 64;
 
 /// A record is asked for so many records ahead.
-const AHEAD: usize = 24;
+pub(super) const AHEAD: usize = 24;
 
 /// A key in the upper 80 bits, the number of its file in the next 16, that of its record there in the last 32.
-type Entry = u128;
+pub(super) type Entry = u128;
 
 /// The files of the input, mapped.
 struct Records {
@@ -119,13 +119,13 @@ impl Records {
 }
 
 /// Finds the bucket of an entry: by a table of its first 16 bits, then among the few bounds that share them.
-struct Finder {
+pub(super) struct Finder {
     bounds: Vec<Entry>,
     first: Vec<u16>,
 }
 
 impl Finder {
-    fn new(bounds: Vec<Entry>) -> Self {
+    pub(super) fn new(bounds: Vec<Entry>) -> Self {
         let first = (0..=1_u128 << 16).map(|top| {
             let below = if top >> 16 == 1 {
                 bounds.len()
@@ -139,7 +139,7 @@ impl Finder {
 
     /// How many bounds are at or below the entry.
     #[inline(always)]
-    fn bucket(&self, entry: Entry) -> usize {
+    pub(super) fn bucket(&self, entry: Entry) -> usize {
         let top = (entry >> 112) as usize;
         let (from, to) = (self.first[top] as usize, self.first[top + 1] as usize);
         let among = &self.bounds[from..to];

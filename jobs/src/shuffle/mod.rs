@@ -19,6 +19,8 @@
 //! reads a bucket's part of it when the bucket is read.
 
 pub(crate) mod collect;
+pub use spill::SpillFailed;
+
 pub(crate) mod fold;
 mod merge;
 pub(crate) mod rows;

@@ -4,8 +4,43 @@ use arrow::buffer::Buffer;
 use std::time::Instant;
 use windrow_datasets::Record;
 use windrow_datasets::codec::{Compression, Encoder};
+use windrow_datasets::memory::Budget;
 use windrow_datasets::push::PushError;
-use windrow_datasets::spill::{SpillBlock, SpillFile};
+use windrow_datasets::spill::{SpillBlock, SpillError, SpillFile};
+
+/// Rows of a shuffle do not fit the memory, and scratch cannot have them either.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what} of {} MiB: no room in --memory ({} MiB, of which {} MiB are in use), nor in scratch: {error}", bytes >> 20, limit >> 20, counted >> 20)]
+pub struct SpillFailed {
+    /// What was to be spilled, or read back.
+    what: &'static str,
+    /// How many bytes it has.
+    bytes: u64,
+    /// The budget, and what of it is in use.
+    limit: u64,
+    counted: u64,
+    error: String,
+}
+
+impl SpillFailed {
+    /// Something of so many bytes could not be spilled.
+    pub(super) fn new(what: &'static str, bytes: u64, budget: &Budget, error: &PushError) -> Self {
+        let (limit, counted) = (budget.limit(), budget.counted());
+        SpillFailed { what, bytes, limit, counted, error: error.to_string() }
+    }
+
+    /// The same where the error is one of scratch; others stay as they are.
+    pub(super) fn of(
+        what: &'static str,
+        bytes: u64,
+        budget: &Budget,
+    ) -> impl FnOnce(PushError) -> PushError {
+        move |error| match error.is::<SpillError>() {
+            true => SpillFailed::new(what, bytes, budget, &error).into(),
+            false => error,
+        }
+    }
+}
 
 /// A block has about so many bytes of rows at most, before they are compressed.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;

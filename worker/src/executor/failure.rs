@@ -6,6 +6,8 @@ use windrow_datasets::push::PushError;
 use windrow_datasets::source::SourceError;
 use windrow_datasets::storage::{StorageError, StorageErrorKind};
 use windrow_jobs::exec::OperatorError;
+use windrow_jobs::plan::Plan;
+use windrow_jobs::shuffle::SpillFailed;
 use windrow_protocol::failure::{Failure, FailureClass};
 
 /// The failure of a storage error.
@@ -37,6 +39,9 @@ pub fn of_push(error: &PushError) -> Failure {
     if error.is::<CannotWrite>() {
         return Failure::new(FailureClass::BadInput, error.to_string());
     }
+    if error.is::<SpillFailed>() {
+        return Failure::new(FailureClass::Memory, error.to_string());
+    }
     if error.is::<OperatorError>() {
         return Failure::new(FailureClass::UserCode, error.to_string());
     }
@@ -48,6 +53,14 @@ pub fn of_push(error: &PushError) -> Failure {
         };
     }
     Failure::new(FailureClass::Internal, error.to_string())
+}
+
+/// A failure for want of memory, with the stage whose rows have none.
+pub fn in_stage(mut failure: Failure, plan: &Plan, stage: usize) -> Failure {
+    if failure.class == FailureClass::Memory {
+        failure.message = format!("{} (stage {})", failure.message, plan.stages()[stage].name);
+    }
+    failure
 }
 
 /// What a panic said.

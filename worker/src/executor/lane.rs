@@ -3,7 +3,7 @@
 //! A lane that fails in the job's code is run once more for the place of the record to blame, with batches of one record
 //! and receivers that forget all: operators that gather records into batches hide which one was at hand.
 
-use super::failure::{of_push, of_source, panic_message};
+use super::failure::{in_stage, of_push, of_source, panic_message};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use windrow_datasets::place;
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS};
@@ -72,7 +72,7 @@ pub fn run_lane(
                     None => format!("{} (stage {name})", failure.message),
                 };
             }
-            Err(failure)
+            Err(in_stage(failure, plan, stage))
         }
     }
 }

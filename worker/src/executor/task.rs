@@ -1,6 +1,6 @@
 //! One attempt of a task: what an executor process runs of it.
 
-use super::failure::{of_push, of_storage};
+use super::failure::{in_stage, of_push, of_storage};
 use super::lane::{LaneInput, run_lane};
 use super::lock;
 use super::targets::{Target, Targets, Writer};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use windrow_datasets::codec::{Compression, Encoder};
 use windrow_datasets::commit::{self, JobInfo};
+use windrow_datasets::push::PushError;
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
@@ -251,14 +252,14 @@ impl ComputeTask {
             let message = format!("shuffle {}: its blocks cannot be written: {error}", shuffle.0);
             Failure::new(FailureClass::Storage, message)
         };
-        store.seal().map_err(|error| of_push(&error))?;
+        let failed = |error: PushError| in_stage(of_push(&error), &self.plan, self.stage());
+        store.seal().map_err(failed)?;
         blocks.begin(shuffle, cut.buckets);
         let mut encoder = Encoder::new(Compression::Lz4);
         let (mut rows, mut frames) = (0, Vec::new());
         for bucket in 0..cut.buckets {
             frames.clear();
-            rows +=
-                store.encode(bucket, &mut encoder, &mut frames).map_err(|error| of_push(&error))?;
+            rows += store.encode(bucket, &mut encoder, &mut frames).map_err(failed)?;
             if !frames.is_empty() {
                 blocks.bucket(bucket, &frames).map_err(scratch)?;
             }

@@ -64,7 +64,8 @@ pub(super) async fn run(
     let (result, files) = match ran {
         Ok((mut output, files)) => {
             output.counts.memory_peak_bytes = memory_peak_bytes();
-            (output.counts.traffic, output.counts.scan) = executor.untold();
+            let counts = &mut output.counts;
+            (counts.traffic, counts.scan, counts.spilled_bytes) = executor.untold();
             (Ok(output), files)
         }
         // A lane that was told to stop ends with any error.

@@ -151,18 +151,20 @@ struct Executor {
     /// For each stage the shuffles that it reads.
     inputs: Vec<Vec<ShuffleId>>,
     attempts: Mutex<HashMap<AttemptId, Arc<Stop>>>,
-    /// What of the traffic and of what was read and left out was told with attempts that ended.
-    told: Mutex<(Traffic, Scan)>,
+    /// What of the traffic, of what was read and left out, and of what was spilled was told with attempts that ended.
+    told: Mutex<(Traffic, Scan, u64)>,
     out: mpsc::Sender<Note>,
 }
 
 impl Executor {
-    /// What went to and from object stores, and what sources read and left out, since this was asked last.
-    fn untold(&self) -> (Traffic, Scan) {
+    /// What went to and from object stores, what sources read and left out, and the bytes that were spilled, since this
+    /// was asked last.
+    fn untold(&self) -> (Traffic, Scan, u64) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let (traffic, scan) = (self.engine.traffic(), self.engine.scan());
-        let (traffic_before, scan_before) = std::mem::replace(&mut *told, (traffic, scan));
-        (traffic.since(traffic_before), scan.since(scan_before))
+        let spilled = self.env.memory.spills.written();
+        let before = std::mem::replace(&mut *told, (traffic, scan, spilled));
+        (traffic.since(before.0), scan.since(before.1), spilled - before.2)
     }
 
     /// Plans the job, and compares it with what it should be.

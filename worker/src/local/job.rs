@@ -1,7 +1,7 @@
 //! A job in this process: its stages one after the other, then the commit.
 
 use super::stage::{StageProgress, StageRun};
-use crate::executor::failure::{of_push, of_storage};
+use crate::executor::failure::{in_stage, of_push, of_storage};
 use crate::executor::task::{outputs_of, split};
 use crate::shape::shape_of;
 use std::collections::BTreeMap;
@@ -267,7 +267,7 @@ impl LocalJob {
                 && self.plan.shuffle(shuffle).producers.iter().all(|&producer| producer <= number)
                 && let Some(store) = &between.stores[shuffle as usize]
             {
-                store.seal().map_err(|error| of_push(&error))?;
+                store.seal().map_err(|error| in_stage(of_push(&error), &self.plan, number))?;
             }
         }
         for (collect, frames) in made.collected {
@@ -348,6 +348,7 @@ impl LocalJob {
             tasks: stages.iter().map(|stage| stage.1).sum(),
             retries: 0,
             shuffle_bytes: 0,
+            spilled_bytes: self.options.memory.spills.written(),
             traffic: self.storage.traffic().since(self.traffic_before),
             scan: self.storage.scan().since(self.scan_before),
             memory_peak_bytes: crate::process::memory_peak_bytes(),

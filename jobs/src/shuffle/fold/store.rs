@@ -7,7 +7,7 @@ use super::lane::FoldLane;
 use super::read::{FoldBucket, Tables};
 use super::spilled::{Merged, Part};
 use super::table::{Row, Table, range_of};
-use crate::shuffle::{Bucket, Lanes, Memory, Store, StoreContext, lock};
+use crate::shuffle::{Bucket, Lanes, Memory, SpillFailed, Store, StoreContext, lock};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use windrow_datasets::codec::Encoder;
 use windrow_datasets::memory::{Share, Shortage};
@@ -50,7 +50,7 @@ pub(super) struct FoldStore<F: Folding> {
     /// What was spilled, tables by turns.
     files: [Mutex<Option<Arc<SpillFile>>>; FILES_MAX],
     /// Why something could not be spilled.
-    failed: OnceLock<String>,
+    failed: OnceLock<SpillFailed>,
 }
 
 /// A table, and what of it was spilled.
@@ -178,7 +178,8 @@ impl<F: Folding> FoldStore<F> {
             && is_worth_it
             && let Err(error) = self.spill(number, held)
         {
-            self.failed.get_or_init(|| error.to_string());
+            // What it had may be gone: whoever comes next ends the job.
+            self.failed.get_or_init(|| error);
         }
         let growth = || {
             let most = (most_rows as f64 / rows as f64).max(1.25);
@@ -189,9 +190,16 @@ impl<F: Folding> FoldStore<F> {
     }
 
     /// Writes what a table has to scratch; it is empty then.
-    fn spill(&self, number: usize, held: &mut Held<F>) -> Result<(), PushError> {
-        let file = self.file(number)?;
-        held.parts.push(Arc::new(Part::write(file, &*self.fold, &mut held.table, self.buckets)?));
+    fn spill(&self, number: usize, held: &mut Held<F>) -> Result<(), SpillFailed> {
+        let table = &mut held.table;
+        let bytes = (table.bytes().0 + table.bytes().1) as u64;
+        let written = self
+            .file(number)
+            .and_then(|file| Part::write(file, &*self.fold, table, self.buckets))
+            .map_err(|error| {
+                SpillFailed::new("a table of an aggregate", bytes, &self.memory.budget, &error)
+            })?;
+        held.parts.push(Arc::new(written));
         held.count();
         Ok(())
     }
@@ -264,7 +272,7 @@ impl<F: Folding> Store for FoldStore<F> {
         // A bucket is then either in memory, or in scratch.
         self.tables.par_iter().enumerate().try_for_each(|(number, held)| {
             let mut held = held.write().unwrap_or_else(PoisonError::into_inner);
-            if held.parts.is_empty() { Ok(()) } else { self.spill(number, &mut held) }
+            if held.parts.is_empty() { Ok(()) } else { Ok(self.spill(number, &mut held)?) }
         })
     }
 

@@ -11,6 +11,9 @@ use std::mem::MaybeUninit;
 use windrow_datasets::memory::{Piece, prefetch};
 use windrow_datasets::{Heap, Key};
 
+/// The size of a cache line, in bytes.
+const LINE: usize = 64;
+
 /// Slots behind the last home.
 const PAD: usize = 64;
 
@@ -129,7 +132,10 @@ impl<K: Key, A> Table<K, A> {
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
         // SAFETY: a home is below `len`.
-        prefetch(unsafe { self.start().add(self.home(hash)) });
+        let row = unsafe { self.start().add(self.home(hash)) };
+        prefetch(row);
+        // It may lie across two cache lines, and a key that is not at its home sits just behind it.
+        prefetch(row.cast::<u8>().wrapping_add(LINE.max(size_of::<KeyRow<K, A>>()) - 1));
     }
 
     /// Asks for what `upsert` will compare keys with, once their slots are near.

@@ -1,10 +1,11 @@
 //! The rows of one bucket, put in order.
 
-use super::RowsStore;
 use super::laid::Laid;
 use super::lane::{ORDER, Run};
 use super::load::{Loaded, Loader, Runs};
 use super::order::{HashOrder, RowOrder};
+use super::{RowsStore, Sealed};
+use crate::shuffle::SpillFailed;
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,19 +36,32 @@ impl<O: RowOrder> RowsBucket<O> {
     /// # Errors
     /// For more than 2^32 rows in memory, and if what was spilled cannot be read.
     pub(crate) fn sort(self) -> Result<Sorted<O>, PushError> {
-        let (store, bucket) = match self.0 {
-            From::Blocks(runs) => return Ok(Sorted::Memory(Ordered::of(Loaded::of_runs(runs))?)),
-            From::Store(store, bucket) => (store, bucket),
-        };
-        let sealed = store.sealed()?;
-        let mut loader = Loader::new(&store, &sealed, bucket)?;
-        let room = store.room();
-        if sealed.generations.is_empty() || Loader::needs(&sealed, bucket) <= room {
-            return Ok(Sorted::Memory(Ordered::of(loader.load(u64::MAX)?)?));
+        match self.0 {
+            From::Blocks(runs) => Ok(Sorted::Memory(Ordered::of(Loaded::of_runs(runs))?)),
+            From::Store(store, bucket) => {
+                let sealed = store.sealed()?;
+                let needs = Loader::needs(&sealed, bucket);
+                let failed = SpillFailed::of("a bucket of a shuffle", needs, &store.memory.budget);
+                sorted(&store, &sealed, bucket, needs).map_err(failed)
+            }
         }
-        let rows = Laid::of(loader, &store.cutter, &store.memory, room)?;
-        Ok(Sorted::Scratch { rows, moved: None })
     }
+}
+
+/// The rows of a bucket of a store, which need so much memory.
+fn sorted<O: RowOrder>(
+    store: &RowsStore<O>,
+    sealed: &Arc<Sealed<O>>,
+    bucket: u32,
+    needs: u64,
+) -> Result<Sorted<O>, PushError> {
+    let mut loader = Loader::new(store, sealed, bucket)?;
+    let room = store.room();
+    if sealed.generations.is_empty() || needs <= room {
+        return Ok(Sorted::Memory(Ordered::of(loader.load(u64::MAX)?)?));
+    }
+    let rows = Laid::of(loader, &store.cutter, &store.memory, room)?;
+    Ok(Sorted::Scratch { rows, moved: None })
 }
 
 /// The rows of one bucket, in order.

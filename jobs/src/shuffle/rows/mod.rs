@@ -22,7 +22,7 @@ pub(crate) use order::{
 use self::lane::Run;
 use self::load::Loader;
 use self::spilled::Generation;
-use super::{Bucket, Memory, ShuffleCode, Store, StoreContext, lock};
+use super::{Bucket, Memory, ShuffleCode, SpillFailed, Store, StoreContext, lock};
 use arrow::buffer::Buffer;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use windrow_datasets::codec::{self, Encoder};
@@ -158,7 +158,9 @@ impl<O: RowOrder> RowsStore<O> {
         let Resident { mut runs, bytes } = std::mem::take(&mut *resident);
         drop(resident);
         runs.sort_by_key(Placed::place);
-        let generation = Generation::write(&self.memory.spills, &runs, self.buckets)?;
+        let failed = SpillFailed::of("rows of a shuffle", bytes, &self.memory.budget);
+        let generation =
+            Generation::write(&self.memory.spills, &runs, self.buckets).map_err(failed)?;
         drop(runs);
         self.share.give_back(bytes);
         lock(&self.generations).push(generation);
