@@ -9,8 +9,9 @@
 
 use super::arena;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// See the module. Cheap to clone: all clones are one budget.
 #[derive(Clone)]
@@ -80,14 +81,27 @@ impl Budget {
     /// record.
     pub fn shortage(&self) -> Shortage {
         let limit = self.0.limit;
-        if limit == u64::MAX {
-            return Shortage::None;
+        match limit {
+            u64::MAX => Shortage::None,
+            _ => level(self.used(), limit),
         }
-        let mut used = self.counted();
-        if self.0.of_process && level(used, limit) < Shortage::Great {
-            used = used.max(process_memory(limit));
+    }
+
+    /// How many bytes more may be in use until three quarters of the budget are. Asks the system as
+    /// [`shortage`](Budget::shortage) does.
+    pub fn left(&self) -> u64 {
+        match self.0.limit {
+            u64::MAX => u64::MAX,
+            limit => (limit / 4 * 3).saturating_sub(self.used()),
         }
-        level(used, limit)
+    }
+
+    fn used(&self) -> u64 {
+        let (limit, counted) = (self.0.limit, self.counted());
+        if self.0.of_process && level(counted, limit) < Shortage::Great {
+            return counted.max(process_memory(limit, counted));
+        }
+        counted
     }
 }
 
@@ -101,16 +115,34 @@ fn level(used: u64, limit: u64) -> Shortage {
     }
 }
 
-/// The memory that the process has, without that which will be used again. Where much of it lies idle and the limit is
-/// near, it goes back to the system.
-fn process_memory(limit: u64) -> u64 {
+/// The memory that the process has, without that which will be used again. Where the limit is near and much of it lies
+/// idle, or may do so in the allocator, it goes back to the system.
+fn process_memory(limit: u64, counted: u64) -> u64 {
     let Some(resident) = system::resident_bytes() else { return 0 };
     let idle = arena::idle_bytes();
-    if resident >= limit / 8 * 7 && idle >= limit / 16 {
-        arena::trim();
-        return system::resident_bytes().unwrap_or_default();
+    let used = resident.saturating_sub(idle);
+    if resident < limit / 8 * 7 {
+        return used;
     }
-    resident.saturating_sub(idle)
+    if idle >= limit / 16 {
+        arena::trim();
+    }
+    if used.saturating_sub(counted) >= limit / 8 && is_time_to_trim() {
+        system::trim_allocator();
+    }
+    system::resident_bytes().unwrap_or_default().saturating_sub(arena::idle_bytes())
+}
+
+/// Whether the allocator was not asked to give memory back for a while: that takes it some milliseconds.
+fn is_time_to_trim() -> bool {
+    const PAUSE: Duration = Duration::from_millis(100);
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_time = last.is_none_or(|last| last.elapsed() >= PAUSE);
+    if is_time {
+        *last = Some(Instant::now());
+    }
+    is_time
 }
 
 impl fmt::Debug for Budget {
@@ -202,6 +234,15 @@ mod system {
         Some(resident.saturating_sub(of_files) * page_bytes())
     }
 
+    /// Lets the allocator give back what is free in it.
+    pub(super) fn trim_allocator() {
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        // SAFETY: it takes the allocator's own locks, and touches free memory alone.
+        unsafe {
+            libc::malloc_trim(0)
+        };
+    }
+
     #[cfg(target_os = "linux")]
     fn page_bytes() -> u64 {
         // SAFETY: asks for a number.
@@ -247,6 +288,7 @@ mod tests {
         first.add(300);
         second.set(199);
         assert_eq!((budget.counted(), budget.shortage()), (499, Shortage::None));
+        assert_eq!((budget.left(), Budget::unlimited().left()), (101, u64::MAX));
         second.set(200);
         assert_eq!(budget.shortage(), Shortage::Some);
         second.add(200);

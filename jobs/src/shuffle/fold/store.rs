@@ -10,7 +10,7 @@ use super::table::{Row, Table, range_of};
 use crate::shuffle::{Bucket, Lanes, Memory, SpillFailed, Store, StoreContext, lock};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use windrow_datasets::codec::Encoder;
-use windrow_datasets::memory::{Share, Shortage};
+use windrow_datasets::memory::Share;
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, Demand, PushError};
 use windrow_datasets::spill::SpillFile;
 use windrow_datasets::{Builder, Key, Record};
@@ -171,10 +171,12 @@ impl<F: Folding> FoldStore<F> {
         // Keys that are not inline may have as much as the rows.
         let most_rows = if keys > 0 { most / 2 } else { most };
         let grows = !held.table.has_room(more);
-        let is_full = keys as u64 > most / 2 || grows && rows as u64 / 2 * 3 > most_rows;
+        // What is left is for all tables alike: they all grow at about the same time.
+        let left = self.memory.budget.left() / u64::from(self.tables());
+        let is_full = keys as u64 > most / 2
+            || grows && (rows as u64 / 2 * 3 > most_rows || rows as u64 / 4 > left);
         let is_worth_it = (rows + keys) as u64 >= most / WORTH_SPILLING && held.table.used() > 0;
-        let spills = is_full || self.memory.budget.shortage() > Shortage::None;
-        if spills
+        if is_full
             && is_worth_it
             && let Err(error) = self.spill(number, held)
         {
@@ -182,8 +184,8 @@ impl<F: Folding> FoldStore<F> {
             self.failed.get_or_init(|| error);
         }
         let growth = || {
-            let most = (most_rows as f64 / rows as f64).max(1.25);
-            self.seen.growth(&self.lanes).clamp(1.25, GROWTH_MAX.min(most))
+            let most = (most_rows as f64 / rows as f64).min(1.0 + left as f64 / rows as f64);
+            self.seen.growth(&self.lanes).clamp(1.25, GROWTH_MAX.min(most.max(1.25)))
         };
         held.table.make_room(more, growth);
         held.count();
