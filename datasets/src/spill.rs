@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why something could not be spilled or read back.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,15 @@ struct Inner {
     written: AtomicU64,
     /// How long writing takes, of late: picoseconds a byte.
     write_time: AtomicU64,
+    /// How often it was asked whether to compress.
+    asked: AtomicU64,
+    /// What compressing took when it was done last, in picoseconds, and the bytes that it saved.
+    compress_time: AtomicU64,
+    compress_saved: AtomicU64,
 }
+
+/// Compression is tried once in so many times.
+const TRIED_ONE_IN: u64 = 32;
 
 /// The latest block counts as one part in so many when it is said how long writing takes.
 const LATEST: u64 = 16;
@@ -89,6 +97,9 @@ impl Spills {
             bytes: AtomicU64::new(0),
             written: AtomicU64::new(0),
             write_time: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            compress_time: AtomicU64::new(0),
+            compress_saved: AtomicU64::new(0),
         };
         Spills(Arc::new(inner))
     }
@@ -110,10 +121,23 @@ impl Spills {
         self.0.written.load(Relaxed)
     }
 
-    /// How long writing a byte takes of late, in picoseconds: little as long as the system has memory for what is
-    /// written, and what the disk takes once it has not.
-    pub fn write_time(&self) -> u64 {
-        self.0.write_time.load(Relaxed)
+    /// Whether what is written next should be compressed: once in a while, and as long as compressing takes less time
+    /// than to write and read what it saves. Writing takes little as long as the system has memory for what is written,
+    /// and what the disk takes once it has not.
+    pub fn compresses(&self) -> bool {
+        let Inner { write_time, asked, compress_time, compress_saved, .. } = &*self.0;
+        if asked.fetch_add(1, Relaxed).is_multiple_of(TRIED_ONE_IN) {
+            return true;
+        }
+        // Reading is quicker than writing, and decompressing than compressing: by half, and by three quarters.
+        let saved = compress_saved.load(Relaxed).saturating_mul(write_time.load(Relaxed));
+        saved / 2 * 3 > compress_time.load(Relaxed) / 4 * 5
+    }
+
+    /// Something was compressed, which saved so many bytes and took so long.
+    pub fn compressed(&self, saved: usize, took: Duration) {
+        self.0.compress_time.store(took.as_nanos() as u64 * 1000, Relaxed);
+        self.0.compress_saved.store(saved as u64, Relaxed);
     }
 
     /// The bytes that lie in scratch now.
@@ -194,10 +218,9 @@ impl SpillFile {
         let begun = Instant::now();
         self.file.write_all_at(bytes, at).map_err(failed)?;
         let took = begun.elapsed().as_nanos() as u64 * 1000 / u64::from(len.max(1));
-        let before = self.spills.write_time();
-        let mean = (before * (LATEST - 1) + took) / LATEST;
+        let write_time = &self.spills.0.write_time;
         // Another thread's may be lost, which does not matter.
-        self.spills.0.write_time.store(mean, Relaxed);
+        write_time.store((write_time.load(Relaxed) * (LATEST - 1) + took) / LATEST, Relaxed);
         self.spills.0.bytes.fetch_add(u64::from(len), Relaxed);
         self.spills.0.written.fetch_add(u64::from(len), Relaxed);
         Ok(SpillBlock { at, bytes: len, crc: crc32fast::hash(bytes) })
@@ -303,6 +326,20 @@ mod tests {
         assert!(unsafe { spills.file().unwrap().map() }.unwrap().is_empty());
         let left = folders.iter().map(|folder| folder.path().read_dir().unwrap().count());
         assert_eq!(left.sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn compression_is_tried_and_kept_where_it_saves_time() {
+        let spills = Spills::default();
+        spills.0.write_time.store(1000, Relaxed);
+        assert!(spills.compresses());
+        // 1,000 bytes take 1.5 us to write and to read.
+        spills.compressed(1000, Duration::from_nanos(1100));
+        assert!((1..TRIED_ONE_IN).all(|_| spills.compresses()));
+        spills.compressed(1000, Duration::from_nanos(1300));
+        assert!(spills.compresses());
+        assert!((1..TRIED_ONE_IN).all(|_| !spills.compresses()));
+        assert!(spills.compresses());
     }
 
     #[test]

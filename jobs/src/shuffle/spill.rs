@@ -48,35 +48,12 @@ pub(super) const BLOCK_BYTES: usize = 1 << 20;
 /// Heads are filled up to a multiple of this, as frames are, so that a frame decodes in place.
 const ALIGNMENT: usize = 16;
 
-/// One frame in so many is compressed to see whether that is worth it.
-const TRIED_ONE_IN: u32 = 32;
-
-/// Writes blocks, and compresses them where that takes less time than to write and read what it saves.
+/// Writes blocks, and compresses them where that [is worth it](windrow_datasets::spill::Spills::compresses).
 pub(super) struct BlockWriter<'f> {
     file: &'f SpillFile,
     compressing: Encoder,
     plain: Encoder,
-    /// How many frames there were.
-    frames: u32,
-    last: Compressed,
     bytes: Vec<u8>,
-}
-
-/// What compressing a frame took, and saved.
-#[derive(Clone, Copy, Default)]
-struct Compressed {
-    /// Picoseconds for all of the frame.
-    time: u64,
-    /// Bytes.
-    saved: u64,
-}
-
-impl Compressed {
-    /// Whether it is worth it, where writing a byte takes so many picoseconds.
-    fn is_worth_it(self, write_time: u64) -> bool {
-        // Reading is quicker than writing, and so is decompressing than compressing, by half and by a quarter.
-        self.saved * write_time / 2 * 3 > self.time / 4 * 5
-    }
 }
 
 impl<'f> BlockWriter<'f> {
@@ -85,8 +62,6 @@ impl<'f> BlockWriter<'f> {
             file,
             compressing: Encoder::new(Compression::Lz4),
             plain: Encoder::new(Compression::None),
-            frames: 0,
-            last: Compressed::default(),
             bytes: Vec::new(),
         }
     }
@@ -101,13 +76,10 @@ impl<'f> BlockWriter<'f> {
         self.bytes.extend((head.len() as u64).to_le_bytes());
         self.bytes.extend(head.iter().flat_map(|number| number.to_le_bytes()));
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
-        let tries = self.frames.is_multiple_of(TRIED_ONE_IN);
-        self.frames = self.frames.wrapping_add(1);
-        if tries || self.last.is_worth_it(self.file.spills().write_time()) {
+        if self.file.spills().compresses() {
             let begun = Instant::now();
             let (body, stored) = self.compressing.encode_measured::<T>(batch, &mut self.bytes)?;
-            let time = begun.elapsed().as_nanos() as u64 * 1000;
-            self.last = Compressed { time, saved: (body - stored) as u64 };
+            self.file.spills().compressed(body - stored, begun.elapsed());
         } else {
             self.plain.encode::<T>(batch, &mut self.bytes)?;
         }
