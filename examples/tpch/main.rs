@@ -1,5 +1,5 @@
-//! Queries of TPC-H as typed jobs, each in a file of its own: 1, 3, 6, 12, 14 and 18, with the columns, their order
-//! and the order of rows as in the specification.
+//! The queries of TPC-H as typed jobs, each in a file of its own, with the columns, their order and the order of rows as
+//! in the specification.
 //!
 //! ```text
 //! windrow generate tpch --scale 1 --output tpch
@@ -8,11 +8,27 @@
 
 mod group;
 mod q1;
+mod q10;
+mod q11;
 mod q12;
+mod q13;
 mod q14;
+mod q15;
+mod q16;
+mod q17;
 mod q18;
+mod q19;
+mod q2;
+mod q20;
+mod q21;
+mod q22;
 mod q3;
+mod q4;
+mod q5;
 mod q6;
+mod q7;
+mod q8;
+mod q9;
 
 use windrow::jobs;
 use windrow::prelude::*;
@@ -38,6 +54,36 @@ impl Tables {
     fn read<T: Record>(&self, flow: &Flow, table: &str) -> Dataset<T> {
         flow.read_parquet::<T>(self.input.join(table))
     }
+
+    /// All nations.
+    fn nations(&self, flow: &Flow) -> Dataset<Nation> {
+        self.read(flow, "nation")
+    }
+
+    /// The nations of a region: key and name.
+    fn nations_of(&self, flow: &Flow, region: &str) -> Dataset<(i64, String)> {
+        let region = self
+            .read::<Region>(flow, "region")
+            .filter_by(|c| c.r_name.eq(region))
+            .map(|r| (r.r_regionkey, ()))
+            .broadcast();
+        self.nations(flow).flat_map_with(&region, |n, region| {
+            region.get(n.n_regionkey).map(|_| (n.n_nationkey, n.n_name.to_string()))
+        })
+    }
+}
+
+#[derive(Record)]
+struct Region {
+    r_regionkey: i64,
+    r_name: String,
+}
+
+#[derive(Record)]
+struct Nation {
+    n_nationkey: i64,
+    n_name: String,
+    n_regionkey: i64,
 }
 
 /// The day `months` later, of a day that all months have.
@@ -51,11 +97,27 @@ fn later(date: Date, months: u32) -> Date {
 fn main() -> ExitCode {
     windrow::main(jobs![
         q1::Q1,
+        q2::Q2,
         q3::Q3,
+        q4::Q4,
+        q5::Q5,
         q6::Q6,
+        q7::Q7,
+        q8::Q8,
+        q9::Q9,
+        q10::Q10,
+        q11::Q11,
         q12::Q12,
+        q13::Q13,
         q14::Q14,
+        q15::Q15,
+        q16::Q16,
+        q17::Q17,
         q18::Q18,
+        q19::Q19,
+        q20::Q20,
+        q21::Q21,
+        q22::Q22,
         group::ByOrder,
         group::ByPart
     ])
