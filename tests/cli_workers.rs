@@ -74,8 +74,14 @@ fn workers_die_with_the_process_that_started_them() {
 fn a_cluster_runs_jobs_and_ends() {
     let room = room!();
     room.write("in/a.txt", "b a b\n");
-    let up = room.windrow("cluster up --workers 2 --state state").timeout(PATIENCE).ok();
+    let up = room.windrow("cluster up --workers 2 --state state --memory 1MiB");
+    let up = up.timeout(PATIENCE).ok();
     let address = up.stdout().trim().to_string();
+    room.windrow("generate tera --records 20000 --output tera").ok();
+    let sort = format!("run terasort --input tera --output sorted --json --cluster {address}");
+    let sorted = room.windrow(&sort).timeout(PATIENCE).ok();
+    let summary: serde_json::Value = serde_json::from_str(sorted.stdout()).unwrap();
+    assert!(summary["spilled_bytes"].as_u64().unwrap() > 0, "{summary}");
     let run = format!("run wordcount --input in --output out --cluster {address}");
     room.windrow(&run).timeout(PATIENCE).ok();
     let mut rows = room.rows("out");

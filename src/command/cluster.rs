@@ -39,7 +39,11 @@ enum Action {
         /// A worker that was not heard for so long is lost
         #[arg(long, value_name = "MS", default_value_t = 10_000)]
         lease_ms: u64,
-        /// The folder for shuffle files [default: that of the system for temporary files]
+        /// Memory of each worker: what does not fit goes to scratch
+        #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
+        memory: u64,
+        /// The folder for shuffle files, and for what does not fit the memory [default: that of the system for temporary
+        /// files]
         #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
         scratch: PathBuf,
         #[command(flatten)]
@@ -97,8 +101,8 @@ impl State {
 impl ClusterFlags {
     pub(super) fn run(self) -> Result<(), Failed> {
         match self.action {
-            Action::Up { workers, threads, listen, lease_ms, scratch, state } => {
-                let up = Up { threads, listen, lease_ms, scratch };
+            Action::Up { workers, threads, listen, lease_ms, memory, scratch, state } => {
+                let up = Up { threads, listen, lease_ms, memory, scratch };
                 up.run(workers, &state)
             }
             Action::Status { state } => status(&state.read()?.address),
@@ -111,6 +115,7 @@ struct Up {
     threads: u16,
     listen: SocketAddr,
     lease_ms: u64,
+    memory: u64,
     scratch: PathBuf,
 }
 
@@ -162,6 +167,7 @@ impl Up {
             worker
                 .args(["worker", "--coordinator", &address])
                 .args(["--threads", &self.threads.to_string()])
+                .args(["--memory", &self.memory.to_string()])
                 .arg("--scratch")
                 .arg(&self.scratch);
             remembered.workers.push(worker.spawn().map_err(because)?.id());

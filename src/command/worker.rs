@@ -37,13 +37,13 @@ pub(crate) struct Worker {
     /// Tasks at once, each on a thread [default: as many as the machine has]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Memory for tasks
+    /// Memory for tasks: what does not fit goes to scratch
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
     memory: u64,
     /// End an executor that has more memory [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
     memory_limit: Option<u64>,
-    /// The folder for shuffle files [default: that of the system for temporary files]
+    /// The folder for shuffle files, and for what does not fit the memory [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
     scratch: PathBuf,
     /// End when the process that started this one does
