@@ -78,11 +78,13 @@ impl Job for Q8 {
             .filter_by(|c| c.n_name.eq(&self.nation))
             .map(|n| (n.n_nationkey, ()))
             .broadcast();
+        // One part in 150: every task may have them whole.
         let parts = self
             .tables
             .read::<Part>(flow, "part")
             .filter_by(|c| c.p_type.eq(&self.kind))
-            .map(|p| (p.p_partkey, ()));
+            .map(|p| (p.p_partkey, ()))
+            .broadcast();
         let suppliers = self
             .tables
             .read::<Supplier>(flow, "supplier")
@@ -102,12 +104,11 @@ impl Job for Q8 {
             .map(|(_, order)| order);
         self.tables
             .read::<Line>(flow, "lineitem")
-            .map(|l| -> (i64, (i64, i64, Decimal<18, 4>)) {
-                let worth = l.l_extendedprice.times(ONE - l.l_discount);
-                (l.l_partkey, (l.l_orderkey, l.l_suppkey, worth))
+            .flat_map_with(&parts, |l, parts| {
+                let () = parts.get(l.l_partkey)?;
+                let worth: Decimal<18, 4> = l.l_extendedprice.times(ONE - l.l_discount);
+                Some((l.l_orderkey, (l.l_suppkey, worth)))
             })
-            .semi_join(&parts)
-            .map(|(_, (order, supplier, worth))| (order, (supplier, worth)))
             .join(&orders)
             .map(|(_, ((supplier, worth), year))| (supplier, (year, worth)))
             .join(&suppliers)
