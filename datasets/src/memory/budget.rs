@@ -22,7 +22,6 @@ struct Inner {
     /// Whether it is looked at how much the process has in fact.
     of_process: bool,
     counted: AtomicU64,
-    most_counted: AtomicU64,
 }
 
 /// How short memory is.
@@ -53,8 +52,7 @@ impl Budget {
     }
 
     fn new(limit: u64, of_process: bool) -> Budget {
-        let (counted, most_counted) = (AtomicU64::new(0), AtomicU64::new(0));
-        Budget(Arc::new(Inner { limit, of_process, counted, most_counted }))
+        Budget(Arc::new(Inner { limit, of_process, counted: AtomicU64::new(0) }))
     }
 
     /// The limit, in bytes.
@@ -65,11 +63,6 @@ impl Budget {
     /// The bytes that all shares have.
     pub fn counted(&self) -> u64 {
         self.0.counted.load(Relaxed)
-    }
-
-    /// The most bytes that all shares had at once.
-    pub fn most_counted(&self) -> u64 {
-        self.0.most_counted.load(Relaxed)
     }
 
     /// A share of nothing yet.
@@ -170,8 +163,7 @@ impl Share {
     /// The holder has so many bytes more.
     pub fn add(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Relaxed);
-        let counted = self.budget.0.counted.fetch_add(bytes, Relaxed) + bytes;
-        self.budget.0.most_counted.fetch_max(counted, Relaxed);
+        self.budget.0.counted.fetch_add(bytes, Relaxed);
     }
 
     /// The holder has so many bytes less; no less than none.
@@ -217,6 +209,8 @@ pub fn of_machine() -> u64 {
 
 /// What the system says of this process.
 mod system {
+    use std::path::Path;
+
     #[cfg(target_os = "linux")]
     pub(super) fn resident_bytes() -> Option<u64> {
         use std::fs::File;
@@ -263,17 +257,24 @@ mod system {
         of_machine.into_iter().chain(of_groups()).min()
     }
 
-    /// The limits of the control group and of those that it is in (version 2).
+    /// The limits of the control group and of those that it is in.
     fn of_groups() -> Vec<u64> {
         let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let Some(group) = text.lines().find_map(|line| line.strip_prefix("0::")) else {
-            return Vec::new();
+        text.lines().flat_map(limits_of_group).collect()
+    }
+
+    /// The limits that a line of `/proc/self/cgroup` leads to, of version 2 or 1.
+    fn limits_of_group(line: &str) -> Vec<u64> {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (root, file) = match fields.next() {
+            Some("") => ("/sys/fs/cgroup", "memory.max"),
+            Some("memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => return Vec::new(),
         };
-        let folder = std::path::Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/'));
-        let limit = |folder: &std::path::Path| {
-            std::fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok()
-        };
-        folder.ancestors().filter_map(limit).collect()
+        let group = fields.next().unwrap_or_default().trim_start_matches('/');
+        let limit =
+            |folder: &Path| std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok();
+        Path::new(root).join(group).ancestors().filter_map(limit).collect()
     }
 }
 
@@ -296,7 +297,7 @@ mod tests {
         second.give_back(1000);
         assert_eq!((second.bytes(), budget.counted()), (0, 300));
         drop(first);
-        assert_eq!((budget.counted(), budget.most_counted()), (0, 700));
+        assert_eq!(budget.counted(), 0);
         assert_eq!(Budget::unlimited().shortage(), Shortage::None);
     }
 
