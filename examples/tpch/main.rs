@@ -30,6 +30,7 @@ mod q7;
 mod q8;
 mod q9;
 
+use windrow::Broadcast;
 use windrow::jobs;
 use windrow::prelude::*;
 
@@ -60,6 +61,17 @@ impl Tables {
         self.read(flow, "nation")
     }
 
+    /// The key of a nation, for every task to have.
+    fn nation(&self, flow: &Flow, name: &str) -> Broadcast<i64, ()> {
+        let nation = self.nations(flow).filter_by(|c| c.n_name.eq(name));
+        nation.map(|n| (n.n_nationkey, ())).broadcast()
+    }
+
+    /// The names of all nations, for every task to have.
+    fn nation_names(&self, flow: &Flow) -> Broadcast<i64, String> {
+        self.nations(flow).map_to::<(i64, String)>(|n| (n.n_nationkey, n.n_name)).broadcast()
+    }
+
     /// The nations of a region: key and name.
     fn nations_of(&self, flow: &Flow, region: &str) -> Dataset<(i64, String)> {
         let region = self
@@ -84,6 +96,17 @@ struct Nation {
     n_nationkey: i64,
     n_name: String,
     n_regionkey: i64,
+}
+
+/// The first and the last day of the two years that some queries are about.
+fn two_years() -> (Date, Date) {
+    let day = |year, month, day| Date::from_ymd(year, month, day).expect("a day");
+    (day(1995, 1, 1), day(1996, 12, 31))
+}
+
+/// Whether a text has one part, and another one behind it: SQL's `like '%first%second%'`.
+fn has_both(text: &str, first: &str, second: &str) -> bool {
+    text.split_once(first).is_some_and(|(_, behind)| behind.contains(second))
 }
 
 /// The day `months` later, of a day that all months have.

@@ -60,11 +60,7 @@ impl Job for Q10 {
             .read::<Order>(flow, "orders")
             .filter_by(|c| c.o_orderdate.ge(self.date).and(c.o_orderdate.lt(later(self.date, 3))))
             .map(|o| (o.o_orderkey, o.o_custkey));
-        let nations = self
-            .tables
-            .nations(flow)
-            .map_to::<(i64, String)>(|n| (n.n_nationkey, n.n_name))
-            .broadcast();
+        let nations = self.tables.nation_names(flow);
         let customers = self
             .tables
             .read::<Customer>(flow, "customer")

@@ -40,12 +40,7 @@ impl Job for Q11 {
     const NAME: &str = "q11";
 
     fn plan(&self, flow: &Flow) -> Result<()> {
-        let nation = self
-            .tables
-            .nations(flow)
-            .filter_by(|c| c.n_name.eq(&self.nation))
-            .map(|n| (n.n_nationkey, ()))
-            .broadcast();
+        let nation = self.tables.nation(flow, &self.nation);
         let suppliers =
             self.tables.read::<Supplier>(flow, "supplier").flat_map_with(&nation, |s, nation| {
                 nation.get(s.s_nationkey).map(|_| (s.s_suppkey, ()))

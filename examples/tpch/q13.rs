@@ -1,6 +1,6 @@
 //! Query 13: how many orders customers have.
 
-use crate::Tables;
+use crate::{Tables, has_both};
 use windrow::prelude::*;
 
 /// How many customers have how many orders, without those whose comment has two words
@@ -41,10 +41,7 @@ impl Job for Q13 {
         let orders = self
             .tables
             .read::<Order>(flow, "orders")
-            .filter(move |o| {
-                let behind = o.o_comment.split_once(&*first).map(|(_, behind)| behind);
-                !behind.is_some_and(|behind| behind.contains(&*second))
-            })
+            .filter(move |o| !has_both(o.o_comment, &first, &second))
             .map(|o| o.o_custkey)
             .count_by_value();
         self.tables

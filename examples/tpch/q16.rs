@@ -1,6 +1,6 @@
 //! Query 16: how many suppliers can deliver a kind of part.
 
-use crate::Tables;
+use crate::{Tables, has_both};
 use windrow::prelude::*;
 
 /// Suppliers nobody complains about, counted by brand, type and size of the parts that they have
@@ -58,10 +58,7 @@ impl Job for Q16 {
         let complained = self
             .tables
             .read::<Supplier>(flow, "supplier")
-            .filter(|s| {
-                let behind = s.s_comment.split_once("Customer").map(|(_, behind)| behind);
-                behind.is_some_and(|behind| behind.contains("Complaints"))
-            })
+            .filter(|s| has_both(s.s_comment, "Customer", "Complaints"))
             .map(|s| (s.s_suppkey, ()))
             .broadcast();
         let kind = self.kind.clone();

@@ -85,12 +85,7 @@ impl Job for Q20 {
             .join(&sold)
             .filter(|(_, (pieces, sold))| f64::from(pieces) > 0.5 * sold.to_f64())
             .map(|((_, supplier), _)| (supplier, ()));
-        let nation = self
-            .tables
-            .nations(flow)
-            .filter_by(|c| c.n_name.eq(&self.nation))
-            .map(|n| (n.n_nationkey, ()))
-            .broadcast();
+        let nation = self.tables.nation(flow, &self.nation);
         self.tables
             .read::<Supplier>(flow, "supplier")
             .flat_map_with(&nation, |s, nation| {

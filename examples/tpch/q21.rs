@@ -54,12 +54,7 @@ impl Job for Q21 {
             .read::<Order>(flow, "orders")
             .filter_by(|c| c.o_orderstatus.eq("F"))
             .map(|o| (o.o_orderkey, ()));
-        let nation = self
-            .tables
-            .nations(flow)
-            .filter_by(|c| c.n_name.eq(&self.nation))
-            .map(|n| (n.n_nationkey, ()))
-            .broadcast();
+        let nation = self.tables.nation(flow, &self.nation);
         let suppliers =
             self.tables.read::<Supplier>(flow, "supplier").flat_map_with(&nation, |s, nation| {
                 nation.get(s.s_nationkey).map(|_| (s.s_suppkey, s.s_name.to_string()))

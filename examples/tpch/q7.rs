@@ -1,6 +1,6 @@
 //! Query 7: what two nations sell to one another.
 
-use crate::{Money, ONE, Tables};
+use crate::{Money, ONE, Tables, two_years};
 use windrow::prelude::*;
 
 /// The revenue of two years that went from one of two nations to the other, by both and by year
@@ -78,8 +78,7 @@ impl Job for Q7 {
             .map(|o| (o.o_custkey, o.o_orderkey))
             .join(&customers)
             .map_to::<(i64, String)>(|(_, (order, nation))| (order, nation));
-        let (first, last) = (Date::from_ymd(1995, 1, 1), Date::from_ymd(1996, 12, 31));
-        let (first, last) = (first.expect("a day"), last.expect("a day"));
+        let (first, last) = two_years();
         self.tables
             .read::<Line>(flow, "lineitem")
             .filter_by(|c| c.l_shipdate.ge(first).and(c.l_shipdate.le(last)))

@@ -1,6 +1,6 @@
 //! Query 8: the share of a nation in the market of its region.
 
-use crate::{Money, ONE, Tables};
+use crate::{Money, ONE, Tables, two_years};
 use windrow::prelude::*;
 
 /// By year, which part of the revenue with a kind of part in a region is a nation's
@@ -72,12 +72,7 @@ impl Job for Q8 {
 
     fn plan(&self, flow: &Flow) -> Result<()> {
         let region = self.tables.nations_of(flow, &self.region).broadcast();
-        let nation = self
-            .tables
-            .nations(flow)
-            .filter_by(|c| c.n_name.eq(&self.nation))
-            .map(|n| (n.n_nationkey, ()))
-            .broadcast();
+        let nation = self.tables.nation(flow, &self.nation);
         // One part in 150: every task may have them whole.
         let parts = self
             .tables
@@ -93,8 +88,7 @@ impl Job for Q8 {
             self.tables.read::<Customer>(flow, "customer").flat_map_with(&region, |c, region| {
                 region.get(c.c_nationkey).map(|_| (c.c_custkey, ()))
             });
-        let (first, last) = (Date::from_ymd(1995, 1, 1), Date::from_ymd(1996, 12, 31));
-        let (first, last) = (first.expect("a day"), last.expect("a day"));
+        let (first, last) = two_years();
         let orders = self
             .tables
             .read::<Order>(flow, "orders")

@@ -74,11 +74,7 @@ impl Job for Q9 {
             .tables
             .read::<Offer>(flow, "partsupp")
             .map(|o| ((o.ps_partkey, o.ps_suppkey), o.ps_supplycost));
-        let nations = self
-            .tables
-            .nations(flow)
-            .map_to::<(i64, String)>(|n| (n.n_nationkey, n.n_name))
-            .broadcast();
+        let nations = self.tables.nation_names(flow);
         let suppliers =
             self.tables.read::<Supplier>(flow, "supplier").map_with(&nations, |s, nations| {
                 (s.s_suppkey, nations.get(s.s_nationkey).unwrap_or_default().to_string())

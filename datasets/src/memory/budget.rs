@@ -187,11 +187,6 @@ impl Share {
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
-
-    /// Whose share it is.
-    pub fn budget(&self) -> &Budget {
-        &self.budget
-    }
 }
 
 impl Drop for Share {

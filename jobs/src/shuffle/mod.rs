@@ -19,14 +19,14 @@
 //! reads a bucket's part of it when the bucket is read.
 
 pub(crate) mod collect;
-pub use spill::SpillFailed;
-
 pub(crate) mod fold;
 mod merge;
 pub(crate) mod rows;
 mod spill;
 #[cfg(test)]
 mod testing;
+
+pub use spill::SpillFailed;
 
 use arrow::buffer::Buffer;
 use std::any::Any;

@@ -40,25 +40,33 @@ impl<O: RowOrder> RowsBucket<O> {
             From::Blocks(runs) => Ok(Sorted::Memory(Ordered::of(Loaded::of_runs(runs))?)),
             From::Store(store, bucket) => {
                 let sealed = store.sealed()?;
+                if sealed.generations.is_empty() {
+                    return all_at_once(Loader::new(&store, &sealed, bucket)?);
+                }
                 let needs = Loader::needs(&sealed, bucket);
                 let failed = SpillFailed::of("a bucket of a shuffle", needs, &store.memory.budget);
-                sorted(&store, &sealed, bucket, needs).map_err(failed)
+                partly_spilled(&store, &sealed, bucket, needs).map_err(failed)
             }
         }
     }
 }
 
-/// The rows of a bucket of a store, which need so much memory.
-fn sorted<O: RowOrder>(
+/// All rows that a loader has, in memory.
+fn all_at_once<O: RowOrder>(mut loader: Loader<'_, O>) -> Result<Sorted<O>, PushError> {
+    Ok(Sorted::Memory(Ordered::of(loader.load(u64::MAX)?)?))
+}
+
+/// The rows of a bucket of a store that has spilled, which need so much memory.
+fn partly_spilled<O: RowOrder>(
     store: &RowsStore<O>,
     sealed: &Arc<Sealed<O>>,
     bucket: u32,
     needs: u64,
 ) -> Result<Sorted<O>, PushError> {
-    let mut loader = Loader::new(store, sealed, bucket)?;
+    let loader = Loader::new(store, sealed, bucket)?;
     let room = store.room();
-    if sealed.generations.is_empty() || needs <= room {
-        return Ok(Sorted::Memory(Ordered::of(loader.load(u64::MAX)?)?));
+    if needs <= room {
+        return all_at_once(loader);
     }
     let rows = Laid::of(loader, &store.cutter, &store.memory, room)?;
     Ok(Sorted::Scratch { rows, moved: None })

@@ -59,8 +59,7 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
         let mut runs = Vec::new();
         for block in blocks {
             for frame in codec::frames(&block) {
-                let run = Run::decoded::<O>(codec::decode::<O::Row>(&frame?)?, &cutter)?;
-                runs.push(run);
+                runs.push(Run::decoded::<O>(codec::decode::<O::Row>(&frame?)?, &cutter)?);
             }
         }
         Ok(Bucket::new(RowsBucket::<O>::decoded(runs)))
