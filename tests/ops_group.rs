@@ -5,7 +5,7 @@ mod common;
 use common::{RECORDS, assert_rows, by_hash, everywhere, many, random, rows, rows_in_this_process};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use windrow::{Dataset, Flow};
+use windrow::{Dataset, Flow, Local};
 
 /// A key that is often longer than what is inline.
 fn key(number: u64, keys: u64) -> String {
@@ -212,6 +212,60 @@ fn a_dataset_joined_with_itself_and_with_its_aggregate() {
     }
     assert_rows(&ran.rows::<(String, (u64, u64))>(), &expected);
     assert_rows(&ran.named::<(String, ((u64, u64), u64))>("more"), &more);
+}
+
+#[test]
+fn an_aggregate_joined_with_more_keys_or_fewer() {
+    for others in [500, RECORDS * 2] {
+        let counts = |flow: &Flow| pairs(flow, RECORDS, 1_000).count_by_key();
+        let others_of = move |flow: &Flow| right(flow, others).filter(|(_, name)| name.len() < 12);
+        let inner = rows(|flow| counts(flow).join(&others_of(flow)));
+        let left = rows(|flow| counts(flow).left_join(&others_of(flow)));
+        let of_right = rows(|flow| others_of(flow).left_join(&counts(flow)));
+        let anti = rows(|flow| counts(flow).anti_join(&others_of(flow)));
+        let mut expected = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (key, a, b) in both(RECORDS, others) {
+            let count = Some(a.len() as u64).filter(|count| *count > 0);
+            let names: Vec<String> = b.into_iter().filter(|name| name.len() < 12).collect();
+            for name in &names {
+                expected.0.extend(count.map(|count| (key.clone(), (count, name.clone()))));
+                expected.2.push((key.clone(), (name.clone(), count)));
+            }
+            if let Some(count) = count {
+                let or_none =
+                    names.iter().cloned().map(Some).chain(names.is_empty().then_some(None));
+                expected.1.extend(or_none.map(|name| (key.clone(), (count, name))));
+                expected.3.extend(names.is_empty().then(|| (key.clone(), count)));
+            }
+        }
+        assert_rows(&inner, &expected.0);
+        assert_rows(&left, &expected.1);
+        assert_rows(&of_right, &expected.2);
+        assert_rows(&anti, &expected.3);
+    }
+}
+
+/// The bytes that went to scratch in a job with memory for hardly anything.
+fn spilled(plan: impl Fn(&Flow) -> windrow::Result<()>) -> u64 {
+    let outcome = Local::new().threads(2).memory(1 << 20).run_plan("spilling", plan).unwrap();
+    outcome.summary.spilled_bytes
+}
+
+#[test]
+fn rows_without_a_partner_are_not_kept() {
+    let many_of = |flow: &Flow| pairs(flow, RECORDS, RECORDS);
+    let few_of = |flow: &Flow| pairs(flow, 10, RECORDS);
+    let all = spilled(|flow| {
+        many_of(flow).co_group(&few_of(flow)).map(|_, a, _| a.len() as u64).collect("out")
+    });
+    assert!(all > 1_000_000, "{all}");
+    let few = [
+        spilled(|flow| many_of(flow).join(&few_of(flow)).collect("out")),
+        spilled(|flow| few_of(flow).left_join(&many_of(flow)).collect("out")),
+        spilled(|flow| few_of(flow).anti_join(&many_of(flow)).collect("out")),
+        spilled(|flow| many_of(flow).count_by_key().join(&few_of(flow)).collect("out")),
+    ];
+    assert!(few.iter().all(|bytes| *bytes < all / 10), "{few:?} of {all}");
 }
 
 proptest! {

@@ -51,6 +51,7 @@ impl Flow {
             operator,
             detail: String::new(),
             predicate: None,
+            passes: 1.0,
             row: std::any::type_name::<T>(),
             place,
             inputs,

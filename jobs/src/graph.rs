@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) detail: String,
     /// The `Predicate` of the node's rows that holds of all that it passes on, of a node that only leaves out rows.
     pub(crate) predicate: Option<AnyPredicate>,
+    /// About which share of the rows that it gets it passes on.
+    pub(crate) passes: f64,
     /// The type of the rows that it gives.
     pub(crate) row: &'static str,
     /// File and line in the job's code.
@@ -54,7 +56,12 @@ pub(crate) enum Kind {
     /// Gives records; the root of a stage.
     Source(Arc<dyn SourceCode>),
     /// Gives the rows that come of shuffles; the root of a stage.
-    Read { code: Arc<dyn ReadCode>, shuffles: Vec<u32> },
+    Read {
+        code: Arc<dyn ReadCode>,
+        shuffles: Vec<u32>,
+        /// Whether it gives at most one row for each key, behind that key, of the rows that have it.
+        by_key: bool,
+    },
     /// Turns rows into rows, within a lane.
     Narrow { code: Arc<dyn NarrowCode>, whole: Vec<u32> },
     /// Gives the rows of several.
@@ -85,6 +92,8 @@ pub(crate) struct ShuffleNode {
     pub(crate) partitions: Option<u32>,
     /// The collected sample that must be there before rows come.
     pub(crate) sample: Option<u32>,
+    /// The shuffle of the other side of a join, if rows whose key has no row there are of no use.
+    pub(crate) filtered_by: Option<u32>,
 }
 
 pub(crate) struct SinkNode {

@@ -97,7 +97,7 @@ impl<T: Record> Dataset<T> {
         f: impl for<'a> Fn(T::View<'a>) -> bool + Send + Sync + 'static,
     ) -> Dataset<T> {
         let f = Arc::new(f);
-        self.narrow("filter", CodePlace::caller(), Vec::new(), move |_, out| {
+        let kept = self.narrow("filter", CodePlace::caller(), Vec::new(), move |_, out| {
             let out = out.into::<T>();
             AnyPush::new::<T>(Box::new(FilterPush {
                 f: f.clone(),
@@ -105,7 +105,9 @@ impl<T: Record> Dataset<T> {
                 rows: Vec::new(),
                 input: PhantomData,
             }))
-        })
+        });
+        kept.flow.graph().nodes[kept.node].passes = 0.5;
+        kept
     }
 
     /// The records for which a predicate over columns is true, which the plan sees; `f` runs when the plan is made. What is
@@ -138,7 +140,11 @@ impl<T: Record> Dataset<T> {
             let (predicate, out) = (predicate.clone(), out.into());
             AnyPush::new::<T>(Box::new(PredicatePush { predicate, out, rows: Vec::new() }))
         });
-        kept.flow.graph().nodes[kept.node].predicate = Some(seen);
+        let mut graph = kept.flow.graph();
+        let node = &mut graph.nodes[kept.node];
+        node.passes = seen.estimated_share();
+        node.predicate = Some(seen);
+        drop(graph);
         kept.detailed(detail)
     }
 }

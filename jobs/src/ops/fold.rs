@@ -26,7 +26,7 @@ impl<T: Record> Dataset<T> {
         let fold = Arc::new(fold);
         let code = FoldShuffle { fold: fold.clone() };
         let shuffle = self.shuffle(operator, place, code, None, None);
-        self.read_shuffles(operator, place, vec![shuffle], FoldRead { fold })
+        self.read_by_key(operator, place, shuffle, FoldRead { fold })
     }
 }
 

@@ -179,6 +179,19 @@ impl<K: Key, V: Record> Grouped<K, V> {
     }
 }
 
+/// Which keys of two datasets something comes of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KeysThatCount {
+    /// Those that either has.
+    All,
+    /// Those that the left one has.
+    Left,
+    /// Those that the right one has.
+    Right,
+    /// Those that both have.
+    Both,
+}
+
 /// Two datasets grouped by the same key: see [`Dataset::co_group`].
 pub struct CoGrouped<K: Key, A: Record, B: Record> {
     left: Dataset<(K, A)>,
@@ -210,7 +223,7 @@ impl<K: Key, A: Record, B: Record> CoGrouped<K, A, B> {
         &self,
         f: impl for<'g> Fn(K::View<'g>, Values<'g, A>, Values<'g, B>) -> U + Send + Sync + 'static,
     ) -> Dataset<U> {
-        self.read("co_group", move |key, left, right, out| {
+        self.read("co_group", KeysThatCount::All, move |key, left, right, out| {
             out.push(f(key, left, right).view()).map(|_| ())
         })
     }
@@ -220,7 +233,7 @@ impl<K: Key, A: Record, B: Record> CoGrouped<K, A, B> {
         &self,
         f: impl for<'g> Fn(K::View<'g>, Values<'g, A>, Values<'g, B>) -> I + Send + Sync + 'static,
     ) -> Dataset<U> {
-        self.read("co_group", move |key, left, right, out| {
+        self.read("co_group", KeysThatCount::All, move |key, left, right, out| {
             f(key, left, right).into_iter().try_for_each(|u| out.push(u.view()).map(|_| ()))
         })
     }
@@ -233,10 +246,11 @@ impl<K: Key, A: Record, B: Record> CoGrouped<K, A, B> {
         CoGrouped { left: left.clone(), right: right.clone(), place }
     }
 
-    /// Calls `f` for each key that either side has.
+    /// Calls `f` for each key that either side has, except some or all of those that do not count.
     pub(super) fn read<U: Record>(
         &self,
         operator: &'static str,
+        keys: KeysThatCount,
         f: impl for<'g> Fn(
             K::View<'g>,
             Values<'g, A>,
@@ -252,6 +266,14 @@ impl<K: Key, A: Record, B: Record> CoGrouped<K, A, B> {
         let left = self.left.shuffle(operator, place, code, None, None);
         let code = RowsShuffle { order: HashOrder::<K, B>::new() };
         let right = self.right.shuffle(operator, place, code, None, None);
+        let mut graph = self.left.flow.graph();
+        if matches!(keys, KeysThatCount::Left | KeysThatCount::Both) {
+            graph.shuffles[right as usize].filtered_by = Some(left);
+        }
+        if matches!(keys, KeysThatCount::Right | KeysThatCount::Both) {
+            graph.shuffles[left as usize].filtered_by = Some(right);
+        }
+        drop(graph);
         let read = ReadFn(move |mut buckets: Vec<Bucket>, out| {
             let b: RowsBucket<HashOrder<K, B>> = buckets.remove(1).into();
             let a: RowsBucket<HashOrder<K, A>> = buckets.remove(0).into();

@@ -1,6 +1,6 @@
 //! Joins by key: inner, left, right, full, semi, anti. A key's records come in left, then right order.
 
-use super::group::{CoGrouped, Values};
+use super::group::{CoGrouped, KeysThatCount, Values};
 use crate::dataset::Dataset;
 use crate::exec::Emitter;
 use std::panic::Location as CodePlace;
@@ -47,9 +47,13 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read("join", |key, left, right, out: &mut Emitter<(K, (A, B))>| {
-            pairs(left, &right, |a, b| out.push((key, (a, b))).map(|_| ()))
-        })
+        groups.read(
+            "join",
+            KeysThatCount::Both,
+            |key, left, right, out: &mut Emitter<(K, (A, B))>| {
+                pairs(left, &right, |a, b| out.push((key, (a, b))).map(|_| ()))
+            },
+        )
     }
 
     /// As [`join`](Dataset::join), and each record of this side that has no partner, with `None`.
@@ -66,12 +70,16 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read("left_join", |key, left, right, out: &mut Emitter<(K, (A, Option<B>))>| {
-            if right.is_empty() {
-                return each(left, |a| out.push((key, (a, None))).map(|_| ()));
-            }
-            pairs(left, &right, |a, b| out.push((key, (a, Some(b)))).map(|_| ()))
-        })
+        groups.read(
+            "left_join",
+            KeysThatCount::Left,
+            |key, left, right, out: &mut Emitter<(K, (A, Option<B>))>| {
+                if right.is_empty() {
+                    return each(left, |a| out.push((key, (a, None))).map(|_| ()));
+                }
+                pairs(left, &right, |a, b| out.push((key, (a, Some(b)))).map(|_| ()))
+            },
+        )
     }
 
     /// As [`join`](Dataset::join), and each record of the right side that has no partner, with `None`.
@@ -88,12 +96,16 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read("right_join", |key, left, right, out: &mut Emitter<(K, (Option<A>, B))>| {
-            if left.is_empty() {
-                return each(right, |b| out.push((key, (None, b))).map(|_| ()));
-            }
-            pairs(left, &right, |a, b| out.push((key, (Some(a), b))).map(|_| ()))
-        })
+        groups.read(
+            "right_join",
+            KeysThatCount::Right,
+            |key, left, right, out: &mut Emitter<(K, (Option<A>, B))>| {
+                if left.is_empty() {
+                    return each(right, |b| out.push((key, (None, b))).map(|_| ()));
+                }
+                pairs(left, &right, |a, b| out.push((key, (Some(a), b))).map(|_| ()))
+            },
+        )
     }
 
     /// As [`join`](Dataset::join), and each record of either side that has no partner, with `None`.
@@ -116,6 +128,7 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
         groups.read(
             "full_join",
+            KeysThatCount::All,
             |key, left, right, out: &mut Emitter<(K, (Option<A>, Option<B>))>| {
                 if right.is_empty() {
                     return each(left, |a| out.push((key, (Some(a), None))).map(|_| ()));
@@ -142,12 +155,16 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read("semi_join", |key, left, right, out: &mut Emitter<(K, A)>| {
-            if right.is_empty() {
-                return Ok(());
-            }
-            each(left, |a| out.push((key, a)).map(|_| ()))
-        })
+        groups.read(
+            "semi_join",
+            KeysThatCount::Both,
+            |key, left, right, out: &mut Emitter<(K, A)>| {
+                if right.is_empty() {
+                    return Ok(());
+                }
+                each(left, |a| out.push((key, a)).map(|_| ()))
+            },
+        )
     }
 
     /// The records whose key the right side has not.
@@ -164,11 +181,15 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read("anti_join", |key, left, right, out: &mut Emitter<(K, A)>| {
-            if !right.is_empty() {
-                return Ok(());
-            }
-            each(left, |a| out.push((key, a)).map(|_| ()))
-        })
+        groups.read(
+            "anti_join",
+            KeysThatCount::Left,
+            |key, left, right, out: &mut Emitter<(K, A)>| {
+                if !right.is_empty() {
+                    return Ok(());
+                }
+                each(left, |a| out.push((key, a)).map(|_| ()))
+            },
+        )
     }
 }

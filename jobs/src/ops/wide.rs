@@ -32,7 +32,12 @@ impl<T: Record> Dataset<T> {
     ) -> u32 {
         let mut graph = self.flow.graph();
         let shuffle = graph.shuffles.len() as u32;
-        graph.shuffles.push(ShuffleNode { code: Arc::new(code), partitions, sample });
+        graph.shuffles.push(ShuffleNode {
+            code: Arc::new(code),
+            partitions,
+            sample,
+            filtered_by: None,
+        });
         drop(graph);
         let _: Dataset<T> = self.flow.add(operator, place, vec![self.node], Kind::Shuffle(shuffle));
         shuffle
@@ -46,7 +51,20 @@ impl<T: Record> Dataset<T> {
         shuffles: Vec<u32>,
         code: impl ReadCode + 'static,
     ) -> Dataset<U> {
-        let kind = Kind::Read { code: Arc::new(code), shuffles };
+        let kind = Kind::Read { code: Arc::new(code), shuffles, by_key: false };
+        self.flow.add(operator, place, Vec::new(), kind)
+    }
+
+    /// As [`read_shuffles`](Dataset::read_shuffles) for one shuffle, where at most one row comes of each key, behind that
+    /// key, of the rows that have it.
+    pub(crate) fn read_by_key<K: Record, V: Record>(
+        &self,
+        operator: &'static str,
+        place: &'static CodePlace<'static>,
+        shuffle: u32,
+        code: impl ReadCode + 'static,
+    ) -> Dataset<(K, V)> {
+        let kind = Kind::Read { code: Arc::new(code), shuffles: vec![shuffle], by_key: true };
         self.flow.add(operator, place, Vec::new(), kind)
     }
 }

@@ -52,6 +52,8 @@ pub struct Stage {
     pub whole_inputs: Vec<u32>,
     /// Whether it only looks at a sample.
     pub sample: bool,
+    /// About which share of what it reads comes to an output, by the form of its filters alone.
+    pub passes: f64,
     root_node: NodeId,
     /// The nodes of the outputs.
     output_nodes: Vec<NodeId>,
@@ -92,6 +94,9 @@ pub struct ShuffleView<'p> {
     pub producers: &'p [usize],
     /// The collected sample that its store needs.
     pub sample: Option<u32>,
+    /// The shuffle whose [keys](crate::shuffle::Store::keys) tell which rows of this one are of use, if those are at
+    /// hand: the other side of a join.
+    pub filtered_by: Option<u32>,
 }
 
 /// A sink of a plan, for those who run it.
@@ -179,6 +184,7 @@ impl Plan {
             partitions: shuffle.partitions,
             producers: &self.shuffle_producers[number as usize],
             sample: shuffle.sample,
+            filtered_by: shuffle.filtered_by,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Tells sources by what the operators right behind them filter, so that they need not read what would be left out.
+//! Tells sources and shuffles what the operators right behind them leave out, so that it need not be read or kept.
 
 use super::stages::Step;
 use crate::exec::LaneContext;
@@ -26,5 +26,20 @@ pub(super) fn prune_sources(graph: &mut Graph, consumers: &[Vec<Step>]) {
             }
         }
         graph.nodes[id].kind = Kind::Source(source);
+    }
+}
+
+/// Lets the shuffle of an aggregate be filtered as the side of a join is that it becomes, where it becomes nothing else.
+pub(super) fn filter_aggregates(graph: &mut Graph, consumers: &[Vec<Step>]) {
+    for id in 0..graph.nodes.len() {
+        let Kind::Read { shuffles, by_key: true, .. } = &graph.nodes[id].kind else { continue };
+        if let [(consumer, _)] = consumers[id][..]
+            && let Kind::Shuffle(side) = graph.nodes[consumer].kind
+        {
+            let filtered_by = graph.shuffles[side as usize].filtered_by;
+            for shuffle in shuffles.clone() {
+                graph.shuffles[shuffle as usize].filtered_by = filtered_by;
+            }
+        }
     }
 }

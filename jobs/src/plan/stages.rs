@@ -1,6 +1,6 @@
 //! Cuts a graph into stages.
 
-use super::prune::prune_sources;
+use super::prune::{filter_aggregates, prune_sources};
 use super::{Output, Plan, Root, Stage};
 use crate::graph::{Graph, Kind, Node, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,6 +145,7 @@ fn set_depths(graph: &Graph, paths: &mut [Path]) {
 pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
     let consumers = consumers(&graph);
     prune_sources(&mut graph, &consumers);
+    filter_aggregates(&mut graph, &consumers);
     let roots = (0..graph.nodes.len()).filter(|&id| graph.nodes[id].kind.is_root());
     let mut paths: Vec<Path> = roots.flat_map(|root| paths_of(&graph, &consumers, root)).collect();
     set_depths(&graph, &mut paths);
@@ -179,6 +180,7 @@ pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
             outputs: paths.iter().map(|path| path.output).collect(),
             whole_inputs,
             sample: sample.is_some(),
+            passes: paths.iter().map(|path| passes(&graph, path)).fold(0.0, f64::max),
             root_node,
             output_nodes: paths.iter().filter_map(|path| Some(path.steps.last()?.0)).collect(),
             paths: paths.iter().map(|path| path.number).collect(),
@@ -193,6 +195,11 @@ pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
     let collect_producers =
         (0..graph.collects.len() as u32).map(|n| producers(Output::Collect(n))).collect();
     Plan { name, graph, consumers, stages, shuffle_producers, sink_producers, collect_producers }
+}
+
+/// About which share of what the root gives comes to the end of a path, as far as its filters tell.
+fn passes(graph: &Graph, path: &Path) -> f64 {
+    path.steps.iter().map(|&(node, _)| graph.nodes[node].passes).product()
 }
 
 /// The stages that lead to an output, in the order of the branches of the unions on the way.

@@ -20,12 +20,15 @@
 
 pub(crate) mod collect;
 pub(crate) mod fold;
+mod key_filter;
+mod left_out;
 mod merge;
 pub(crate) mod rows;
 mod spill;
 #[cfg(test)]
 mod testing;
 
+pub use key_filter::KeyFilter;
 pub use spill::SpillFailed;
 
 use arrow::buffer::Buffer;
@@ -70,6 +73,8 @@ pub struct StoreContext {
     pub whole: crate::exec::Whole,
     /// What there is for its rows.
     pub memory: Memory,
+    /// If it is there, rows whose key is not in it need not be kept.
+    pub filter: Option<Arc<KeyFilter>>,
 }
 
 /// What there is for rows that have to be kept: memory, and scratch for those that do not fit.
@@ -132,6 +137,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If what threads still hold cannot be added.
     fn seal(&self) -> Result<(), PushError>;
+
+    /// The keys that the rows have, after [`Store::seal`]; none where rows have no keys, are too many or were spilled.
+    fn keys(&self) -> Option<KeyFilter> {
+        None
+    }
 
     /// The rows of a bucket, after [`Store::seal`].
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket;

@@ -17,7 +17,7 @@ pub(crate) type Tasks<T> = Vec<Vec<Vec<T>>>;
 
 pub(crate) fn context(buckets: u32, whole: &Whole) -> StoreContext {
     let (lanes, whole) = (Arc::default(), whole.clone());
-    StoreContext { buckets, lanes, whole, memory: Memory::default() }
+    StoreContext { buckets, lanes, whole, memory: Memory::default(), filter: None }
 }
 
 /// The same with so much memory for rows.

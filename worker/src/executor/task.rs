@@ -196,6 +196,7 @@ impl ComputeTask {
                 lanes: Arc::new(Lanes::of(units.len() as u64)),
                 whole: whole.clone(),
                 memory: env.memory.clone(),
+                filter: None,
             };
             Ok(plan.shuffle(shuffle).code.store(&context))
         })?;
@@ -231,6 +232,7 @@ impl ComputeTask {
             lanes: Arc::default(),
             whole: self.whole.clone(),
             memory: self.memory.clone(),
+            filter: None,
         };
         let mut buckets = Vec::new();
         for (shuffle, blocks) in shuffles.iter().zip(blocks) {

@@ -1,5 +1,6 @@
 //! A job in this process: its stages one after the other, then the commit.
 
+use super::order;
 use super::stage::{StageProgress, StageRun};
 use crate::executor::failure::{in_stage, of_push, of_storage};
 use crate::executor::task::{outputs_of, split};
@@ -14,8 +15,8 @@ use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::Whole;
-use windrow_jobs::plan::{Output, Plan, Root};
-use windrow_jobs::shuffle::{Lanes, Memory, Store, StoreContext};
+use windrow_jobs::plan::{Output, Plan, Root, Stage};
+use windrow_jobs::shuffle::{KeyFilter, Lanes, Memory, Store, StoreContext};
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{ShuffleId, StageId};
@@ -53,6 +54,8 @@ pub struct LocalJob {
 /// What is there between stages.
 #[derive(Default)]
 struct Between {
+    /// By stage.
+    done: Vec<bool>,
     /// By the stage that listed them.
     splits: BTreeMap<usize, Vec<Split>>,
     /// By shuffle.
@@ -61,7 +64,8 @@ struct Between {
     store_lanes: Vec<Arc<Lanes>>,
     /// Frames, by collected dataset and by the stage's number among those that collect it.
     collected: BTreeMap<(u32, usize), Vec<u8>>,
-    staged: BTreeMap<u32, Vec<StagedFiles>>,
+    /// By sink and stage.
+    staged: BTreeMap<(u32, usize), Vec<StagedFiles>>,
     counts: TaskCounts,
 }
 
@@ -162,18 +166,23 @@ impl LocalJob {
 
     fn run_stages(&self) -> Result<Between, Failure> {
         let mut between = Between {
+            done: vec![false; self.plan.stages().len()],
             stores: (0..self.plan.shuffles()).map(|_| None).collect(),
             store_lanes: (0..self.plan.shuffles()).map(|_| Arc::default()).collect(),
             splits: self.list()?.into_iter().map(|(stage, (splits, _))| (stage, splits)).collect(),
             ..Between::default()
         };
-        for number in 0..self.plan.stages().len() {
+        while let Some(number) = order::next(&self.plan, &between.done, |stage| {
+            self.source_bytes(stage, &between).unwrap_or_default()
+        }) {
             let begun = Instant::now();
             self.run_stage(number, &mut between)?;
+            between.done[number] = true;
+            self.seal(number, &between)?;
             self.progress[number].end(begun.elapsed());
             // What nobody will read any more is let go.
             for shuffle in 0..self.plan.shuffles() as u32 {
-                if !self.is_read_after(number, shuffle) {
+                if !self.will_be_read(shuffle, &between.done) {
                     between.stores[shuffle as usize] = None;
                 }
             }
@@ -181,22 +190,42 @@ impl LocalJob {
         Ok(between)
     }
 
-    fn is_read_after(&self, stage: usize, shuffle: u32) -> bool {
-        let reads = |later: &windrow_jobs::plan::Stage| match &later.root {
-            Root::Shuffles(shuffles) => shuffles.contains(&shuffle),
+    /// Seals the stores that a stage was the last one to write.
+    fn seal(&self, number: usize, between: &Between) -> Result<(), Failure> {
+        for output in &self.plan.stages()[number].outputs {
+            if let Output::Shuffle(shuffle) = *output
+                && self.is_complete(shuffle, &between.done)
+                && let Some(store) = &between.stores[shuffle as usize]
+            {
+                store.seal().map_err(|error| in_stage(of_push(&error), &self.plan, number))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all stages are done that write a shuffle.
+    fn is_complete(&self, shuffle: u32, done: &[bool]) -> bool {
+        self.plan.shuffle(shuffle).producers.iter().all(|&producer| done[producer])
+    }
+
+    fn will_be_read(&self, shuffle: u32, done: &[bool]) -> bool {
+        let reads = |(number, stage): (usize, &Stage)| match &stage.root {
+            Root::Shuffles(shuffles) => !done[number] && shuffles.contains(&shuffle),
             Root::Source { .. } => false,
         };
-        let producers = self.plan.shuffle(shuffle).producers;
-        self.plan.stages()[stage + 1..].iter().any(reads)
-            || producers.iter().any(|&producer| producer > stage)
+        self.plan.stages().iter().enumerate().any(reads)
+    }
+
+    /// The bytes of a stage's source, if it has one.
+    fn source_bytes(&self, number: usize, between: &Between) -> Option<u64> {
+        let Root::Source { listed_by } = self.plan.stages()[number].root else { return None };
+        let splits = between.splits.get(&listed_by)?;
+        Some(splits.iter().map(|split| split.bytes).fold(0, u64::saturating_add))
     }
 
     /// How a shuffle is cut.
     fn cut(&self, shuffle: u32, between: &Between) -> Cut {
-        let bytes = |stage: StageId| {
-            let splits = between.splits.get(&(stage.0 as usize))?;
-            Some(splits.iter().map(|split| split.bytes).fold(0, u64::saturating_add))
-        };
+        let bytes = |stage: StageId| self.source_bytes(stage.0 as usize, between);
         let cut = self.shape.cut(ShuffleId(shuffle), bytes);
         cut.expect("all sources are listed before the first stage runs")
     }
@@ -262,21 +291,13 @@ impl LocalJob {
             })
             .collect();
         let mut made = run.run(inputs, &written)?;
-        for output in &stage.outputs {
-            if let Output::Shuffle(shuffle) = *output
-                && self.plan.shuffle(shuffle).producers.iter().all(|&producer| producer <= number)
-                && let Some(store) = &between.stores[shuffle as usize]
-            {
-                store.seal().map_err(|error| in_stage(of_push(&error), &self.plan, number))?;
-            }
-        }
         for (collect, frames) in made.collected {
             let producers = self.plan.collect(collect).producers;
             let at = producers.iter().position(|&producer| producer == number).unwrap_or(0);
             between.collected.entry((collect, at)).or_default().extend(frames);
         }
         for (sink, staged) in made.staged {
-            between.staged.entry(sink).or_default().push(staged);
+            between.staged.entry((sink, number)).or_default().push(staged);
         }
         if matches!(stage.root, Root::Shuffles(_)) || stage.sample {
             (made.counts.records_read, made.counts.bytes_read) = (0, 0);
@@ -297,9 +318,16 @@ impl LocalJob {
             lanes: between.store_lanes[shuffle as usize].clone(),
             whole: self.whole(&sample, between)?,
             memory: self.options.memory.clone(),
+            filter: self.filter(view.filtered_by, between).map(Arc::new),
         };
         between.stores[shuffle as usize] = Some(view.code.store(&context));
         Ok(())
+    }
+
+    /// The keys of a shuffle, if all its rows are there.
+    fn filter(&self, shuffle: Option<u32>, between: &Between) -> Option<KeyFilter> {
+        let shuffle = shuffle.filter(|&shuffle| self.is_complete(shuffle, &between.done))?;
+        between.stores[shuffle as usize].as_ref()?.keys()
     }
 
     fn whole(&self, collects: &[u32], between: &Between) -> Result<Whole, Failure> {
@@ -314,8 +342,10 @@ impl LocalJob {
         let counters = self.plan.named_counters(&between.counts.counters);
         let info = JobInfo { name: self.plan.name().to_string(), counters: counters.clone() };
         let mut outputs = Vec::new();
-        for (number, output) in self.outputs.iter().enumerate() {
-            let staged = between.staged.remove(&(number as u32)).unwrap_or_default();
+        for (number, output) in (0..).zip(&self.outputs) {
+            let of_sink = between.staged.range_mut((number, 0)..=(number, usize::MAX));
+            let staged: Vec<StagedFiles> =
+                of_sink.flat_map(|(_, staged)| staged.drain(..)).collect();
             let manifest = commit::commit(&self.storage, output, &info, &staged)
                 .map_err(|error| of_storage(&error))?;
             outputs.push((output.location.clone(), manifest));

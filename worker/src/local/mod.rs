@@ -5,6 +5,7 @@
 //! that loop for ever or exhaust memory cannot be stopped here.
 
 mod job;
+mod order;
 mod stage;
 
 pub use job::{LocalJob, LocalOptions};

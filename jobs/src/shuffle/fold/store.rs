@@ -6,8 +6,10 @@ use super::front::Front;
 use super::lane::FoldLane;
 use super::read::{FoldBucket, Tables};
 use super::spilled::{Merged, Part};
-use super::table::{Row, Table, range_of};
-use crate::shuffle::{Bucket, Lanes, Memory, SpillFailed, Store, StoreContext, lock};
+use super::table::{Row, Table, order_hash, range_of};
+use crate::shuffle::left_out::{KeyHash, leaving_out};
+use crate::shuffle::{Bucket, KeyFilter, Lanes, Memory, SpillFailed, Store, StoreContext, lock};
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use windrow_datasets::codec::Encoder;
 use windrow_datasets::memory::Share;
@@ -43,6 +45,8 @@ pub(super) struct FoldStore<F: Folding> {
     /// What all fronts have.
     of_fronts: Share,
     lanes: Arc<Lanes>,
+    /// The keys whose rows are of use.
+    filter: Option<Arc<KeyFilter>>,
     pub(super) seen: Seen,
     memory: Memory,
     /// The most bytes of a table.
@@ -51,6 +55,20 @@ pub(super) struct FoldStore<F: Folding> {
     files: [Mutex<Option<Arc<SpillFile>>>; FILES_MAX],
     /// Why something could not be spilled.
     failed: OnceLock<SpillFailed>,
+}
+
+/// Hashes rows as tables do.
+struct ByKey<F>(PhantomData<fn() -> F>);
+
+impl<F: Folding> KeyHash for ByKey<F> {
+    type Row = F::Row;
+
+    #[inline(always)]
+    fn hash(row: <F::Row as Record>::View<'_>) -> u64 {
+        let (slot, _) = F::take_view(row);
+        // SAFETY: the slot borrows from the row's view, which is alive.
+        order_hash(unsafe { F::Key::slot_hash(&slot) })
+    }
 }
 
 /// A table, and what of it was spilled.
@@ -95,6 +113,7 @@ impl<F: Folding> FoldStore<F> {
             fronts: Mutex::default(),
             of_fronts: budget.share(),
             lanes: context.lanes.clone(),
+            filter: context.filter.clone(),
             seen: Seen::default(),
             memory: context.memory.clone(),
             table_bytes: bytes / u64::from(tables),
@@ -262,7 +281,8 @@ pub(super) fn first_hash(bucket: u32, buckets: u32) -> u64 {
 
 impl<F: Folding> Store for FoldStore<F> {
     fn lane(self: Arc<Self>, _rank: u64) -> AnyPush {
-        AnyPush::new::<F::Row>(Box::new(FoldLane::new(self)))
+        let filter = self.filter.clone();
+        leaving_out::<ByKey<F>>(filter.as_ref(), FoldLane::new(self))
     }
 
     fn seal(&self) -> Result<(), PushError> {

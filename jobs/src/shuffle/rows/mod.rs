@@ -22,8 +22,11 @@ pub(crate) use order::{
 use self::lane::Run;
 use self::load::Loader;
 use self::spilled::Generation;
-use super::{Bucket, Memory, ShuffleCode, SpillFailed, Store, StoreContext, lock};
+use super::left_out::{KeyHash, leaving_out};
+use super::{Bucket, KeyFilter, Memory, ShuffleCode, SpillFailed, Store, StoreContext, lock};
 use arrow::buffer::Buffer;
+use rayon::prelude::*;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use windrow_datasets::codec::{self, Encoder};
 use windrow_datasets::memory::{Share, Shortage};
@@ -41,6 +44,7 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
             cutter: Arc::new(self.order.cutter(context)),
             buckets: context.buckets,
             memory: context.memory.clone(),
+            filter: context.filter.clone(),
             share: context.memory.budget.share(),
             resident: Mutex::default(),
             spilling: RwLock::default(),
@@ -107,6 +111,8 @@ pub(crate) struct RowsStore<O: RowOrder> {
     cutter: Arc<O::Cutter>,
     buckets: u32,
     memory: Memory,
+    /// The keys whose rows are of use.
+    filter: Option<Arc<KeyFilter>>,
     /// What the runs in memory have.
     share: Share,
     /// Runs in memory, as they came.
@@ -115,6 +121,18 @@ pub(crate) struct RowsStore<O: RowOrder> {
     spilling: RwLock<()>,
     generations: Mutex<Vec<Generation<O>>>,
     sealed: OnceLock<Arc<Sealed<O>>>,
+}
+
+/// Hashes rows as their order does.
+struct ByOrder<O>(PhantomData<fn() -> O>);
+
+impl<O: RowOrder> KeyHash for ByOrder<O> {
+    type Row = O::Row;
+
+    #[inline(always)]
+    fn hash(row: <O::Row as Record>::View<'_>) -> u64 {
+        O::hash(row)
+    }
 }
 
 /// What a store has in memory is spilled, once memory is short, if it is at least one part in so many of the budget.
@@ -181,7 +199,8 @@ impl<O: RowOrder> RowsStore<O> {
 
 impl<O: RowOrder> Store for RowsStore<O> {
     fn lane(self: Arc<Self>, rank: u64) -> AnyPush {
-        AnyPush::new::<O::Row>(Box::new(lane::LanePush::<O>::new(self, rank)))
+        let filter = self.filter.clone();
+        leaving_out::<ByOrder<O>>(filter.as_ref(), lane::LanePush::<O>::new(self, rank))
     }
 
     fn seal(&self) -> Result<(), PushError> {
@@ -190,6 +209,19 @@ impl<O: RowOrder> Store for RowsStore<O> {
         let generations = std::mem::take(&mut *lock(&self.generations));
         self.sealed.get_or_init(|| Arc::new(Sealed { runs, generations }));
         Ok(())
+    }
+
+    fn keys(&self) -> Option<KeyFilter> {
+        let sealed = self.sealed.get()?;
+        if !O::HASHED || !sealed.generations.is_empty() {
+            return None;
+        }
+        let rows = sealed.runs.iter().map(|placed| placed.run.entries().len()).sum();
+        let keys = KeyFilter::for_rows(rows, &self.memory.budget)?;
+        sealed.runs.par_iter().for_each(|placed| {
+            placed.run.entries().iter().for_each(|entry| keys.add((entry >> 64) as u64));
+        });
+        Some(keys)
     }
 
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {

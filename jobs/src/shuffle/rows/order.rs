@@ -43,6 +43,14 @@ pub(crate) trait RowOrder: Send + Sync + 'static {
 
     /// Whether rows whose 96 bits are equal are never told apart.
     const EXACT: bool;
+
+    /// Whether the upper 64 of the bits are the hash of the row's key.
+    const HASHED: bool = false;
+
+    /// The hash of a row's key, where there is one.
+    fn hash(_row: <Self::Row as Record>::View<'_>) -> u64 {
+        0
+    }
 }
 
 /// Rows (key, value) by the hash of the key, then the key: whatever groups.
@@ -88,6 +96,13 @@ impl<K: Key, V: Record> RowOrder for HashOrder<K, V> {
     }
 
     const EXACT: bool = false;
+
+    const HASHED: bool = true;
+
+    #[inline(always)]
+    fn hash((key, _): <(K, V) as Record>::View<'_>) -> u64 {
+        order_hash(K::hash(key))
+    }
 }
 
 /// How a row's sort key is taken: a sort by it is the order of the whole output.

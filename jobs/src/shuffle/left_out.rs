@@ -1,0 +1,106 @@
+//! Leaves out rows in front of a shuffle: those whose key is not among the keys of the other side of a join.
+
+use super::KeyFilter;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
+use windrow_datasets::{Batch, Record, for_selected};
+
+/// So many rows of a lane show whether it is worth to look at them.
+const TRIED: u64 = 1 << 13;
+
+/// It is, if at least one row in so many is left out.
+const LEAVES_OUT_ONE_IN: u64 = 8;
+
+/// How the key of a row is hashed.
+pub(super) trait KeyHash: Send + Sync + 'static {
+    /// The rows.
+    type Row: Record;
+
+    /// The hash that the [`KeyFilter`] knows the row's key by.
+    fn hash(row: <Self::Row as Record>::View<'_>) -> u64;
+}
+
+/// A receiver of a lane's rows, and where there is a filter, one that leaves out rows in front of it.
+pub(super) fn leaving_out<H: KeyHash>(
+    filter: Option<&Arc<KeyFilter>>,
+    rows: impl Push<H::Row> + 'static,
+) -> AnyPush {
+    let Some(filter) = filter.cloned() else { return AnyPush::new::<H::Row>(Box::new(rows)) };
+    AnyPush::new::<H::Row>(Box::new(LeavingOut::<H, _> {
+        filter,
+        rows,
+        seen: 0,
+        left_out: 0,
+        kept: Vec::new(),
+        hash: PhantomData,
+    }))
+}
+
+/// See the module.
+struct LeavingOut<H, P> {
+    filter: Arc<KeyFilter>,
+    rows: P,
+    /// Rows that were looked at.
+    seen: u64,
+    left_out: u64,
+    /// The rows of a batch that are passed on; memory that is used again.
+    kept: Vec<u32>,
+    hash: PhantomData<fn() -> H>,
+}
+
+impl<H: KeyHash, P> LeavingOut<H, P> {
+    /// Whether enough rows are left out, as far as was seen.
+    #[inline(always)]
+    fn is_worth_it(&self) -> bool {
+        self.seen < TRIED || self.left_out >= self.seen / LEAVES_OUT_ONE_IN
+    }
+}
+
+impl<H: KeyHash, P: Push<H::Row>> Push<H::Row> for LeavingOut<H, P> {
+    fn batch(
+        &mut self,
+        batch: &<H::Row as Record>::Batch,
+        selection: Selection<'_>,
+    ) -> Result<Demand, PushError> {
+        if !self.is_worth_it() {
+            return self.rows.batch(batch, selection);
+        }
+        let count = selection.count(batch.len());
+        // Written always and counted if it is kept, which for the last one may be one place further.
+        self.kept.resize(count + 1, 0);
+        let mut kept = 0;
+        for_selected!(selection, batch.len(), |index| {
+            self.kept[kept] = index as u32;
+            // SAFETY: the indexes of a selection are below the batch's length.
+            let hash = H::hash(unsafe { batch.get_unchecked(index) });
+            kept += usize::from(self.filter.may_have(hash));
+        });
+        self.seen += count as u64;
+        self.left_out += (count - kept) as u64;
+        if kept == 0 {
+            return Ok(Demand::More);
+        }
+        self.rows.batch(batch, Selection::Rows(&self.kept[..kept]))
+    }
+
+    #[inline]
+    fn row(&mut self, row: <H::Row as Record>::View<'_>) -> Result<Demand, PushError> {
+        if self.is_worth_it() {
+            self.seen += 1;
+            if !self.filter.may_have(H::hash(row)) {
+                self.left_out += 1;
+                return Ok(Demand::More);
+            }
+        }
+        self.rows.row(row)
+    }
+
+    fn wants_rows(&self) -> bool {
+        self.rows.wants_rows()
+    }
+
+    fn finish(&mut self) -> Result<(), PushError> {
+        self.rows.finish()
+    }
+}
