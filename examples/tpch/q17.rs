@@ -39,19 +39,15 @@ impl Job for Q17 {
     const NAME: &str = "q17";
 
     fn plan(&self, flow: &Flow) -> Result<()> {
-        // One part in a thousand: every task may have them whole.
         let parts = self
             .tables
             .read::<Part>(flow, "part")
             .filter_by(|c| c.p_brand.eq(&self.brand).and(c.p_container.eq(&self.container)))
-            .map(|p| (p.p_partkey, ()))
-            .broadcast();
+            .map(|p| (p.p_partkey, ()));
         self.tables
             .read::<Line>(flow, "lineitem")
-            .flat_map_with(&parts, |l, parts| {
-                let () = parts.get(l.l_partkey)?;
-                Some((l.l_partkey, (l.l_quantity, l.l_extendedprice)))
-            })
+            .map(|l| (l.l_partkey, (l.l_quantity, l.l_extendedprice)))
+            .semi_join(&parts)
             .group_by_key()
             .flat_map(|_, lines| {
                 let lines: Vec<(Money, Money)> = lines.collect();

@@ -59,29 +59,25 @@ impl Job for Q20 {
 
     fn plan(&self, flow: &Flow) -> Result<()> {
         let color = self.color.clone();
-        // One part in a hundred: every task may have them whole.
         let parts = self
             .tables
             .read::<Part>(flow, "part")
             .filter(move |p| p.p_name.starts_with(&*color))
-            .map(|p| (p.p_partkey, ()))
-            .broadcast();
+            .map(|p| (p.p_partkey, ()));
         let sold = self
             .tables
             .read::<Line>(flow, "lineitem")
             .filter_by(|c| c.l_shipdate.ge(self.date).and(c.l_shipdate.lt(later(self.date, 12))))
-            .flat_map_with(&parts, |l, parts| {
-                let () = parts.get(l.l_partkey)?;
-                Some(((l.l_partkey, l.l_suppkey), l.l_quantity))
-            })
+            .map(|l| (l.l_partkey, (l.l_suppkey, l.l_quantity)))
+            .semi_join(&parts)
+            .map(|(part, (supplier, quantity))| ((part, supplier), quantity))
             .sum_by_key();
         let stocked = self
             .tables
             .read::<Offer>(flow, "partsupp")
-            .flat_map_with(&parts, |o, parts| {
-                let () = parts.get(o.ps_partkey)?;
-                Some(((o.ps_partkey, o.ps_suppkey), o.ps_availqty))
-            })
+            .map(|o| (o.ps_partkey, (o.ps_suppkey, o.ps_availqty)))
+            .semi_join(&parts)
+            .map(|(part, (supplier, pieces))| ((part, supplier), pieces))
             .join(&sold)
             .filter(|(_, (pieces, sold))| f64::from(pieces) > 0.5 * sold.to_f64())
             .map(|((_, supplier), _)| (supplier, ()));

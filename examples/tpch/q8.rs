@@ -73,13 +73,11 @@ impl Job for Q8 {
     fn plan(&self, flow: &Flow) -> Result<()> {
         let region = self.tables.nations_of(flow, &self.region).broadcast();
         let nation = self.tables.nation(flow, &self.nation);
-        // One part in 150: every task may have them whole.
         let parts = self
             .tables
             .read::<Part>(flow, "part")
             .filter_by(|c| c.p_type.eq(&self.kind))
-            .map(|p| (p.p_partkey, ()))
-            .broadcast();
+            .map(|p| (p.p_partkey, ()));
         let suppliers = self
             .tables
             .read::<Supplier>(flow, "supplier")
@@ -98,11 +96,12 @@ impl Job for Q8 {
             .map(|(_, order)| order);
         self.tables
             .read::<Line>(flow, "lineitem")
-            .flat_map_with(&parts, |l, parts| {
-                let () = parts.get(l.l_partkey)?;
+            .map(|l| {
                 let worth: Decimal<18, 4> = l.l_extendedprice.times(ONE - l.l_discount);
-                Some((l.l_orderkey, (l.l_suppkey, worth)))
+                (l.l_partkey, (l.l_orderkey, l.l_suppkey, worth))
             })
+            .semi_join(&parts)
+            .map(|(_, (order, supplier, worth))| (order, (supplier, worth)))
             .join(&orders)
             .map(|(_, ((supplier, worth), year))| (supplier, (year, worth)))
             .join(&suppliers)

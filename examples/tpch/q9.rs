@@ -63,13 +63,11 @@ impl Job for Q9 {
 
     fn plan(&self, flow: &Flow) -> Result<()> {
         let color = self.color.clone();
-        // One part in 18: every task may have their keys whole.
         let parts = self
             .tables
             .read::<Part>(flow, "part")
             .filter(move |p| p.p_name.contains(&color))
-            .map(|p| (p.p_partkey, ()))
-            .broadcast();
+            .map(|p| (p.p_partkey, ()));
         let offers = self
             .tables
             .read::<Offer>(flow, "partsupp")
@@ -85,10 +83,13 @@ impl Job for Q9 {
             .map(|o| (o.o_orderkey, i64::from(o.o_orderdate.year())));
         self.tables
             .read::<Line>(flow, "lineitem")
-            .flat_map_with(&parts, |l, parts| {
-                let () = parts.get(l.l_partkey)?;
+            .map(|l| {
                 let worth: Profit = l.l_extendedprice.times(ONE - l.l_discount);
-                Some(((l.l_partkey, l.l_suppkey), (l.l_orderkey, l.l_quantity, worth)))
+                (l.l_partkey, (l.l_suppkey, l.l_orderkey, l.l_quantity, worth))
+            })
+            .semi_join(&parts)
+            .map(|(part, (supplier, order, quantity, worth))| {
+                ((part, supplier), (order, quantity, worth))
             })
             .join(&offers)
             .map(|((_, supplier), ((order, quantity, worth), cost))| {

@@ -9,6 +9,9 @@ use windrow_datasets::{Batch, Record, for_selected};
 /// So many rows of a lane show whether it is worth to look at them.
 const TRIED: u64 = 1 << 13;
 
+/// The filter is asked for a key so many rows ahead.
+const AHEAD: usize = 16;
+
 /// It is, if at least one row in so many is left out.
 const LEAVES_OUT_ONE_IN: u64 = 8;
 
@@ -32,6 +35,7 @@ pub(super) fn leaving_out<H: KeyHash>(
         rows,
         seen: 0,
         left_out: 0,
+        hashes: Vec::new(),
         kept: Vec::new(),
         hash: PhantomData,
     }))
@@ -44,7 +48,9 @@ struct LeavingOut<H, P> {
     /// Rows that were looked at.
     seen: u64,
     left_out: u64,
-    /// The rows of a batch that are passed on; memory that is used again.
+    /// The hashes of a batch's rows, each with the row; memory that is used again.
+    hashes: Vec<(u64, u32)>,
+    /// The rows of a batch that are passed on; as well.
     kept: Vec<u32>,
     hash: PhantomData<fn() -> H>,
 }
@@ -67,15 +73,22 @@ impl<H: KeyHash, P: Push<H::Row>> Push<H::Row> for LeavingOut<H, P> {
             return self.rows.batch(batch, selection);
         }
         let count = selection.count(batch.len());
-        // Written always and counted if it is kept, which for the last one may be one place further.
-        self.kept.resize(count + 1, 0);
-        let mut kept = 0;
+        self.hashes.clear();
         for_selected!(selection, batch.len(), |index| {
-            self.kept[kept] = index as u32;
             // SAFETY: the indexes of a selection are below the batch's length.
             let hash = H::hash(unsafe { batch.get_unchecked(index) });
-            kept += usize::from(self.filter.may_have(hash));
+            self.hashes.push((hash, index as u32));
         });
+        self.kept.resize(count, 0);
+        let mut kept = 0;
+        for (at, &(hash, index)) in self.hashes.iter().enumerate() {
+            if let Some((ahead, _)) = self.hashes.get(at + AHEAD) {
+                self.filter.prefetch(*ahead);
+            }
+            // Written always, and counted if it is kept: no branch for the processor to guess.
+            self.kept[kept] = index;
+            kept += usize::from(self.filter.may_have(hash));
+        }
         self.seen += count as u64;
         self.left_out += (count - kept) as u64;
         if kept == 0 {

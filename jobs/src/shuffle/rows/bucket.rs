@@ -4,7 +4,7 @@ use super::laid::Laid;
 use super::lane::{ORDER, Run};
 use super::load::{Loaded, Loader, Runs};
 use super::order::{HashOrder, RowOrder};
-use super::{RowsStore, Sealed};
+use super::{RowsStore, Sealed, spread};
 use crate::shuffle::SpillFailed;
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -216,22 +216,27 @@ impl<O: RowOrder> Ordered<O> {
             )
             .into());
         }
-        let (mut entries, mut places) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut places = Vec::with_capacity(count);
         for piece in &loaded.pieces {
             let run = loaded.runs.get(piece.run);
             for row in piece.from..piece.to {
-                entries.push(run.entries()[row as usize] | entries.len() as u128);
                 places.push((piece.run, row));
                 // They lie one after the other here, and do not when they are read in their order.
                 run.batch.prefetch(row as usize);
             }
         }
+        let chunks = loaded.pieces.iter().map(|piece| {
+            let rows = piece.from as usize..piece.to as usize;
+            &loaded.runs.get(piece.run).entries()[rows]
+        });
+        let entries = if O::SORTED {
+            spread::sorted(chunks)
+        } else {
+            chunks.flatten().zip(0..).map(|(entry, at)| entry | at).collect()
+        };
         let mut ordered = Ordered { runs: loaded.runs, entries, places };
-        if O::SORTED {
-            ordered.entries.sort_unstable();
-            if !O::EXACT {
-                ordered.sort_ties();
-            }
+        if O::SORTED && !O::EXACT {
+            ordered.sort_ties();
         }
         Ok(ordered)
     }

@@ -13,6 +13,7 @@ mod lane;
 mod load;
 mod order;
 mod spilled;
+mod spread;
 
 pub(crate) use bucket::{RowsBucket, Sorted};
 pub(crate) use order::{
