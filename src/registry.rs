@@ -3,8 +3,8 @@
 use crate::error::RunError;
 use clap::{ArgMatches, Args, Command};
 use windrow_jobs::library::{
-    Convert, Distinct, GenerateTpch, Grep, Index, Profile, Sample, Terasort, TerasortValidate,
-    Wordcount,
+    Components, Convert, Distinct, GenerateTpch, Grep, Index, Kmeans, Measurements, Pagerank,
+    Profile, Sample, Terasort, TerasortValidate, Wordcount,
 };
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Job, Outcome};
@@ -63,6 +63,10 @@ pub fn library() -> Vec<JobEntry> {
         Index,
         Terasort,
         TerasortValidate,
+        Measurements,
+        Pagerank,
+        Components,
+        Kmeans,
         Convert,
         Sample,
         Profile,

@@ -6,7 +6,8 @@ use windrow::generate::{Generator, Tera, Words};
 use windrow::location::Location;
 use windrow::{Job, Key, Local, Outcome, Record, RunError};
 use windrow_jobs::library::{
-    Distinct, Grep, Index, Terasort, TerasortValidate, WordFormat, Wordcount,
+    Components, Distinct, Grep, Index, Kmeans, Measurements, Pagerank, Terasort, TerasortValidate,
+    WordFormat, Wordcount,
 };
 
 struct Folder(tempfile::TempDir);
@@ -185,6 +186,145 @@ fn index() {
     assert!(folder.output("out") == expected);
 }
 
+#[test]
+fn measurements() {
+    let folder = Folder::new();
+    let mut text = Vec::new();
+    windrow::generate::Measurements { records: 50_000, seed: 3 }.fill(0..50_000, &mut text);
+    text.extend(b"Half;0.1\nHalf;0.2\nLess;-0.1\nLess;-0.2\nOne;100.0\n");
+    std::fs::write(folder.path("lines"), &text).unwrap();
+    run(&folder, |output| Measurements { input: vec![folder.at("lines")], output });
+    let mut stations: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for line in std::str::from_utf8(&text).unwrap().lines() {
+        let (station, temperature) = line.split_once(';').unwrap();
+        let tenths = temperature.replace('.', "").parse().unwrap();
+        stations.entry(station).or_default().push(tenths);
+    }
+    let degrees = |tenths: f64| format!("{:.1}", tenths / 10.0).replace("-0.0", "0.0");
+    let line = |(station, tenths): (&str, Vec<i64>)| {
+        let (least, greatest) = (tenths.iter().min().unwrap(), tenths.iter().max().unwrap());
+        let mean = (tenths.iter().sum::<i64>() as f64 / tenths.len() as f64 + 0.5).floor();
+        let [least, greatest] = [least, greatest].map(|tenths| degrees(*tenths as f64));
+        format!("{station};{least};{};{greatest}\n", degrees(mean))
+    };
+    let expected: String = stations.into_iter().map(line).collect();
+    assert!(expected.contains("\nHalf;0.1;0.2;0.2\n"));
+    assert!(expected.contains("\nLess;-0.2;-0.1;-0.1\n"));
+    assert_eq!(String::from_utf8(folder.output("out")).unwrap(), expected);
+
+    std::fs::write(folder.path("wrong"), "A;1.0\nB;cold\n").unwrap();
+    let wrong = Measurements { input: vec![folder.at("wrong")], output: folder.at("none") };
+    let said = Local::new().run(&wrong).unwrap_err().to_string();
+    assert!(said.contains("\"B;cold\" is no measurement") && said.contains("wrong"), "{said}");
+}
+
+/// A graph of some chains and some random edges, as text, and its edges.
+fn graph(folder: &Folder) -> Vec<(u64, u64)> {
+    let mut edges: Vec<(u64, u64)> = (0..40).map(|n| (n * 3, n * 3 + 3)).collect();
+    edges.extend((0..300).map(|n| {
+        let at = windrow::record::mix(n, 5);
+        (1000 + at % 200, 1000 + (at >> 32) % 400)
+    }));
+    let lines: String = edges.iter().map(|(a, b)| format!("{a}\t{b}\n")).collect();
+    std::fs::write(folder.path("graph"), format!("# from and to\n\n{lines}")).unwrap();
+    edges
+}
+
+fn pairs<T: std::str::FromStr<Err: std::fmt::Debug>>(text: Vec<u8>) -> BTreeMap<u64, T> {
+    let text = String::from_utf8(text).unwrap();
+    let pair = |line: &str| {
+        let (a, b) = line.split_once('\t').unwrap();
+        (a.parse().unwrap(), b.parse().unwrap())
+    };
+    text.lines().map(pair).collect()
+}
+
+#[test]
+fn pagerank() {
+    let folder = Folder::new();
+    let edges = graph(&folder);
+    let input = vec![folder.at("graph")];
+    run(&folder, |output| Pagerank { input: input.clone(), output, rounds: 7, damping: 0.85 });
+    let found = pairs::<f64>(folder.output("out"));
+    let nodes: BTreeSet<u64> = edges.iter().flat_map(|(a, b)| [*a, *b]).collect();
+    let count = nodes.len() as f64;
+    let mut links: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    edges.iter().for_each(|(from, to)| links.entry(*from).or_default().push(*to));
+    let mut ranks: BTreeMap<u64, f64> = nodes.iter().map(|node| (*node, 1.0 / count)).collect();
+    for _ in 0..7 {
+        let without = ranks.iter().filter(|(node, _)| !links.contains_key(node));
+        let lost: f64 = without.map(|(_, rank)| rank).sum();
+        let to_all = (0.15 + 0.85 * lost) / count;
+        let mut next: BTreeMap<u64, f64> = nodes.iter().map(|node| (*node, to_all)).collect();
+        for (from, to) in &links {
+            for node in to {
+                *next.get_mut(node).unwrap() += 0.85 * ranks[from] / to.len() as f64;
+            }
+        }
+        ranks = next;
+    }
+    assert!(found.keys().eq(ranks.keys()));
+    assert!(ranks.iter().all(|(node, rank)| (found[node] - rank).abs() < 1e-9));
+    assert!((found.values().sum::<f64>() - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn components() {
+    let folder = Folder::new();
+    let edges = graph(&folder);
+    run(&folder, |output| Components { input: vec![folder.at("graph")], output });
+    let mut expected: BTreeMap<u64, u64> =
+        edges.iter().flat_map(|(a, b)| [(*a, *a), (*b, *b)]).collect();
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for (a, b) in &edges {
+            let least = expected[a].min(expected[b]);
+            for node in [a, b] {
+                changed |= expected.insert(*node, least) != Some(least);
+            }
+        }
+    }
+    assert_eq!(pairs::<u64>(folder.output("out")), expected);
+}
+
+#[test]
+fn kmeans() {
+    let folder = Folder::new();
+    let mut lines = String::new();
+    for n in 0..9_000u64 {
+        let (x, y) = [(0.0, 0.0), (100.0, 0.0), (0.0, -100.0)][n as usize % 3];
+        let part = |at: u32| f64::from((windrow::record::mix(n, 8) >> at) as u16) / 65_536.0 - 0.5;
+        lines += &format!("{}, {}\n", x + part(0), y + part(16));
+    }
+    std::fs::write(folder.path("points"), lines).unwrap();
+    let input = vec![folder.at("points")];
+    let job =
+        |output| Kmeans { input: input.clone(), output, clusters: 12, rounds: 100, tolerance: 0.0 };
+    run(&folder, job);
+    let text = String::from_utf8(folder.output("out")).unwrap();
+    let mut sums: BTreeMap<(bool, bool), (u64, f64, f64)> = BTreeMap::new();
+    for line in text.lines() {
+        let (count, center) = line.split_once('\t').unwrap();
+        let (x, y) = center.split_once(',').unwrap();
+        let (count, x, y): (u64, f64, f64) =
+            (count.parse().unwrap(), x.parse().unwrap(), y.parse().unwrap());
+        let sum = sums.entry((x > 50.0, y < -50.0)).or_default();
+        *sum = (sum.0 + count, sum.1 + count as f64 * x, sum.2 + count as f64 * y);
+    }
+    // Twelve centers share three heaps of points; together, each heap's centers are its mean.
+    assert_eq!(text.lines().count(), 12);
+    let heaps = [
+        ((false, false), (0.0, 0.0)),
+        ((true, false), (100.0, 0.0)),
+        ((false, true), (0.0, -100.0)),
+    ];
+    for (heap, (x, y)) in heaps {
+        let (count, sum_x, sum_y) = sums[&heap];
+        assert_eq!(count, 3_000);
+        assert!((sum_x / 3_000.0 - x).abs() < 0.05 && (sum_y / 3_000.0 - y).abs() < 0.05);
+    }
+}
+
 fn validate(input: Location) -> TerasortValidate {
     TerasortValidate { input: vec![input], records: None, checksum: None, unsorted: false }
 }
@@ -256,5 +396,5 @@ fn validation_finds_what_is_not_sorted() {
 
 #[test]
 fn all_jobs_have_names_of_their_own() {
-    assert_eq!(windrow::library().len(), 10);
+    assert_eq!(windrow::library().len(), 14);
 }

@@ -2,7 +2,7 @@
 
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Kind, Node, NodeId};
-use crate::ops::tee::{discard, tee};
+use crate::ops::tee::{close, discard, end, tee};
 use std::panic::Location as CodePlace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_datasets::formats::avro::AvroSource;
@@ -47,6 +47,7 @@ impl Flow {
     ) -> Dataset<T> {
         let mut graph = self.graph();
         let node = graph.nodes.len();
+        let gates = graph.loops.iter().filter_map(|of| of.gate).collect();
         graph.nodes.push(Node {
             operator,
             detail: String::new(),
@@ -56,6 +57,10 @@ impl Flow {
             place,
             inputs,
             kind,
+            gates,
+            until_empty: None,
+            close: close::<T>,
+            end: end::<T>,
             tee: tee::<T>,
             discard: discard::<T>,
         });

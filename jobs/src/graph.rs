@@ -1,15 +1,15 @@
 //! The graph that a plan function makes: nodes in the order in which they were made, each after all that it reads.
 
-use crate::exec::LaneContext;
 use crate::exec::sink::SinkCode;
+use crate::exec::{LaneContext, Whole};
 use crate::shuffle::collect::CollectCode;
 use crate::shuffle::{ReadCode, ShuffleCode};
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::columns::Predicate;
 use windrow_datasets::location::Location;
-use windrow_datasets::push::AnyPush;
+use windrow_datasets::push::{AnyPush, PushError};
 use windrow_datasets::source::{Pruned, Source, SourceDescription, SourceError, Split};
 use windrow_datasets::storage::Storage;
 
@@ -27,6 +27,16 @@ pub(crate) struct Graph {
     pub(crate) sinks: Vec<SinkNode>,
     pub(crate) collects: Vec<CollectNode>,
     pub(crate) counters: Vec<String>,
+    /// The loops that the plan function is in, the innermost last.
+    pub(crate) loops: Vec<Loop>,
+}
+
+/// A loop while its rounds are planned.
+pub(crate) struct Loop {
+    /// Nodes before this one were made outside.
+    pub(crate) first: NodeId,
+    /// The collected dataset that has records only if the round at hand is to run; none for rounds that always do.
+    pub(crate) gate: Option<u32>,
 }
 
 /// An operator, or where rows go.
@@ -45,10 +55,32 @@ pub(crate) struct Node {
     pub(crate) place: &'static CodePlace<'static>,
     pub(crate) inputs: Vec<NodeId>,
     pub(crate) kind: Kind,
+    /// The collected datasets without records in one of which the node has nothing to do: it is in a loop, which has
+    /// ended.
+    pub(crate) gates: Vec<u32>,
+    /// The collected dataset with records in which the node has nothing to do either.
+    pub(crate) until_empty: Option<u32>,
+    /// A receiver in front of one of the node's rows, that forgets them and ends that one's lane.
+    pub(crate) close: fn(AnyPush) -> AnyPush,
+    /// Ends the lane of a receiver of the node's rows.
+    pub(crate) end: fn(AnyPush) -> Result<(), PushError>,
     /// Makes one receiver of the node's rows of several.
     pub(crate) tee: fn(Vec<AnyPush>) -> AnyPush,
     /// A receiver of the node's rows that forgets them.
     pub(crate) discard: fn() -> AnyPush,
+}
+
+impl Node {
+    /// Whether the node has nothing to do, as what was collected says.
+    pub(crate) fn is_over(&self, whole: &Whole) -> bool {
+        self.gates.iter().any(|&gate| !whole.has_records(gate))
+            || self.until_empty.is_some_and(|changes| whole.has_records(changes))
+    }
+
+    /// What was collected that says so.
+    pub(crate) fn waits_for(&self) -> impl Iterator<Item = u32> {
+        self.gates.iter().copied().chain(self.until_empty)
+    }
 }
 
 /// What a node does.
@@ -94,6 +126,8 @@ pub(crate) struct ShuffleNode {
     pub(crate) sample: Option<u32>,
     /// The shuffle of the other side of a join, if rows whose key has no row there are of no use.
     pub(crate) filtered_by: Option<u32>,
+    /// The type of the code, if that has nothing but its type.
+    pub(crate) shared_as: Option<TypeId>,
 }
 
 pub(crate) struct SinkNode {

@@ -21,17 +21,24 @@ pub struct JobShape {
 }
 
 impl JobShape {
-    /// The shuffles that are read together with this one, itself included: those are cut alike, by the logical bytes
-    /// below all of them.
-    pub fn cut_alike(&self, shuffle: ShuffleId) -> &[ShuffleId] {
-        let read = |stage: &StageShape| match &stage.root {
-            RootShape::Shuffles(shuffles) => shuffles.contains(&shuffle),
-            RootShape::Source { .. } => false,
-        };
-        match self.stages.iter().find(|stage| read(stage)).map(|stage| &stage.root) {
-            Some(RootShape::Shuffles(shuffles)) => shuffles,
-            _ => &[],
+    /// The shuffles that some stage reads together with this one, or with another of them, itself included: those are cut
+    /// alike, by the logical bytes below all of them.
+    pub fn cut_alike(&self, shuffle: ShuffleId) -> BTreeSet<ShuffleId> {
+        let mut alike = BTreeSet::new();
+        let mut open = vec![shuffle];
+        while let Some(shuffle) = open.pop() {
+            if !alike.insert(shuffle) {
+                continue;
+            }
+            for stage in &self.stages {
+                if let RootShape::Shuffles(shuffles) = &stage.root
+                    && shuffles.contains(&shuffle)
+                {
+                    open.extend(shuffles);
+                }
+            }
         }
+        alike
     }
 
     /// How a shuffle is cut, where `bytes` says how many logical bytes the source has that a stage lists; `None` if it
@@ -56,8 +63,7 @@ impl JobShape {
     pub fn sources_below(&self, shuffle: ShuffleId) -> BTreeSet<StageId> {
         let mut sources = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        let mut open = self.cut_alike(shuffle).to_vec();
-        open.push(shuffle);
+        let mut open = Vec::from_iter(self.cut_alike(shuffle));
         while let Some(shuffle) = open.pop() {
             let Some(shape) = self.shuffles.get(shuffle.0 as usize) else { continue };
             if !seen.insert(shuffle) {
@@ -226,6 +232,40 @@ pub fn sample_positions(count: usize) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A stage that reads these shuffles and writes others.
+    fn stage(number: u32, reads: &[u32], writes: &[u32]) -> StageShape {
+        let root = match reads {
+            [] => RootShape::Source { listed_by: StageId(number) },
+            reads => RootShape::Shuffles(reads.iter().map(|&n| ShuffleId(n)).collect()),
+        };
+        let outputs = writes.iter().map(|&n| OutputShape::Shuffle(ShuffleId(n))).collect();
+        StageShape { name: String::new(), root, whole_inputs: Vec::new(), outputs, sample: false }
+    }
+
+    #[test]
+    fn shuffles_that_are_read_together_in_a_chain_are_cut_alike() {
+        // Shuffle 0 is read with 1, and that with 2, below which is what read the first two; 3 is read alone.
+        let stages = vec![
+            stage(0, &[], &[0, 3]),
+            stage(1, &[], &[1]),
+            stage(2, &[0, 1], &[2]),
+            stage(3, &[1, 2], &[]),
+            stage(4, &[3], &[]),
+        ];
+        let of =
+            |producer| ShuffleShape { producers: vec![StageId(producer)], cut: CutShape::ByBytes };
+        let shuffles = vec![of(0), of(1), of(2), of(0)];
+        let shape = JobShape { stages, shuffles, ..JobShape::default() };
+        let alike = |shuffle| shape.cut_alike(ShuffleId(shuffle)).into_iter().map(|id| id.0);
+        for shuffle in 0..3 {
+            assert!(alike(shuffle).eq([0, 1, 2]));
+            let sources = shape.sources_below(ShuffleId(shuffle));
+            assert!(sources.into_iter().eq([StageId(0), StageId(1)]));
+        }
+        assert!(alike(3).eq([3]));
+        assert!(shape.sources_below(ShuffleId(3)).into_iter().eq([StageId(0)]));
+    }
 
     proptest! {
         #[test]

@@ -3,7 +3,7 @@
 use super::{Failed, run};
 use clap::{Args, Subcommand};
 use std::path::Path;
-use windrow_datasets::generate::{Generator, Measurements, Tera, Words};
+use windrow_datasets::generate::{Edges, Generator, Measurements, Tera, Words};
 use windrow_datasets::location::Location;
 use windrow_jobs::Job;
 use windrow_jobs::library::GenerateTpch;
@@ -30,6 +30,17 @@ enum Kind {
         /// How many lines: 20M, 500K
         #[arg(long, value_parser = super::quantity::count)]
         records: u64,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lines `from<TAB>to`: a graph, some of whose nodes have many edges
+    Graph {
+        /// How many edges: 50M, 500K
+        #[arg(long, value_parser = super::quantity::count)]
+        edges: u64,
+        /// How many nodes; a tenth of the edges, if it is not said
+        #[arg(long, value_parser = super::quantity::count)]
+        nodes: Option<u64>,
         #[command(flatten)]
         target: Target,
     },
@@ -75,6 +86,12 @@ impl Generate {
             Kind::Measurements { records, target } => {
                 target.write(records, FILE_BYTES / 14, |part, records, seed| {
                     Box::new(Measurements { records, seed: seed_of(seed, part) })
+                })
+            }
+            Kind::Graph { edges, nodes, target } => {
+                let nodes = nodes.unwrap_or(edges / 10).max(1);
+                target.write(edges, FILE_BYTES / 16, |part, edges, seed| {
+                    Box::new(Edges { edges, nodes, seed: seed_of(seed, part) })
                 })
             }
             Kind::Words { bytes, target } => {

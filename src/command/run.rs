@@ -11,6 +11,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use windrow_datasets::commit::WriteMode;
 use windrow_datasets::memory;
 use windrow_datasets::scan::Scan;
@@ -186,7 +187,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
     let mut cluster = Cluster::connect_on(runtime.clone(), &address)?
         .mode(flags.write_mode())
         .stores(flags.stores.options()?)
-        .task_timeout(flags.task_timeout.map(std::time::Duration::from_secs));
+        .task_timeout(flags.task_timeout.map(Duration::from_secs));
     if launched.is_some() {
         cluster = cluster.of_this_process();
     }
@@ -229,7 +230,7 @@ fn on_interrupt(first: impl Fn() + Send + 'static) {
     unsafe { libc::signal(libc::SIGINT, handler as libc::sighandler_t) };
     std::thread::spawn(move || {
         while !INTERRUPTED.load(Ordering::Relaxed) {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         first();
     });
@@ -341,11 +342,20 @@ fn summary(job: &str, outcome: &Outcome) -> String {
         line("bytes", format!("{read} read of {bytes}; the columns have {columns}"));
     }
     line("peak memory", human(summary.memory_peak_bytes));
-    for (number, (name, tasks, elapsed)) in summary.stages.iter().enumerate() {
+    let longest = longest(&summary.stages);
+    for &number in &longest {
+        let (name, tasks, elapsed) = &summary.stages[number];
         line(
             &format!("stage {number}"),
             format!("{:.2} s, {tasks} tasks: {name}", elapsed.as_secs_f64()),
         );
+    }
+    if longest.len() < summary.stages.len() {
+        let all: Duration = summary.stages.iter().map(|stage| stage.2).sum();
+        let shown: Duration = longest.iter().map(|&number| summary.stages[number].2).sum();
+        let others = summary.stages.len() - longest.len();
+        let seconds = all.saturating_sub(shown).as_secs_f64();
+        line("stages", format!("{seconds:.2} s in {others} others"));
     }
     for (name, count) in &outcome.counters {
         line("counter", format!("{name} {count}"));
@@ -354,4 +364,16 @@ fn summary(job: &str, outcome: &Outcome) -> String {
         line("output", format!("{location}, {} files", manifest.files.len()));
     }
     format!("{job} succeeded in {:.2} s\n{text}", summary.elapsed.as_secs_f64())
+}
+
+/// The most stages that a summary shows: a loop has many.
+const STAGES_SHOWN: usize = 24;
+
+/// The numbers of those stages that took longest, in their order; of all, if they are not many.
+fn longest(stages: &[(String, u64, Duration)]) -> Vec<usize> {
+    let mut numbers: Vec<usize> = (0..stages.len()).collect();
+    numbers.sort_by_key(|&number| std::cmp::Reverse(stages[number].2));
+    numbers.truncate(STAGES_SHOWN);
+    numbers.sort_unstable();
+    numbers
 }

@@ -9,9 +9,11 @@
 //! | [`Tera`] | a record of 100 bytes, as `gensort` writes them |
 //! | [`Words`] | up to 64 KiB of lines of words, frequent and rare ones as in a language |
 //! | [`Measurements`] | a line `station;temperature` |
+//! | [`Edges`] | a line `from<TAB>to`: an edge of a graph |
 //!
 //! [`tpch`] has tables rather than bytes, and is a source of records.
 
+mod edges;
 mod measurements;
 mod stations;
 mod tera;
@@ -27,6 +29,7 @@ use std::{
 
 use rayon::prelude::*;
 
+pub use edges::Edges;
 pub use measurements::Measurements;
 pub use stations::{STATIONS, Station};
 pub use tera::Tera;

@@ -42,6 +42,12 @@ impl Whole {
         frames.iter().filter_map(|frame| codec::decode::<T>(frame).ok()).collect()
     }
 
+    /// Whether a collected dataset has any record.
+    pub(crate) fn has_records(&self, number: u32) -> bool {
+        let frames = self.inputs.get(&number).map_or(&[][..], |input| &input.frames);
+        frames.iter().any(|frame| codec::frame_records(frame).is_ok_and(|records| records > 0))
+    }
+
     /// What `build` makes of the batches of a collected dataset; made once, then shared.
     ///
     /// # Errors

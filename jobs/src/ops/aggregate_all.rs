@@ -90,7 +90,7 @@ impl<T: Record> Dataset<T> {
         lanes.detailed(detail).scatter(
             operator,
             place,
-            1,
+            Some(1),
             |_: <A::Wire as Record>::View<'_>, _, _| 0,
             read,
         )

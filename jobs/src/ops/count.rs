@@ -52,7 +52,7 @@ impl<T: Record> Dataset<T> {
         lanes.scatter(
             "count",
             place,
-            1,
+            Some(1),
             |_: u64, _, _| 0,
             |rows, out| {
                 let mut out = Emitter::<u64>::new(out);

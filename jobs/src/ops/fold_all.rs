@@ -83,6 +83,6 @@ impl<T: Record> Dataset<T> {
             out.push(acc.view())?;
             out.finish()
         };
-        lanes.scatter("fold", place, 1, |_: A::View<'_>, _, _| 0, read)
+        lanes.scatter("fold", place, Some(1), |_: A::View<'_>, _, _| 0, read)
     }
 }

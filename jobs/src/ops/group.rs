@@ -158,7 +158,7 @@ impl<K: Key, V: Record> Grouped<K, V> {
     ) -> Dataset<U> {
         let order = HashOrder::<K, V>::new();
         let code = RowsShuffle { order };
-        let shuffle = self.input.shuffle("group_by_key", self.place, code, None, None);
+        let shuffle = self.input.shared_shuffle("group_by_key", self.place, code).number;
         let sort = self.sort.clone();
         let read = ReadFn(move |mut buckets: Vec<Bucket>, out| {
             let bucket: RowsBucket<HashOrder<K, V>> = buckets.remove(0).into();
@@ -263,17 +263,24 @@ impl<K: Key, A: Record, B: Record> CoGrouped<K, A, B> {
     ) -> Dataset<U> {
         let place = self.place;
         let code = RowsShuffle { order: HashOrder::<K, A>::new() };
-        let left = self.left.shuffle(operator, place, code, None, None);
+        let left = self.left.shared_shuffle(operator, place, code);
         let code = RowsShuffle { order: HashOrder::<K, B>::new() };
-        let right = self.right.shuffle(operator, place, code, None, None);
-        let mut graph = self.left.flow.graph();
-        if matches!(keys, KeysThatCount::Left | KeysThatCount::Both) {
-            graph.shuffles[right as usize].filtered_by = Some(left);
+        let mut right = self.right.shared_shuffle(operator, place, code);
+        if right.number == left.number {
+            // A dataset with itself: its rows are taken out of two shuffles.
+            let code = RowsShuffle { order: HashOrder::<K, B>::new() };
+            right.number = self.right.shuffle(operator, place, code, None, None);
         }
-        if matches!(keys, KeysThatCount::Right | KeysThatCount::Both) {
-            graph.shuffles[left as usize].filtered_by = Some(right);
+        let mut graph = self.left.flow.graph();
+        // What is for all rounds of a loop has all rows.
+        if matches!(keys, KeysThatCount::Left | KeysThatCount::Both) && !right.invariant {
+            graph.shuffles[right.number as usize].filtered_by = Some(left.number);
+        }
+        if matches!(keys, KeysThatCount::Right | KeysThatCount::Both) && !left.invariant {
+            graph.shuffles[left.number as usize].filtered_by = Some(right.number);
         }
         drop(graph);
+        let shuffles = vec![left.number, right.number];
         let read = ReadFn(move |mut buckets: Vec<Bucket>, out| {
             let b: RowsBucket<HashOrder<K, B>> = buckets.remove(1).into();
             let a: RowsBucket<HashOrder<K, A>> = buckets.remove(0).into();
@@ -301,6 +308,6 @@ impl<K: Key, A: Record, B: Record> CoGrouped<K, A, B> {
             }
             out.finish()
         });
-        self.left.read_shuffles(operator, place, vec![left, right], read)
+        self.left.read_shuffles(operator, place, shuffles, read)
     }
 }

@@ -12,6 +12,7 @@ mod flat_map;
 mod fold;
 mod fold_all;
 mod group;
+mod iterate;
 mod join;
 mod map;
 mod map_batches;

@@ -17,7 +17,7 @@ impl<T: Record> Dataset<T> {
         &self,
         operator: &'static str,
         place: &'static CodePlace<'static>,
-        partitions: u32,
+        partitions: Option<u32>,
         choose: C,
         read: impl Fn(Sorted<ArrivalOrder<T, C>>, AnyPush) -> Result<u64, PushError>
         + Send
@@ -29,7 +29,8 @@ impl<T: Record> Dataset<T> {
         C: for<'a> Fn(T::View<'a>, u64, u32) -> u32 + Send + Sync + 'static,
     {
         let code = RowsShuffle { order: ArrivalOrder::<T, C>::new(choose) };
-        let shuffle = self.shuffle(operator, place, code, Some(partitions.max(1)), None);
+        let shuffle =
+            self.shuffle(operator, place, code, partitions.map(|count| count.max(1)), None);
         let read = ReadFn(move |mut buckets: Vec<Bucket>, out| {
             let bucket: RowsBucket<ArrivalOrder<T, C>> = buckets.remove(0).into();
             read(bucket.sort()?, out)
@@ -48,7 +49,36 @@ impl<T: Record> Dataset<T> {
         let choose = |_: T::View<'_>, arrival: u64, partitions: u32| {
             (arrival % u64::from(partitions)) as u32
         };
-        self.scatter("repartition", CodePlace::caller(), partitions, choose, pass_on)
+        self.scatter("repartition", CodePlace::caller(), Some(partitions), choose, pass_on)
+    }
+
+    /// These records, kept once they were made: what uses them several times reads them from memory, or from scratch where
+    /// memory is short, rather than making them again. They are no more in the order in which they were made.
+    ///
+    /// A dataset that is used several times is made several times if one of the uses has to wait for another: for a sort, a
+    /// broadcast, or a round of a loop.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let lengths = flow.read_lines("/tmp/a.txt").map(|line| line.len() as u64).persist();
+    /// let most = lengths.map(|length| (0u8, length)).max_by_key().broadcast();
+    /// let shares = lengths.map_with(&most, |length, most| {
+    ///     length as f64 / most.get(0).unwrap_or(1) as f64
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn persist(&self) -> Dataset<T> {
+        self.persist_as("persist", CodePlace::caller())
+    }
+
+    pub(super) fn persist_as(
+        &self,
+        operator: &'static str,
+        place: &'static CodePlace<'static>,
+    ) -> Dataset<T> {
+        let choose =
+            |_: T::View<'_>, arrival: u64, buckets: u32| (arrival % u64::from(buckets)) as u32;
+        self.scatter(operator, place, None, choose, pass_on)
     }
 
     /// These records in so many partitions, all with one key in the same.
@@ -66,7 +96,7 @@ impl<T: Record> Dataset<T> {
         let choose = move |view: T::View<'_>, _: u64, partitions: u32| {
             range_of(order_hash(K::hash(key(view).view())), partitions)
         };
-        self.scatter("partition_by", CodePlace::caller(), partitions, choose, pass_on)
+        self.scatter("partition_by", CodePlace::caller(), Some(partitions), choose, pass_on)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Several receivers of the same rows, and none.
+//! Several receivers of the same rows, none, and one that gets nothing.
 
 use windrow_datasets::Record;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
@@ -73,5 +73,35 @@ impl<T: Record> Push<T> for Discard {
 
     fn finish(&mut self) -> Result<(), PushError> {
         Ok(())
+    }
+}
+
+/// A receiver in front of `out` that forgets all, and ends the lane of `out`.
+pub(crate) fn close<T: Record>(out: AnyPush) -> AnyPush {
+    AnyPush::new::<T>(Box::new(Closed(out.into::<T>())))
+}
+
+/// Ends the lane of a receiver.
+pub(crate) fn end<T: Record>(out: AnyPush) -> Result<(), PushError> {
+    out.into::<T>().finish()
+}
+
+struct Closed<T: Record>(Box<dyn Push<T>>);
+
+impl<T: Record> Push<T> for Closed<T> {
+    fn batch(&mut self, _: &T::Batch, _: Selection<'_>) -> Result<Demand, PushError> {
+        Ok(Demand::Enough)
+    }
+
+    fn row(&mut self, _: T::View<'_>) -> Result<Demand, PushError> {
+        Ok(Demand::Enough)
+    }
+
+    fn wants_rows(&self) -> bool {
+        true
+    }
+
+    fn finish(&mut self) -> Result<(), PushError> {
+        self.0.finish()
     }
 }

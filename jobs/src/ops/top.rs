@@ -105,7 +105,7 @@ impl<T: Record> Dataset<T> {
         lanes.scatter(
             "top",
             place,
-            1,
+            Some(1),
             |_: T::View<'_>, _, _| 0,
             move |mut rows, out| {
                 rows.sort_range(0..rows.len(), |a, b| compare(a, b));

@@ -3,10 +3,19 @@
 use crate::dataset::Dataset;
 use crate::graph::{Kind, ShuffleNode};
 use crate::shuffle::{Bucket, ReadCode, ShuffleCode};
+use std::any::TypeId;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::Record;
 use windrow_datasets::push::{AnyPush, PushError};
+
+/// A shuffle that several operators may read.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedShuffle {
+    pub(crate) number: u32,
+    /// Whether it is of rows from outside of the loop that it is read in: then it is for all rounds.
+    pub(crate) invariant: bool,
+}
 
 /// A reader that is a function.
 pub(crate) struct ReadFn<F>(pub(crate) F);
@@ -30,6 +39,42 @@ impl<T: Record> Dataset<T> {
         partitions: Option<u32>,
         sample: Option<u32>,
     ) -> u32 {
+        self.new_shuffle(operator, place, code, partitions, sample, None)
+    }
+
+    /// A shuffle of these rows whose code has nothing but its type. In a loop, one of rows from outside is made once, and
+    /// read in each round.
+    pub(crate) fn shared_shuffle<C: ShuffleCode + 'static>(
+        &self,
+        operator: &'static str,
+        place: &'static CodePlace<'static>,
+        code: C,
+    ) -> SharedShuffle {
+        let shared_as = Some(TypeId::of::<C>());
+        let graph = self.flow.graph();
+        let invariant = graph.loops.last().is_some_and(|inside| self.node < inside.first);
+        let made = graph.nodes.iter().filter(|node| invariant && node.inputs == [self.node]);
+        let made = made.filter_map(|node| match node.kind {
+            Kind::Shuffle(shuffle) => Some(shuffle),
+            _ => None,
+        });
+        let made = made.filter(|&made| graph.shuffles[made as usize].shared_as == shared_as);
+        let made = made.min();
+        drop(graph);
+        let number =
+            made.unwrap_or_else(|| self.new_shuffle(operator, place, code, None, None, shared_as));
+        SharedShuffle { number, invariant }
+    }
+
+    fn new_shuffle(
+        &self,
+        operator: &'static str,
+        place: &'static CodePlace<'static>,
+        code: impl ShuffleCode + 'static,
+        partitions: Option<u32>,
+        sample: Option<u32>,
+        shared_as: Option<TypeId>,
+    ) -> u32 {
         let mut graph = self.flow.graph();
         let shuffle = graph.shuffles.len() as u32;
         graph.shuffles.push(ShuffleNode {
@@ -37,6 +82,7 @@ impl<T: Record> Dataset<T> {
             partitions,
             sample,
             filtered_by: None,
+            shared_as,
         });
         drop(graph);
         let _: Dataset<T> = self.flow.add(operator, place, vec![self.node], Kind::Shuffle(shuffle));

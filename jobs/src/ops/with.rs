@@ -68,6 +68,11 @@ impl<K: Key, V: Record> Lookup<K, V> {
         Some(self.batches[batch].get(row).1)
     }
 
+    /// All records, as they came.
+    pub fn iter(&self) -> impl Iterator<Item = (K::View<'_>, V::View<'_>)> {
+        self.batches.iter().flat_map(|batch| (0..batch.len()).map(|row| batch.get(row)))
+    }
+
     /// The number of records.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -12,8 +12,8 @@ mod stages;
 pub use explain::{Explained, Splits};
 
 use crate::error::{Error, Result};
-use crate::exec::LaneContext;
 use crate::exec::sink::SinkCode;
+use crate::exec::{LaneContext, Whole};
 use crate::flow::Flow;
 use crate::graph::{Graph, Kind, NodeId, SourceCode};
 use crate::job::Job;
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use windrow_datasets::location::Location;
-use windrow_datasets::push::AnyPush;
+use windrow_datasets::push::{AnyPush, PushError};
 
 /// See the module.
 pub struct Plan {
@@ -55,8 +55,8 @@ pub struct Stage {
     /// About which share of what it reads comes to an output, by the form of its filters alone.
     pub passes: f64,
     root_node: NodeId,
-    /// The nodes of the outputs.
-    output_nodes: Vec<NodeId>,
+    /// For each output the nodes on the way to it, its own the last.
+    steps: Vec<Vec<NodeId>>,
     /// Which of the root's paths, counted as they are walked, are this stage's.
     paths: Vec<usize>,
 }
@@ -242,10 +242,26 @@ impl Plan {
         push
     }
 
+    /// Whether a stage has nothing to do, as what was collected before it says: all of it is in rounds of loops that have
+    /// ended.
+    pub fn is_over(&self, stage: usize, whole: &Whole) -> bool {
+        let Stage { root_node, steps, .. } = &self.stages[stage];
+        self.graph.nodes[*root_node].is_over(whole)
+            || steps.iter().all(|way| way.iter().any(|&node| self.graph.nodes[node].is_over(whole)))
+    }
+
+    /// Ends a lane of a stage that [is over](Plan::is_over), at the receiver that [`Plan::chain`] gave.
+    ///
+    /// # Errors
+    /// What the receivers say.
+    pub fn end(&self, stage: usize, out: AnyPush) -> Result<(), PushError> {
+        (self.graph.nodes[self.stages[stage].root_node].end)(out)
+    }
+
     /// Receivers for the outputs of a stage that forget all: to run a lane for its errors alone.
     pub fn discards(&self, stage: usize) -> Vec<AnyPush> {
-        let nodes = &self.stages[stage].output_nodes;
-        nodes.iter().map(|&node| (self.graph.nodes[node].discard)()).collect()
+        let nodes = self.stages[stage].steps.iter().filter_map(|way| way.last());
+        nodes.map(|&node| (self.graph.nodes[node].discard)()).collect()
     }
 
     /// What the plan is, as far as that can be told of closures: operators, types, and where they stand in the job's
@@ -299,7 +315,9 @@ impl Walk<'_> {
                 }
                 _ => unreachable!("a root has no inputs"),
             };
-            receivers.extend(receiver);
+            let over = next.is_over(&self.context.whole);
+            let close = graph.nodes[node].close;
+            receivers.extend(receiver.map(|out| if over { close(out) } else { out }));
         }
         match receivers.len() {
             0 | 1 => receivers.pop(),

@@ -28,6 +28,11 @@ fn live(graph: &Graph) -> Vec<bool> {
         let wants = |(later, other): (usize, &Node)| {
             live[later]
                 && match (&node.kind, &other.kind) {
+                    (Kind::Collect(number), _)
+                        if other.waits_for().any(|waits| waits == *number) =>
+                    {
+                        true
+                    }
                     (Kind::Collect(number), Kind::Narrow { whole, .. }) => whole.contains(number),
                     (Kind::Collect(number), Kind::Shuffle(shuffle)) => {
                         graph.shuffles[*shuffle as usize].sample == Some(*number)
@@ -87,8 +92,9 @@ fn paths_of(graph: &Graph, consumers: &[Vec<Step>], root: NodeId) -> Vec<Path> {
     walk(graph, consumers, root, &mut Vec::new(), &mut ways);
     let mut led: BTreeMap<Output, usize> = BTreeMap::new();
     let path = |(number, steps): (usize, Vec<Step>)| {
-        let mut needs = Vec::new();
+        let mut needs: Vec<u32> = graph.nodes[root].waits_for().collect();
         for &(node, _) in &steps {
+            needs.extend(graph.nodes[node].waits_for());
             if let Kind::Narrow { whole, .. } = &graph.nodes[node].kind {
                 needs.extend_from_slice(whole);
             }
@@ -182,7 +188,10 @@ pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
             sample: sample.is_some(),
             passes: paths.iter().map(|path| passes(&graph, path)).fold(0.0, f64::max),
             root_node,
-            output_nodes: paths.iter().filter_map(|path| Some(path.steps.last()?.0)).collect(),
+            steps: paths
+                .iter()
+                .map(|path| path.steps.iter().map(|step| step.0).collect())
+                .collect(),
             paths: paths.iter().map(|path| path.number).collect(),
         });
         ways.push(paths.into_iter().map(|path| path.steps).collect());

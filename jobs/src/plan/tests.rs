@@ -136,3 +136,18 @@ fn branches_that_nobody_wants() {
         numbers.map(|(_, v)| v).collect("values")
     });
 }
+
+#[test]
+fn a_loop() {
+    check("loop", |flow| {
+        let links = numbers(flow).map(|(a, b)| (a, b / 2));
+        let start = flow.from_iter([(0u64, 0u64)]);
+        let all = start.iterate_until(3, |here| {
+            let near = links.join(here).map(|(_, (to, steps))| (to, steps + 1));
+            let next = here.union(&near).min_by_key();
+            let changes = next.anti_join(here);
+            (next, changes)
+        });
+        all.collect("out")
+    });
+}

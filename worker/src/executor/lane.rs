@@ -91,6 +91,9 @@ fn attempt(
     let context = LaneContext { batch_records, whole: whole.clone() };
     let run = AssertUnwindSafe(|| {
         let out = plan.chain(stage, &context, outputs);
+        if plan.is_over(stage, whole) {
+            return plan.end(stage, out).map(|()| 0).map_err(|error| of_push(&error));
+        }
         match input {
             LaneInput::Split(split, lane) => match plan.source(stage) {
                 Some(source) => source.read(storage, split, lane, out).map_err(of_source),
