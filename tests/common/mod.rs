@@ -23,6 +23,8 @@ enum Mode {
     Threads(usize),
     /// The same without memory for records, so that all that shuffles keep goes to scratch.
     Spilling(usize),
+    /// The same with so much memory, in bytes.
+    Memory(usize, u64),
     /// Over so many local worker processes.
     Workers(usize),
     /// Over so many, of which an executor dies once.
@@ -33,8 +35,19 @@ enum Mode {
 const THREADS: [Mode; 4] =
     [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5), Mode::Spilling(3)];
 
-/// The ways over worker processes: the first plan of a test runs in all of them, and each one behind it in one.
-const WORKERS: [Mode; 2] = [Mode::Workers(2), Mode::Faulted(3)];
+/// More ways within this process.
+const MANY: [Mode; 6] = [
+    Mode::Memory(1, 8 << 30),
+    Mode::Memory(2, 64 << 20),
+    Mode::Memory(3, 1 << 20),
+    Mode::Memory(7, 64 << 20),
+    Mode::Spilling(2),
+    Mode::Memory(7, 8 << 30),
+];
+
+/// The ways over worker processes: the first plan of a test runs in the first two of them, and each one behind it in one.
+const WORKERS: [Mode; 5] =
+    [Mode::Workers(2), Mode::Faulted(3), Mode::Workers(1), Mode::Faulted(4), Mode::Workers(5)];
 
 impl Mode {
     /// Who runs jobs so within this process.
@@ -42,6 +55,7 @@ impl Mode {
         match self {
             Mode::Threads(threads) => Local::new().threads(threads),
             Mode::Spilling(threads) => Local::new().threads(threads).memory(0),
+            Mode::Memory(threads, bytes) => Local::new().threads(threads).memory(bytes),
             Mode::Workers(_) | Mode::Faulted(_) => unreachable!("those are other processes"),
         }
     }
@@ -55,7 +69,9 @@ impl Mode {
         let output = Location::of_path(folder).unwrap();
         let plan = |flow: &Flow| plan(flow, &output);
         match self {
-            Mode::Threads(_) | Mode::Spilling(_) => self.local().run_plan("test", plan),
+            Mode::Threads(_) | Mode::Spilling(_) | Mode::Memory(..) => {
+                self.local().run_plan("test", plan)
+            }
             Mode::Workers(workers) => Ok(call.run(workers, false, folder, plan)),
             Mode::Faulted(workers) => Ok(call.run(workers, true, folder, plan)),
         }
@@ -123,8 +139,8 @@ impl Ran {
 pub(crate) fn everywhere(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
     let call = Call::now();
     let over_workers = match call.number() {
-        0 => &WORKERS[..],
-        number => &WORKERS[number % 2..][..1],
+        0 => &WORKERS[..2],
+        number => &WORKERS[number % WORKERS.len()..][..1],
     };
     let modes = [&THREADS, over_workers].concat();
     call.in_executor(&plan).unwrap_or_else(|| run_in(&modes, &call, plan))
@@ -133,6 +149,11 @@ pub(crate) fn everywhere(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
 /// Runs a plan as [`everywhere`], but within this process alone: for plans that are random, and for many.
 pub(crate) fn in_this_process(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
     run_in(&THREADS, &Call::now(), plan)
+}
+
+/// Runs a plan in more ways within this process, with little memory and with much.
+pub(crate) fn in_many_ways(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
+    run_in(&MANY, &Call::now(), plan)
 }
 
 fn run_in(modes: &[Mode], call: &Call, plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
@@ -244,13 +265,13 @@ struct Many<T, F> {
 }
 
 /// More than what a lane looks at before it decides whether to combine.
-const LANE: u64 = 5_000;
+pub(crate) const LANE: u64 = 5_000;
 
 /// The lanes of a split.
-const LANES: u64 = 3;
+pub(crate) const LANES: u64 = 3;
 
 /// What a split is said to have: it is a task of its own, and brings 9 buckets.
-const SPLIT_BYTES: u64 = 36 << 20;
+pub(crate) const SPLIT_BYTES: u64 = 36 << 20;
 
 impl<T: Record, F: Fn(u64) -> T + Send + Sync + 'static> Source for Many<T, F> {
     type Item = T;
