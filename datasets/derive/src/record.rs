@@ -435,6 +435,13 @@ impl Parts<'_> {
                         #krate::record::mix(hash, unsafe { #keys::slot_hash(&slot.#indexes) });)*
                     hash
                 }
+                unsafe fn slot_feed(
+                    slot: &__Slot #types,
+                    hasher: &mut impl ::core::hash::Hasher,
+                ) {
+                    // SAFETY: the caller's promise holds for each field.
+                    #(unsafe { #keys::slot_feed(&slot.#indexes, hasher) };)*
+                }
                 #[inline]
                 unsafe fn slot_eq(a: &__Slot #types, b: &__Slot #types) -> bool {
                     // SAFETY: the caller's promise holds for each field.

@@ -12,6 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, Int32Type, StringViewType};
 use bytes::Bytes;
 use std::cmp::Ordering;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// The bytes that a builder gathers before it starts another data buffer.
@@ -336,6 +337,12 @@ macro_rules! byte_record {
             unsafe fn slot_hash(slot: &ByteSlot) -> u64 {
                 // SAFETY: the caller's promise.
                 unsafe { slot.hash() }
+            }
+            unsafe fn slot_feed(slot: &ByteSlot, hasher: &mut impl Hasher) {
+                // SAFETY: the caller's promise.
+                let bytes = unsafe { slot.bytes() };
+                hasher.write_usize(bytes.len());
+                hasher.write(bytes);
             }
             #[inline]
             unsafe fn slot_eq(a: &ByteSlot, b: &ByteSlot) -> bool {

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
 use std::cmp::Ordering;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// A column of byte strings of `N` bytes each, one right after the other.
@@ -167,6 +168,9 @@ impl<const N: usize> Key for [u8; N] {
         let (low, high) = padded.split_at(8);
         let word = |half: &[u8]| u64::from_le_bytes(half.try_into().expect("8 bytes"));
         mix(word(low), word(high) ^ ((N as u64) << 56))
+    }
+    unsafe fn slot_feed(slot: &[u8; N], hasher: &mut impl Hasher) {
+        hasher.write(slot);
     }
     #[inline]
     unsafe fn slot_eq(a: &[u8; N], b: &[u8; N]) -> bool {

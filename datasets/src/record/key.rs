@@ -3,6 +3,7 @@
 use super::{Batch, Heap, Record};
 use crate::push::Selection;
 use std::cmp::Ordering;
+use std::hash::Hasher;
 
 /// A record that can be a key: grouped, joined and sorted by.
 ///
@@ -42,6 +43,13 @@ pub trait Key: Record {
     /// # Safety
     /// What the slot points to is alive.
     unsafe fn slot_hash(slot: &Self::Slot) -> u64;
+
+    /// Gives all of the key to a hasher; equal keys give the same. Where keys have one [hash](Key::slot_hash), which is
+    /// known and may be aimed at, they are told apart by a hasher that has a secret.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    unsafe fn slot_feed(slot: &Self::Slot, hasher: &mut impl Hasher);
 
     /// Whether two keys are equal.
     ///

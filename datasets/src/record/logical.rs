@@ -165,6 +165,10 @@ macro_rules! logical_key {
                 // SAFETY: a number's slot points to nothing.
                 unsafe { <$native as Key>::slot_hash(&slot.raw()) }
             }
+            unsafe fn slot_feed(slot: &$type, hasher: &mut impl std::hash::Hasher) {
+                // SAFETY: a number's slot points to nothing.
+                unsafe { <$native as Key>::slot_feed(&slot.raw(), hasher) };
+            }
             #[inline]
             unsafe fn slot_eq(a: &$type, b: &$type) -> bool {
                 a == b

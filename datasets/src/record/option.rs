@@ -9,6 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, NullBufferBuilder, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use std::cmp::Ordering;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// A column of `T` with nulls.
@@ -204,6 +205,13 @@ impl<T: Key> Key for Option<T> {
             // SAFETY: the caller's promise.
             Some(slot) => mix(unsafe { T::slot_hash(slot) }, 1),
             None => mix(0, 0),
+        }
+    }
+    unsafe fn slot_feed(slot: &Option<T::Slot>, hasher: &mut impl Hasher) {
+        hasher.write_u8(u8::from(slot.is_some()));
+        if let Some(slot) = slot {
+            // SAFETY: the caller's promise.
+            unsafe { T::slot_feed(slot, hasher) };
         }
     }
     #[inline]

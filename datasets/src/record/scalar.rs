@@ -12,6 +12,7 @@ use arrow::datatypes::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 use std::cmp::Ordering;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// A column of numbers without nulls.
@@ -173,6 +174,9 @@ macro_rules! integer_key {
             unsafe fn slot_hash(slot: &$native) -> u64 {
                 mix(*slot as u64, <$unsigned>::BITS as u64)
             }
+            unsafe fn slot_feed(slot: &$native, hasher: &mut impl Hasher) {
+                hasher.write_u64(*slot as u64);
+            }
             #[inline]
             unsafe fn slot_eq(a: &$native, b: &$native) -> bool {
                 a == b
@@ -290,6 +294,9 @@ impl Key for bool {
     unsafe fn slot_hash(slot: &bool) -> u64 {
         mix(u64::from(*slot), 1)
     }
+    unsafe fn slot_feed(slot: &bool, hasher: &mut impl Hasher) {
+        hasher.write_u8(u8::from(*slot));
+    }
     unsafe fn slot_eq(a: &bool, b: &bool) -> bool {
         a == b
     }
@@ -365,6 +372,7 @@ impl Key for () {
     unsafe fn slot_hash(_slot: &()) -> u64 {
         0
     }
+    unsafe fn slot_feed(_slot: &(), _hasher: &mut impl Hasher) {}
     unsafe fn slot_eq(_a: &(), _b: &()) -> bool {
         true
     }

@@ -5,6 +5,7 @@ use crate::push::Selection;
 use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
 use std::cmp::Ordering;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 macro_rules! tuple_record {
@@ -158,6 +159,10 @@ macro_rules! tuple_record {
                 // SAFETY: the caller's promise.
                 $(let hash = mix(hash, unsafe { $letter::slot_hash(&slot.$index) });)+
                 hash
+            }
+            unsafe fn slot_feed(slot: &Self::Slot, hasher: &mut impl Hasher) {
+                // SAFETY: the caller's promise.
+                $(unsafe { $letter::slot_feed(&slot.$index, hasher) };)+
             }
             #[inline]
             unsafe fn slot_eq(a: &Self::Slot, b: &Self::Slot) -> bool {

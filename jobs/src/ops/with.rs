@@ -20,12 +20,15 @@ pub struct Broadcast<K: Key, V: Record> {
 /// The records of a [`Broadcast`], by key.
 pub struct Lookup<K: Key, V: Record> {
     batches: Vec<<(K, V) as Record>::Batch>,
-    /// Hash, batch and row of each record, by hash, then as they came.
+    /// Hash, batch and row of each record, by hash, then key, then as they came.
     entries: Vec<(u64, u32, u32)>,
     /// For each possible value of the upper bits of a hash, where its entries begin.
     starts: Vec<u32>,
     bits: u32,
 }
+
+/// So many entries near a key are looked through one by one.
+const FEW: usize = 16;
 
 impl<K: Key, V: Record> Lookup<K, V> {
     fn new(batches: Vec<<(K, V) as Record>::Batch>) -> Lookup<K, V> {
@@ -35,7 +38,12 @@ impl<K: Key, V: Record> Lookup<K, V> {
                 entries.push((K::hash(batch.get(row).0), number as u32, row as u32));
             }
         }
-        entries.sort_unstable();
+        let slot =
+            |entry: &(u64, u32, u32)| K::probe(batches[entry.1 as usize].get(entry.2 as usize).0);
+        entries.sort_by(|a, b| {
+            // SAFETY: slots borrow from the batches.
+            a.0.cmp(&b.0).then_with(|| unsafe { K::slot_cmp(&slot(a), &slot(b)) })
+        });
         let bits = usize::BITS - entries.len().leading_zeros();
         let starts = (0..=1u64 << bits)
             .map(|at| entries.partition_point(|e| upper_bits(e.0, bits) < at as usize) as u32)
@@ -49,12 +57,20 @@ impl<K: Key, V: Record> Lookup<K, V> {
         let at = upper_bits(hash, self.bits);
         let near = &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize];
         let slot = K::probe(key);
-        near.iter().filter(move |entry| entry.0 == hash).filter_map(move |&(_, batch, row)| {
-            let (batch, row) = (batch as usize, row as usize);
-            let (found, _) = self.batches[batch].get(row);
-            // SAFETY: one slot borrows from `key`, the other from the batch; both are alive here.
-            unsafe { K::slot_eq(&K::probe(found), &slot) }.then_some((batch, row))
-        })
+        let order = move |&(other, batch, row): &(u64, u32, u32)| {
+            other.cmp(&hash).then_with(|| {
+                let (found, _) = self.batches[batch as usize].get(row as usize);
+                // SAFETY: one slot borrows from `key`, the other from the batch; both are alive here.
+                unsafe { K::slot_cmp(&K::probe(found), &slot) }
+            })
+        };
+        // Keys may have been made to have one hash.
+        let from = match near.len() {
+            0..FEW => near.iter().position(|entry| order(entry).is_ge()).unwrap_or(near.len()),
+            _ => near.partition_point(|entry| order(entry).is_lt()),
+        };
+        let of_key = near[from..].iter().take_while(move |entry| order(entry).is_eq());
+        of_key.map(|&(_, batch, row)| (batch as usize, row as usize))
     }
 
     /// All values of a key, as they came.

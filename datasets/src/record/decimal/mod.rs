@@ -10,6 +10,7 @@ use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::Hasher;
 use std::ops::{Add, Sub};
 use std::str::FromStr;
 
@@ -339,6 +340,9 @@ impl<const P: u8, const S: i8> Key for Decimal<P, S> {
     #[inline]
     unsafe fn slot_hash(slot: &DecimalSlot) -> u64 {
         mix(slot[0], slot[1])
+    }
+    unsafe fn slot_feed(slot: &DecimalSlot, hasher: &mut impl Hasher) {
+        slot.iter().for_each(|word| hasher.write_u64(*word));
     }
     #[inline]
     unsafe fn slot_eq(a: &DecimalSlot, b: &DecimalSlot) -> bool {

@@ -4,9 +4,13 @@
 //! saves going round to the first slot. Rows leave ordered by (hash, key): homes ascend with the hash, so a row is out
 //! of place only among its neighbours, and an insertion sort in the same scan puts that right.
 //!
+//! Where keys crowd, homes follow from the hash in another way, and from the whole key with a secret where that does not
+//! help either: keys may be made so that they all have one hash.
+//!
 //! All `unsafe` is about slots: [`Key`]'s functions ask that what a slot points to is alive. Slots in a table point
 //! into the table's own heap.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem::MaybeUninit;
 use windrow_datasets::memory::{Piece, prefetch};
 use windrow_datasets::{Heap, Key};
@@ -17,8 +21,7 @@ const LINE: usize = 64;
 /// Slots behind the last home.
 const PAD: usize = 64;
 
-/// A key that is not found within so many slots scatters the table: keys that come in the order of their hashes, as those
-/// of another keyed operator do, would crowd its first homes. Rows are then put in order by sorting them.
+/// A key that is not found within so many slots [scatters](Homes) the table.
 const PROBES_MAX: usize = 256;
 
 /// The fewest homes; few in tests, so that tables grow.
@@ -53,8 +56,7 @@ pub(super) struct Table<K: Key, A> {
     heap: Heap,
     /// Of how many tables this is one: the hash times this has the table's number above, and below where in it.
     tables: u32,
-    /// Whether homes are anywhere instead of ascending with the hash; see [`PROBES_MAX`].
-    scattered: bool,
+    homes: Homes,
     /// Whether the rows are at the front, in order.
     ordered: bool,
     types: std::marker::PhantomData<(K, A)>,
@@ -77,7 +79,7 @@ impl<K: Key, A> Table<K, A> {
             used: 0,
             heap: Heap::new(),
             tables,
-            scattered: false,
+            homes: Homes::ByHash,
             ordered: false,
             types: std::marker::PhantomData,
         }
@@ -103,9 +105,20 @@ impl<K: Key, A> Table<K, A> {
         unsafe { std::slice::from_raw_parts_mut(self.start(), self.len) }
     }
 
+    /// Where a key belongs.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
     #[inline(always)]
-    fn home(&self, hash: u64) -> usize {
-        home(hash, self.tables, self.len - PAD, self.scattered)
+    unsafe fn home(&self, hash: u64, slot: &K::Slot) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { self.homes.of::<K>(hash, slot, self.tables, self.len - PAD) }
+    }
+
+    /// Where a key of this hash most likely belongs.
+    #[inline(always)]
+    fn likely_home(&self, hash: u64) -> usize {
+        self.homes.likely(hash, self.tables, self.len - PAD)
     }
 
     /// The bytes that it has for rows, and for what their keys point to.
@@ -132,7 +145,7 @@ impl<K: Key, A> Table<K, A> {
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
         // SAFETY: a home is below `len`.
-        let row = unsafe { self.start().add(self.home(hash)) };
+        let row = unsafe { self.start().add(self.likely_home(hash)) };
         prefetch(row);
         // It may lie across two cache lines, and a key that is not at its home sits just behind it.
         prefetch(row.cast::<u8>().wrapping_add(LINE.max(size_of::<KeyRow<K, A>>()) - 1));
@@ -143,7 +156,7 @@ impl<K: Key, A> Table<K, A> {
     pub(super) fn prefetch_key(&self, hash: u64) {
         // SAFETY: a home is below `len`; an occupied slot's key is initialized.
         unsafe {
-            let row = &*self.start().add(self.home(hash));
+            let row = &*self.start().add(self.likely_home(hash));
             if row.hash == hash {
                 K::prefetch(row.slot.assume_init_ref());
             }
@@ -181,17 +194,19 @@ impl<K: Key, A> Table<K, A> {
         push: impl FnOnce(&mut A, V),
     ) {
         debug_assert!(!self.ordered && hash != 0);
-        let mut at = self.home(hash);
+        // SAFETY: the caller answers for `slot`.
+        let mut at = unsafe { self.home(hash, slot) };
         let mut last = self.last_probe(at);
         loop {
             if at >= last {
-                if self.scattered {
+                if self.homes.wrap() {
                     at = 0;
                 } else {
                     self.scatter();
-                    at = self.home(hash);
+                    // SAFETY: as above.
+                    at = unsafe { self.home(hash, slot) };
                 }
-                last = self.len;
+                last = self.last_probe(at);
             }
             // SAFETY: `at < len`.
             let row = unsafe { &mut *self.start().add(at) };
@@ -218,13 +233,13 @@ impl<K: Key, A> Table<K, A> {
     /// One past the last slot that is looked at for a key whose home is `at`.
     #[inline(always)]
     fn last_probe(&self, at: usize) -> usize {
-        if self.scattered { self.len } else { self.len.min(at + PROBES_MAX) }
+        if self.homes.wrap() { self.len } else { self.len.min(at + PROBES_MAX) }
     }
 
     #[cold]
     #[inline(never)]
     fn scatter(&mut self) {
-        self.scattered = true;
+        self.homes.scatter();
         self.grow(1.0);
     }
 
@@ -236,17 +251,20 @@ impl<K: Key, A> Table<K, A> {
             let piece = Piece::zeroed(len * size_of::<KeyRow<K, A>>());
             let start = piece.start().as_ptr().cast::<KeyRow<K, A>>();
             for row in self.slots().iter().filter(|row| row.hash != 0) {
-                let mut at = home(row.hash, self.tables, len - PAD, self.scattered);
+                // SAFETY: an occupied slot is initialized, and points into the heap.
+                let slot = unsafe { row.slot.assume_init_ref() };
+                // SAFETY: as above.
+                let mut at = unsafe { self.homes.of::<K>(row.hash, slot, self.tables, len - PAD) };
                 // SAFETY: `at < len` is looked at first; zero bytes are an empty row.
                 while at < len && unsafe { (*start.add(at)).hash } != 0 {
                     at += 1;
-                    if at == len && self.scattered {
+                    if at == len && self.homes.wrap() {
                         at = 0;
                     }
                 }
                 if at == len {
                     // Nothing was moved for good: the old rows are still owned by the old piece.
-                    self.scattered = true;
+                    self.homes.scatter();
                     continue 'again;
                 }
                 // SAFETY: `at < len`; the row moves, and the old piece is dropped without its rows.
@@ -263,7 +281,7 @@ impl<K: Key, A> Table<K, A> {
         if std::mem::replace(&mut self.ordered, true) {
             return;
         }
-        let (mut len, scattered) = (0, self.scattered);
+        let (mut len, scattered) = (0, !matches!(self.homes, Homes::ByHash));
         let slots = self.slots_mut();
         for at in 0..slots.len() {
             if slots[at].hash == 0 {
@@ -306,7 +324,7 @@ impl<K: Key, A> Table<K, A> {
         }
         self.heap.clear();
         self.ordered = false;
-        self.scattered = false;
+        self.homes = Homes::ByHash;
     }
 }
 
@@ -341,15 +359,71 @@ fn key_comes_before<K: Key, A>(row: &KeyRow<K, A>, other: &KeyRow<K, A>) -> bool
     unsafe { K::slot_cmp(row.slot.assume_init_ref(), other.slot.assume_init_ref()).is_lt() }
 }
 
-/// Where in a table with so many homes a hash belongs.
+/// How the home of a key follows from it. Rows of a table whose homes do not ascend with the hash are put in order by
+/// sorting them.
+enum Homes {
+    /// In the order of the hashes.
+    ByHash,
+    /// By the hash, mixed: keys that come in the order of their hashes, as those of another keyed operator do, would crowd
+    /// the first homes.
+    Mixed,
+    /// By the whole key, with a secret: keys may have been made to have one hash.
+    Keyed(RandomState),
+}
+
+impl Homes {
+    /// The next way, for a table that is crowded.
+    fn scatter(&mut self) {
+        *self = match self {
+            Homes::ByHash => Homes::Mixed,
+            Homes::Mixed | Homes::Keyed(_) => Homes::Keyed(RandomState::new()),
+        };
+    }
+
+    /// Whether keys that find no place to the end of the table are looked for from its beginning.
+    #[inline(always)]
+    fn wrap(&self) -> bool {
+        matches!(self, Homes::Keyed(_))
+    }
+
+    /// Which of so many homes a key has, in one of `tables` tables.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    #[inline(always)]
+    unsafe fn of<K: Key>(&self, hash: u64, slot: &K::Slot, tables: u32, homes: usize) -> usize {
+        match self {
+            // SAFETY: the caller's promise.
+            Homes::Keyed(secret) => unsafe { keyed_home::<K>(secret, slot, homes) },
+            _ => self.likely(hash, tables, homes),
+        }
+    }
+
+    /// The same as far as the hash tells.
+    #[inline(always)]
+    fn likely(&self, hash: u64, tables: u32, homes: usize) -> usize {
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        let within = match self {
+            Homes::ByHash => hash.wrapping_mul(u64::from(tables)),
+            _ => hash.wrapping_mul(MIX).swap_bytes().wrapping_mul(MIX),
+        };
+        scaled(within, homes)
+    }
+}
+
+/// # Safety
+/// What the slot points to is alive.
+#[cold]
+unsafe fn keyed_home<K: Key>(secret: &RandomState, slot: &K::Slot, homes: usize) -> usize {
+    let mut hasher = secret.build_hasher();
+    // SAFETY: the caller's promise.
+    unsafe { K::slot_feed(slot, &mut hasher) };
+    scaled(hasher.finish(), homes)
+}
+
 #[inline(always)]
-fn home(hash: u64, tables: u32, homes: usize, scattered: bool) -> usize {
-    let within = if scattered {
-        hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).swap_bytes().wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    } else {
-        hash.wrapping_mul(u64::from(tables))
-    };
-    ((u128::from(within) * homes as u128) >> 64) as usize
+fn scaled(hash: u64, homes: usize) -> usize {
+    ((u128::from(hash) * homes as u128) >> 64) as usize
 }
 
 /// Which of `tables` tables (or buckets) a hash belongs to: they are ranges of the hash.
@@ -415,7 +489,7 @@ mod tests {
             // SAFETY: a number points to nothing, and the hash is its own.
             unsafe { table.upsert(*hash, key, 1, |a, b| *a += b) };
         }
-        assert!(table.scattered);
+        assert!(matches!(table.homes, Homes::Mixed));
         let mut found = Vec::new();
         table.drain(|_, slot, acc| found.push((*slot, acc)));
         assert_eq!(found, hashes.iter().map(|(_, key)| (*key, 2)).collect::<Vec<_>>());
@@ -424,13 +498,14 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_all_there_and_in_order() {
         let mut table = Table::<u32, u64>::new(1, 0);
-        for key in (0..1000u32).rev().chain(0..1000) {
+        for key in (0..50_000u32).rev().chain(0..50_000) {
             table.make_room(1, || 2.0);
             // SAFETY: a number points to nothing; any hash will do for a table alone.
             unsafe { table.upsert(u64::MAX, &key, 1, |a, b| *a += b) };
         }
+        assert!(matches!(table.homes, Homes::Keyed(_)));
         let mut found = Vec::new();
         table.drain(|_, slot, acc| found.push((*slot, acc)));
-        assert_eq!(found, (0..1000).map(|key| (key, 2)).collect::<Vec<_>>());
+        assert_eq!(found, (0..50_000).map(|key| (key, 2)).collect::<Vec<_>>());
     }
 }

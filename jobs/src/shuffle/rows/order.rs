@@ -224,19 +224,15 @@ impl<K: Key> Bounds<K> {
         let at = (prefix >> (128 - LOOKUP_BITS)) as usize;
         let (mut from, to) = (self.below[at] as usize, self.below[at + 1] as usize);
         from += self.prefixes[from..to].partition_point(|bound| *bound < prefix);
-        if K::PREFIX_IS_EXACT {
-            while from < self.prefixes.len() && self.prefixes[from] == prefix {
-                from += 1;
-            }
+        // Bounds with the same prefix may be many: keys that begin alike, or one that is there often.
+        let same = self.prefixes[from..].partition_point(|bound| *bound == prefix);
+        from += if K::PREFIX_IS_EXACT || same == 0 {
+            same
         } else {
-            while from < self.prefixes.len()
-                && self.prefixes[from] == prefix
-                // SAFETY: bounds point into the heap; the caller's slot is borrowed from a batch that is alive.
-                && unsafe { K::slot_cmp(&self.slots[from], slot) }.is_le()
-            {
-                from += 1;
-            }
-        }
+            let bounds = &self.slots[from..from + same];
+            // SAFETY: bounds point into the heap; the caller's slot is borrowed from a batch that is alive.
+            bounds.partition_point(|bound| unsafe { K::slot_cmp(bound, slot) }.is_le())
+        };
         from as u32
     }
 }
