@@ -10,6 +10,8 @@ pub enum Work {
     Wordcount,
     /// Records of 100 bytes by the order of their first 10.
     Terasort,
+    /// Lines `station;temperature` by station.
+    Measurements,
     /// An aggregation over a table of TPC-H.
     Tpch(tpch::Work),
 }
@@ -20,6 +22,7 @@ impl Work {
         match self {
             Self::Wordcount => "wordcount",
             Self::Terasort => "terasort",
+            Self::Measurements => "measurements",
             Self::Tpch(work) => work.name(),
         }
     }
@@ -28,7 +31,8 @@ impl Work {
 impl Work {
     fn of(name: &str) -> Option<Self> {
         let tpch = tpch::Work::ALL.map(Self::Tpch);
-        [Self::Wordcount, Self::Terasort].into_iter().chain(tpch).find(|work| work.name() == name)
+        let text = [Self::Wordcount, Self::Terasort, Self::Measurements];
+        text.into_iter().chain(tpch).find(|work| work.name() == name)
     }
 }
 
@@ -51,7 +55,7 @@ pub struct Compare {
     pub text: Option<PathBuf>,
     /// The size of made words.
     pub bytes: u64,
-    /// The number of records to sort.
+    /// The number of records to sort, or of lines with measurements.
     pub records: u64,
     /// The threads of each program.
     pub threads: usize,
@@ -64,7 +68,7 @@ pub struct Compare {
 impl Compare {
     /// How it is to be used.
     pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--tpch BINARY] \
-        [--work wordcount|terasort|q1|q6|by-order|by-part]... [--output FOLDER] [--text PATH] \
+        [--work wordcount|terasort|measurements|q1|q6|by-order|by-part]... [--output FOLDER] [--text PATH] \
         [--bytes 1GB] [--records 20M] [--scale 1] [--threads 2] [--rounds 5] [--memory 1GiB]";
 
     /// The flags that these words say.
@@ -80,7 +84,7 @@ impl Compare {
             let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
                 "--work" => {
-                    let known = "wordcount, terasort, q1, q6, by-order, by-part";
+                    let known = "wordcount, terasort, measurements, q1, q6, by-order, by-part";
                     let work = Work::of(&value);
                     works.push(work.ok_or_else(|| format!("--work {value} is none of {known}"))?);
                 }

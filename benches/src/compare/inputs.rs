@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use windrow_datasets::generate::{Generator, Tera, Words};
+use windrow_datasets::generate::{Generator, Measurements, Tera, Words};
 
 /// About the size of a file.
 const FILE: u64 = 128 << 20;
@@ -25,6 +25,16 @@ pub(super) fn tera(scratch: &Path, records: u64) -> io::Result<PathBuf> {
         records,
         FILE / Tera::RECORD as u64,
         |part, size, path| Tera { records: size, seed: part }.write_file(path),
+    )
+}
+
+/// A folder with this many lines `station;temperature`.
+pub(super) fn measurements(scratch: &Path, records: u64) -> io::Result<PathBuf> {
+    make(
+        &scratch.join(format!("measurements-{records}")),
+        records,
+        FILE / 14,
+        |part, size, path| Measurements { records: size, seed: part }.write_file(path),
     )
 }
 

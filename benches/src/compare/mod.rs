@@ -23,6 +23,7 @@ pub fn run(compare: &Compare) -> io::Result<()> {
             (Work::Wordcount, Some(text)) => text.clone(),
             (Work::Wordcount, None) => inputs::words(&compare.scratch, compare.bytes)?,
             (Work::Terasort, _) => inputs::tera(&compare.scratch, compare.records)?,
+            (Work::Measurements, _) => inputs::measurements(&compare.scratch, compare.records)?,
             (Work::Tpch(_), _) => {
                 inputs::tpch(&compare.scratch, compare.scale, compare.tpch.as_deref())?
             }
@@ -55,12 +56,12 @@ pub fn run(compare: &Compare) -> io::Result<()> {
 /// Checks what the programs of the first round made.
 fn check_round(work: Work, input: &Path, made: &[(String, std::path::PathBuf)]) -> io::Result<()> {
     let mut first = match work {
-        Work::Wordcount | Work::Tpch(_) => None,
+        Work::Wordcount | Work::Measurements | Work::Tpch(_) => None,
         Work::Terasort => Some(("the input".to_string(), check::records(input, false)?)),
     };
     for (name, output) in made {
         let digest = match work {
-            Work::Wordcount => check::lines(output)?,
+            Work::Wordcount | Work::Measurements => check::lines(output)?,
             Work::Terasort => check::records(output, true)?,
             Work::Tpch(_) => check::rows(output)?,
         };

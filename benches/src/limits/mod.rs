@@ -8,6 +8,7 @@ pub mod arena;
 pub mod external_sort;
 pub mod flags;
 pub mod input;
+pub mod measurements;
 pub mod terasort;
 pub mod tpch;
 pub mod wordcount;

@@ -285,15 +285,36 @@ impl<O: RowOrder> Ordered<O> {
             let mut to = from + 1;
             let mut in_order = true;
             while to < entries.len() && entries[to] & ORDER == order {
-                in_order &= self.compare(entries[to - 1], entries[to]).is_le();
+                in_order = in_order && self.compare(entries[to - 1], entries[to]).is_le();
                 to += 1;
             }
             if !in_order {
-                entries[from..to].sort_by(|&a, &b| self.compare(a, b));
+                self.sort_tie(&mut entries[from..to]);
             }
             from = to;
         }
         self.entries = entries;
+    }
+
+    /// Sorts rows whose 96 bits are equal. They may be many: keys may have been made to have one hash.
+    #[cold]
+    fn sort_tie(&self, entries: &mut [u128]) {
+        let tie = |&entry: &u128| {
+            let (batch, index) = self.find(entry);
+            // SAFETY: an entry's place is within its batch.
+            unsafe { O::tie(batch, index) }
+        };
+        let ties: Vec<u128> = entries.iter().map(tie).collect();
+        let by_tie = spread::sorted(std::iter::once(&ties[..]));
+        drop(ties);
+        let mut sorted: Vec<u128> = by_tie.iter().map(|at| entries[*at as u32 as usize]).collect();
+        let mut from = 0;
+        for same in by_tie.chunk_by(|a, b| a & ORDER == b & ORDER) {
+            let to = from + same.len();
+            sorted[from..to].sort_by(|&a, &b| self.compare(a, b));
+            from = to;
+        }
+        entries.copy_from_slice(&sorted);
     }
 
     /// As [`Sorted::sort_range`].

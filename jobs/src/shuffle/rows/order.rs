@@ -38,6 +38,14 @@ pub(crate) trait RowOrder: Send + Sync + 'static {
         b: (&<Self::Row as Record>::Batch, usize),
     ) -> Ordering;
 
+    /// Bits by which rows whose 96 bits are equal are ordered, unless these are equal too.
+    ///
+    /// # Safety
+    /// `index` is below the batch's length.
+    unsafe fn tie(_batch: &<Self::Row as Record>::Batch, _index: usize) -> u128 {
+        0
+    }
+
     /// Whether rows are sorted at all; otherwise they leave as they came.
     const SORTED: bool = true;
 
@@ -93,6 +101,11 @@ impl<K: Key, V: Record> RowOrder for HashOrder<K, V> {
             let (a, b) = (K::probe_batch(&a.0.0, a.1), K::probe_batch(&b.0.0, b.1));
             if K::slot_eq(&a, &b) { Ordering::Equal } else { K::slot_cmp(&a, &b) }
         }
+    }
+
+    unsafe fn tie(batch: &<(K, V) as Record>::Batch, index: usize) -> u128 {
+        // SAFETY: the caller's promise; the slot borrows from the batch.
+        unsafe { K::prefix(&K::probe_batch(&batch.0, index)) & super::lane::ORDER }
     }
 
     const EXACT: bool = false;
