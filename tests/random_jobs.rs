@@ -256,9 +256,7 @@ fn planned(step: Step, flow: &Flow, made: &[Dataset<Row>]) -> Dataset<Row> {
         Step::Greatest(a) => of(a).max_by_key(),
         Step::Aggregate(a) => {
             let all = of(a).aggregate_by(|c| c.0, |c| (c.1.sum(), c.1.max(), c.count()));
-            all.map(|(key, (sum, most, count))| {
-                (key, small(sum as i64 * 3 + most * 5 + count as i64))
-            })
+            all.map(|(key, (sum, most, count))| (key, small(sum * 3 + most * 5 + count as i64)))
         }
         Step::Distinct(a) => of(a).distinct(),
         Step::CountByValue(a) => {

@@ -51,7 +51,7 @@ fn row(keys: Keys, number: u64) -> (Name, u64) {
     let chance = mix(number, 11);
     let even = mix(chance, 12) % KEYS;
     let number = match keys {
-        Keys::OneOften if chance % 10 > 0 => 0,
+        Keys::OneOften if !chance.is_multiple_of(10) => 0,
         Keys::Zipf => {
             // The share of ranks above one is its root's inverse.
             let part = (chance >> 11) as f64 / (1u64 << 53) as f64;

@@ -55,7 +55,7 @@ impl Job for Pagerank {
             let lost =
                 linked.map(|(_, (rank, links))| (if links.is_none() { rank } else { 0 }, ()));
             let to_all = lost.aggregate(|c| c.0.sum()).map_with(&count, move |lost, count| {
-                let all = ALL - part(ALL, damping) + part(lost as u64, damping);
+                let all = ALL - part(ALL, damping) + part(lost, damping);
                 ((), all / count.get(()).unwrap_or(1))
             });
             let given = linked.emit::<(u64, u64)>(move |(node, (rank, links)), out| {

@@ -55,7 +55,7 @@ impl KeyFilter {
     fn word(&self, hash: u64) -> &AtomicU64 {
         // Not by the hash alone, upper bits of which rows of one bucket have in common.
         let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let at = (u128::from(mixed) * self.words as u128 >> 64) as usize;
+        let at = ((u128::from(mixed) * self.words as u128) >> 64) as usize;
         // SAFETY: `at` is below the number of words; a piece is aligned, and has zeros where nothing was written.
         unsafe { &*self.piece.start().as_ptr().cast::<AtomicU64>().add(at) }
     }
