@@ -52,6 +52,7 @@ impl Flow {
             operator,
             detail: String::new(),
             predicate: None,
+            by_key: false,
             passes: 1.0,
             row: std::any::type_name::<T>(),
             place,

@@ -47,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) detail: String,
     /// The `Predicate` of the node's rows that holds of all that it passes on, of a node that only leaves out rows.
     pub(crate) predicate: Option<AnyPredicate>,
+    /// Whether it gives at most one row for each key of its one shuffle, behind that key, of the rows that have it.
+    pub(crate) by_key: bool,
     /// About which share of the rows that it gets it passes on.
     pub(crate) passes: f64,
     /// The type of the rows that it gives.
@@ -88,12 +90,7 @@ pub(crate) enum Kind {
     /// Gives records; the root of a stage.
     Source(Arc<dyn SourceCode>),
     /// Gives the rows that come of shuffles; the root of a stage.
-    Read {
-        code: Arc<dyn ReadCode>,
-        shuffles: Vec<u32>,
-        /// Whether it gives at most one row for each key, behind that key, of the rows that have it.
-        by_key: bool,
-    },
+    Read { code: Arc<dyn ReadCode>, shuffles: Vec<u32> },
     /// Turns rows into rows, within a lane.
     Narrow { code: Arc<dyn NarrowCode>, whole: Vec<u32> },
     /// Gives the rows of several.

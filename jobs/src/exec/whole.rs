@@ -38,14 +38,18 @@ impl Whole {
 
     /// The batches of a collected dataset. What cannot be decoded is left out: a sample is only a hint.
     pub(crate) fn batches<T: Record>(&self, number: u32) -> Vec<T::Batch> {
-        let frames = self.inputs.get(&number).map_or(&[][..], |input| &input.frames);
-        frames.iter().filter_map(|frame| codec::decode::<T>(frame).ok()).collect()
+        self.frames(number).iter().filter_map(|frame| codec::decode::<T>(frame).ok()).collect()
+    }
+
+    fn frames(&self, number: u32) -> &[Buffer] {
+        self.inputs.get(&number).map_or(&[], |input| &input.frames)
     }
 
     /// Whether a collected dataset has any record.
     pub(crate) fn has_records(&self, number: u32) -> bool {
-        let frames = self.inputs.get(&number).map_or(&[][..], |input| &input.frames);
-        frames.iter().any(|frame| codec::frame_records(frame).is_ok_and(|records| records > 0))
+        self.frames(number)
+            .iter()
+            .any(|frame| codec::frame_records(frame).is_ok_and(|records| records > 0))
     }
 
     /// What `build` makes of the batches of a collected dataset; made once, then shared.

@@ -69,9 +69,8 @@ impl Job for Kmeans {
     fn plan(&self, flow: &Flow) -> Result<()> {
         let lines = flow.read_lines(&self.input).filter(|line| !line.trim().is_empty());
         let points = lines.map(point).persist();
-        let named = points.map(|point| (name(point), point.iter().collect::<Vec<f64>>()));
-        let chosen = named.top(self.clusters as usize, |a, b| a.0.cmp(&b.0));
-        let start = chosen.map(|(name, at)| (name, (0u64, at.iter().collect::<Vec<f64>>())));
+        let named = points.map(|point| (name(point), (0u64, point.iter().collect::<Vec<f64>>())));
+        let start = named.top(self.clusters as usize, |a, b| a.0.cmp(&b.0));
         let tolerance = self.tolerance * self.tolerance;
         let centers = start.iterate_until(self.rounds, |centers| {
             let assigned = points.map_with(&centers.broadcast(), |point, centers| {
@@ -94,12 +93,9 @@ impl Job for Kmeans {
                 .map(|(name, (count, sum))| {
                     (name, (count, sum.iter().map(|sum| sum / count as f64).collect::<Vec<f64>>()))
                 });
-            let moved = move |((_, before), (_, after)): (
-                (u64, ListView<'_, f64>),
-                (u64, ListView<'_, f64>),
-            )| { distance(before, after) > tolerance };
-            let changes =
-                centers.join(&next).filter(move |(_, (before, after))| moved((before, after)));
+            let changes = centers
+                .join(&next)
+                .filter(move |(_, ((_, before), (_, after)))| distance(before, after) > tolerance);
             (next, changes)
         });
         centers

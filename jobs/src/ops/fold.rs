@@ -26,7 +26,9 @@ impl<T: Record> Dataset<T> {
         let fold = Arc::new(fold);
         let code = FoldShuffle { fold: fold.clone() };
         let shuffle = self.shuffle(operator, place, code, None, None);
-        self.read_by_key(operator, place, shuffle, FoldRead { fold })
+        let made = self.read_shuffles(operator, place, vec![shuffle], FoldRead { fold });
+        made.flow.graph().nodes[made.node].by_key = true;
+        made
     }
 }
 

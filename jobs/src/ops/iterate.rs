@@ -8,11 +8,9 @@
 use crate::dataset::Dataset;
 use crate::exec::Emitter;
 use crate::flow::Flow;
-use crate::graph::{CollectNode, Kind, Loop};
-use crate::shuffle::collect::Collect;
+use crate::graph::{Kind, Loop};
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
-use std::sync::Arc;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Record};
 
@@ -89,7 +87,7 @@ impl<T: Record> Dataset<T> {
             [result] => Dataset::new(self.flow.clone(), *result),
             _ => {
                 let all: Dataset<T> = self.flow.add("union", place, results, Kind::Union);
-                all.persist_as("iterate_until", place)
+                all.evenly("iterate_until", place, None)
             }
         }
     }
@@ -100,13 +98,7 @@ impl<T: Record> Dataset<T> {
             let out = Emitter::with_batches(out, context.batch_records);
             AnyPush::new::<T>(Box::new(AnyRecord::<T> { out, found: false, input: PhantomData }))
         });
-        let mut graph = self.flow.graph();
-        let collect = graph.collects.len() as u32;
-        let code = Arc::new(Collect::<()>::new());
-        graph.collects.push(CollectNode { code, name: String::new(), sample: false });
-        drop(graph);
-        let _: Dataset<()> = self.flow.add("gate", place, vec![any.node], Kind::Collect(collect));
-        collect
+        any.collected_whole("gate", place)
     }
 }
 

@@ -160,16 +160,14 @@ impl<T: Record> Dataset<T> {
     #[track_caller]
     pub fn collect(&self, name: impl Into<String>) -> Result<()> {
         let (place, name) = (CodePlace::caller(), name.into());
-        let mut graph = self.flow.graph();
-        let number = graph.collects.len() as u32;
+        let graph = self.flow.graph();
         if name.is_empty() || graph.collects.iter().any(|collect| collect.name == name) {
             let reason = format!("`{name}`: collected datasets need names, each another");
             return Err(Error::Plan { place: place.to_string(), reason });
         }
-        let code = Arc::new(Collect::<T>::new());
-        graph.collects.push(CollectNode { code, name, sample: false });
         drop(graph);
-        let _: Dataset<T> = self.flow.add("collect", place, vec![self.node], Kind::Collect(number));
+        let code = Arc::new(Collect::<T>::new());
+        self.collected("collect", place, CollectNode { code, name, sample: false });
         Ok(())
     }
 }

@@ -46,10 +46,7 @@ impl<T: Record> Dataset<T> {
     /// ```
     #[track_caller]
     pub fn repartition(&self, partitions: u32) -> Dataset<T> {
-        let choose = |_: T::View<'_>, arrival: u64, partitions: u32| {
-            (arrival % u64::from(partitions)) as u32
-        };
-        self.scatter("repartition", CodePlace::caller(), Some(partitions), choose, pass_on)
+        self.evenly("repartition", CodePlace::caller(), Some(partitions))
     }
 
     /// These records, kept once they were made: what uses them several times reads them from memory, or from scratch where
@@ -68,17 +65,20 @@ impl<T: Record> Dataset<T> {
     /// ```
     #[track_caller]
     pub fn persist(&self) -> Dataset<T> {
-        self.persist_as("persist", CodePlace::caller())
+        self.evenly("persist", CodePlace::caller(), None)
     }
 
-    pub(super) fn persist_as(
+    /// These records, evenly in so many partitions, or in as many as the input asks for.
+    pub(super) fn evenly(
         &self,
         operator: &'static str,
         place: &'static CodePlace<'static>,
+        partitions: Option<u32>,
     ) -> Dataset<T> {
-        let choose =
-            |_: T::View<'_>, arrival: u64, buckets: u32| (arrival % u64::from(buckets)) as u32;
-        self.scatter(operator, place, None, choose, pass_on)
+        let choose = |_: T::View<'_>, arrival: u64, partitions: u32| {
+            (arrival % u64::from(partitions)) as u32
+        };
+        self.scatter(operator, place, partitions, choose, pass_on)
     }
 
     /// These records in so many partitions, all with one key in the same.

@@ -3,7 +3,7 @@
 use super::wide::ReadFn;
 use crate::dataset::Dataset;
 use crate::exec::Emitter;
-use crate::graph::{CollectNode, Kind};
+use crate::graph::CollectNode;
 use crate::shuffle::Bucket;
 use crate::shuffle::collect::Sample;
 use crate::shuffle::rows::{ByAll, ByFirst, ByPrefix, RowsBucket, RowsShuffle, SortBy, SortOrder};
@@ -23,15 +23,9 @@ impl<T: Record> Dataset<T> {
         place: &'static CodePlace<'static>,
         partitions: Option<u32>,
     ) -> Dataset<T> {
-        let mut graph = self.flow.graph();
-        let sample = graph.collects.len() as u32;
-        graph.collects.push(CollectNode {
-            code: Arc::new(Sample::<S>::new()),
-            name: String::new(),
-            sample: true,
-        });
-        drop(graph);
-        let _: Dataset<T> = self.flow.add("sample", place, vec![self.node], Kind::Collect(sample));
+        let sample = Arc::new(Sample::<S>::new());
+        let sample = CollectNode { code: sample, name: String::new(), sample: true };
+        let sample = self.collected("sample", place, sample);
         let code = RowsShuffle { order: SortOrder::<S> { sample, by: PhantomData } };
         let shuffle = self.shuffle(operator, place, code, partitions, Some(sample));
         let read = ReadFn(|mut buckets: Vec<Bucket>, out| {

@@ -1,7 +1,8 @@
-//! What wide operators have in common: a node into a shuffle, and one that reads it.
+//! What operators have in common that end a stage: nodes into a shuffle or a collected dataset, and one that reads shuffles.
 
 use crate::dataset::Dataset;
-use crate::graph::{Kind, ShuffleNode};
+use crate::graph::{CollectNode, Kind, ShuffleNode};
+use crate::shuffle::collect::Collect;
 use crate::shuffle::{Bucket, ReadCode, ShuffleCode};
 use std::any::TypeId;
 use std::panic::Location as CodePlace;
@@ -39,7 +40,18 @@ impl<T: Record> Dataset<T> {
         partitions: Option<u32>,
         sample: Option<u32>,
     ) -> u32 {
-        self.new_shuffle(operator, place, code, partitions, sample, None)
+        let mut graph = self.flow.graph();
+        let shuffle = graph.shuffles.len() as u32;
+        graph.shuffles.push(ShuffleNode {
+            code: Arc::new(code),
+            partitions,
+            sample,
+            filtered_by: None,
+            shared_as: None,
+        });
+        drop(graph);
+        let _: Dataset<T> = self.flow.add(operator, place, vec![self.node], Kind::Shuffle(shuffle));
+        shuffle
     }
 
     /// A shuffle of these rows whose code has nothing but its type. In a loop, one of rows from outside is made once, and
@@ -61,32 +73,38 @@ impl<T: Record> Dataset<T> {
         let made = made.filter(|&made| graph.shuffles[made as usize].shared_as == shared_as);
         let made = made.min();
         drop(graph);
-        let number =
-            made.unwrap_or_else(|| self.new_shuffle(operator, place, code, None, None, shared_as));
+        let number = made.unwrap_or_else(|| {
+            let number = self.shuffle(operator, place, code, None, None);
+            self.flow.graph().shuffles[number as usize].shared_as = shared_as;
+            number
+        });
         SharedShuffle { number, invariant }
     }
 
-    fn new_shuffle(
+    /// Collects these rows, for whoever asks for them by name, or, without one, for stages that read them whole; the number
+    /// of the collected dataset.
+    pub(crate) fn collected(
         &self,
         operator: &'static str,
         place: &'static CodePlace<'static>,
-        code: impl ShuffleCode + 'static,
-        partitions: Option<u32>,
-        sample: Option<u32>,
-        shared_as: Option<TypeId>,
+        node: CollectNode,
     ) -> u32 {
         let mut graph = self.flow.graph();
-        let shuffle = graph.shuffles.len() as u32;
-        graph.shuffles.push(ShuffleNode {
-            code: Arc::new(code),
-            partitions,
-            sample,
-            filtered_by: None,
-            shared_as,
-        });
+        let number = graph.collects.len() as u32;
+        graph.collects.push(node);
         drop(graph);
-        let _: Dataset<T> = self.flow.add(operator, place, vec![self.node], Kind::Shuffle(shuffle));
-        shuffle
+        let _: Dataset<T> = self.flow.add(operator, place, vec![self.node], Kind::Collect(number));
+        number
+    }
+
+    /// Collects these rows for stages that read them whole.
+    pub(crate) fn collected_whole(
+        &self,
+        operator: &'static str,
+        place: &'static CodePlace<'static>,
+    ) -> u32 {
+        let code = Arc::new(Collect::<T>::new());
+        self.collected(operator, place, CollectNode { code, name: String::new(), sample: false })
     }
 
     /// The dataset of what `code` makes of shuffles.
@@ -97,20 +115,7 @@ impl<T: Record> Dataset<T> {
         shuffles: Vec<u32>,
         code: impl ReadCode + 'static,
     ) -> Dataset<U> {
-        let kind = Kind::Read { code: Arc::new(code), shuffles, by_key: false };
-        self.flow.add(operator, place, Vec::new(), kind)
-    }
-
-    /// As [`read_shuffles`](Dataset::read_shuffles) for one shuffle, where at most one row comes of each key, behind that
-    /// key, of the rows that have it.
-    pub(crate) fn read_by_key<K: Record, V: Record>(
-        &self,
-        operator: &'static str,
-        place: &'static CodePlace<'static>,
-        shuffle: u32,
-        code: impl ReadCode + 'static,
-    ) -> Dataset<(K, V)> {
-        let kind = Kind::Read { code: Arc::new(code), shuffles: vec![shuffle], by_key: true };
+        let kind = Kind::Read { code: Arc::new(code), shuffles };
         self.flow.add(operator, place, Vec::new(), kind)
     }
 }

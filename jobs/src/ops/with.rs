@@ -3,8 +3,6 @@
 use super::map::each;
 use crate::dataset::Dataset;
 use crate::exec::{Emitter, LaneContext};
-use crate::graph::{CollectNode, Kind};
-use crate::shuffle::collect::Collect;
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
@@ -112,17 +110,7 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
     where
         K: Key,
     {
-        let mut graph = self.flow.graph();
-        let collect = graph.collects.len() as u32;
-        graph.collects.push(CollectNode {
-            code: Arc::new(Collect::<(K, V)>::new()),
-            name: String::new(),
-            sample: false,
-        });
-        drop(graph);
-        let place = CodePlace::caller();
-        let _: Dataset<(K, V)> =
-            self.flow.add("broadcast", place, vec![self.node], Kind::Collect(collect));
+        let collect = self.collected_whole("broadcast", CodePlace::caller());
         Broadcast { collect, types: PhantomData }
     }
 }

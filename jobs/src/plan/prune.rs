@@ -32,8 +32,9 @@ pub(super) fn prune_sources(graph: &mut Graph, consumers: &[Vec<Step>]) {
 /// Lets the shuffle of an aggregate be filtered as the side of a join is that it becomes, where it becomes nothing else.
 pub(super) fn filter_aggregates(graph: &mut Graph, consumers: &[Vec<Step>]) {
     for (id, read_by) in consumers.iter().enumerate() {
-        let Kind::Read { shuffles, by_key: true, .. } = &graph.nodes[id].kind else { continue };
-        if let [(consumer, _)] = read_by[..]
+        let Kind::Read { shuffles, .. } = &graph.nodes[id].kind else { continue };
+        if graph.nodes[id].by_key
+            && let [(consumer, _)] = read_by[..]
             && let Kind::Shuffle(side) = graph.nodes[consumer].kind
         {
             let filtered_by = graph.shuffles[side as usize].filtered_by;

@@ -120,9 +120,12 @@ fn paths_of(graph: &Graph, consumers: &[Vec<Step>], root: NodeId) -> Vec<Path> {
 /// reads. Stages in the order of (depth, root) then come after all that they read.
 fn set_depths(graph: &Graph, paths: &mut [Path]) {
     loop {
-        let depth_of = |output: Output| {
-            paths.iter().filter(|path| path.output == output).map(|path| path.depth).max()
-        };
+        let mut depths: BTreeMap<Output, usize> = BTreeMap::new();
+        for path in &*paths {
+            let depth = depths.entry(path.output).or_default();
+            *depth = path.depth.max(*depth);
+        }
+        let depth_of = |output: Output| depths.get(&output).copied();
         let wanted: Vec<usize> = paths
             .iter()
             .map(|path| {

@@ -9,11 +9,11 @@ use windrow_datasets::{Batch, Record, for_selected};
 /// So many rows of a lane show whether it is worth to look at them.
 const TRIED: u64 = 1 << 13;
 
-/// The filter is asked for a key so many rows ahead.
-const AHEAD: usize = 16;
-
 /// It is, if at least one row in so many is left out.
 const LEAVES_OUT_ONE_IN: u64 = 8;
+
+/// The filter is asked for a key so many rows ahead.
+const AHEAD: usize = 16;
 
 /// How the key of a row is hashed.
 pub(super) trait KeyHash: Send + Sync + 'static {
@@ -26,10 +26,10 @@ pub(super) trait KeyHash: Send + Sync + 'static {
 
 /// A receiver of a lane's rows, and where there is a filter, one that leaves out rows in front of it.
 pub(super) fn leaving_out<H: KeyHash>(
-    filter: Option<&Arc<KeyFilter>>,
+    filter: Option<Arc<KeyFilter>>,
     rows: impl Push<H::Row> + 'static,
 ) -> AnyPush {
-    let Some(filter) = filter.cloned() else { return AnyPush::new::<H::Row>(Box::new(rows)) };
+    let Some(filter) = filter else { return AnyPush::new::<H::Row>(Box::new(rows)) };
     AnyPush::new::<H::Row>(Box::new(LeavingOut::<H, _> {
         filter,
         rows,

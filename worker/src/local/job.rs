@@ -58,6 +58,8 @@ struct Between {
     done: Vec<bool>,
     /// By the stage that listed them.
     splits: BTreeMap<usize, Vec<Split>>,
+    /// The bytes of those, by the stage as well.
+    bytes: BTreeMap<usize, u64>,
     /// By shuffle.
     stores: Vec<Option<Arc<dyn Store>>>,
     /// The lanes that write to the store of each shuffle.
@@ -172,6 +174,10 @@ impl LocalJob {
             splits: self.list()?.into_iter().map(|(stage, (splits, _))| (stage, splits)).collect(),
             ..Between::default()
         };
+        for (stage, splits) in &between.splits {
+            let bytes = splits.iter().map(|split| split.bytes).fold(0, u64::saturating_add);
+            between.bytes.insert(*stage, bytes);
+        }
         while let Some(number) = order::next(&self.plan, &between.done, |stage| {
             self.source_bytes(stage, &between).unwrap_or_default()
         }) {
@@ -181,7 +187,7 @@ impl LocalJob {
             self.seal(number, &between)?;
             self.progress[number].end(begun.elapsed());
             // What nobody will read any more is let go.
-            for shuffle in 0..self.plan.shuffles() as u32 {
+            for shuffle in self.touched(number) {
                 if !self.will_be_read(shuffle, &between.done) {
                     between.stores[shuffle as usize] = None;
                 }
@@ -208,6 +214,20 @@ impl LocalJob {
         self.plan.shuffle(shuffle).producers.iter().all(|&producer| done[producer])
     }
 
+    /// The shuffles that a stage reads or writes.
+    fn touched(&self, number: usize) -> impl Iterator<Item = u32> {
+        let stage = &self.plan.stages()[number];
+        let read = match &stage.root {
+            Root::Source { .. } => &[][..],
+            Root::Shuffles(shuffles) => shuffles,
+        };
+        let written = stage.outputs.iter().filter_map(|output| match *output {
+            Output::Shuffle(shuffle) => Some(shuffle),
+            _ => None,
+        });
+        read.iter().copied().chain(written)
+    }
+
     fn will_be_read(&self, shuffle: u32, done: &[bool]) -> bool {
         let reads = |(number, stage): (usize, &Stage)| match &stage.root {
             Root::Shuffles(shuffles) => !done[number] && shuffles.contains(&shuffle),
@@ -219,8 +239,7 @@ impl LocalJob {
     /// The bytes of a stage's source, if it has one.
     fn source_bytes(&self, number: usize, between: &Between) -> Option<u64> {
         let Root::Source { listed_by } = self.plan.stages()[number].root else { return None };
-        let splits = between.splits.get(&listed_by)?;
-        Some(splits.iter().map(|split| split.bytes).fold(0, u64::saturating_add))
+        between.bytes.get(&listed_by).copied()
     }
 
     /// How a shuffle is cut.

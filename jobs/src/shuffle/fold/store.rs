@@ -281,8 +281,7 @@ pub(super) fn first_hash(bucket: u32, buckets: u32) -> u64 {
 
 impl<F: Folding> Store for FoldStore<F> {
     fn lane(self: Arc<Self>, _rank: u64) -> AnyPush {
-        let filter = self.filter.clone();
-        leaving_out::<ByKey<F>>(filter.as_ref(), FoldLane::new(self))
+        leaving_out::<ByKey<F>>(self.filter.clone(), FoldLane::new(self))
     }
 
     fn seal(&self) -> Result<(), PushError> {

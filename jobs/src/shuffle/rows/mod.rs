@@ -200,8 +200,7 @@ impl<O: RowOrder> RowsStore<O> {
 
 impl<O: RowOrder> Store for RowsStore<O> {
     fn lane(self: Arc<Self>, rank: u64) -> AnyPush {
-        let filter = self.filter.clone();
-        leaving_out::<ByOrder<O>>(filter.as_ref(), lane::LanePush::<O>::new(self, rank))
+        leaving_out::<ByOrder<O>>(self.filter.clone(), lane::LanePush::<O>::new(self, rank))
     }
 
     fn seal(&self) -> Result<(), PushError> {
