@@ -203,12 +203,17 @@ pub fn buckets_for(logical_bytes: u64) -> u32 {
 }
 
 /// Which splits make a task: ranges of neighbours, of [`TASK_BYTES`] at most where there are several, and of
-/// [`TASK_SPLITS_MAX`]. A function of the sizes alone.
-pub fn pack(bytes: impl IntoIterator<Item = u64>) -> Vec<std::ops::Range<usize>> {
+/// [`TASK_SPLITS_MAX`]; about as few as that allows, and of about the same size, so that no worker waits for another one
+/// behind a last task that is small. A function of the sizes alone.
+pub fn pack(bytes: impl IntoIterator<Item = u64, IntoIter: Clone>) -> Vec<std::ops::Range<usize>> {
+    let bytes = bytes.into_iter();
+    let share = share_of_a_task(bytes.clone());
     let mut tasks = Vec::new();
     let (mut start, mut sum, mut count) = (0, 0u64, 0);
     for size in bytes {
-        let full = sum.saturating_add(size) > TASK_BYTES || count - start == TASK_SPLITS_MAX;
+        let full = sum >= share
+            || sum.saturating_add(size) > TASK_BYTES
+            || count - start == TASK_SPLITS_MAX;
         if count > start && full {
             tasks.push(start..count);
             (start, sum) = (count, 0);
@@ -220,6 +225,15 @@ pub fn pack(bytes: impl IntoIterator<Item = u64>) -> Vec<std::ops::Range<usize>>
         tasks.push(start..count);
     }
     tasks
+}
+
+/// The logical bytes at which a task has its share of splits of these sizes; at least 1. A task that goes beyond it by a
+/// split is still no larger than [`TASK_BYTES`], if splits have at most half of that.
+fn share_of_a_task(bytes: impl Iterator<Item = u64>) -> u64 {
+    let (all, largest) =
+        bytes.fold((0u64, 0), |(all, largest), size| (all.saturating_add(size), size.max(largest)));
+    let tasks = all.div_ceil(TASK_BYTES - largest.min(TASK_BYTES / 2)).max(1);
+    all.div_ceil(tasks).max(1)
 }
 
 /// The positions of a sample of `count` units: at most [`SAMPLE_UNITS`], evenly spread, the first among them.
@@ -299,11 +313,21 @@ mod tests {
                 prop_assert!(task.len() == 1 || sum <= TASK_BYTES);
                 prop_assert!(task.len() <= TASK_SPLITS_MAX);
                 if at + 1 < tasks.len() {
-                    let full = sum + sizes[task.end] > TASK_BYTES;
+                    let share = share_of_a_task(sizes.iter().copied());
+                    let full = sum >= share || sum + sizes[task.end] > TASK_BYTES;
                     prop_assert!(full || task.len() == TASK_SPLITS_MAX);
                 }
             }
             prop_assert_eq!(next, sizes.len());
+        }
+
+        /// Splits much smaller than a task: no task is small beside the others.
+        #[test]
+        fn small_splits_are_packed_evenly(size in 1u64 << 20..9 << 20, count in 1..400_usize) {
+            let tasks = pack(std::iter::repeat_n(size, count));
+            let sums = tasks.iter().map(|task| task.len() as u64 * size);
+            let (least, most) = (sums.clone().min().unwrap(), sums.max().unwrap());
+            prop_assert!(most - least <= tasks.len() as u64 * size, "{least} to {most}");
         }
 
         #[test]
