@@ -142,6 +142,8 @@ fn main() -> ExitCode {
         q21::Q21,
         q22::Q22,
         group::ByOrder,
-        group::ByPart
+        group::ByPart,
+        group::ByMode,
+        group::ByPriority
     ])
 }

@@ -1,12 +1,11 @@
-//! Aggregations over TPC-H's `lineitem` at the limit of the machine:
-//! `limit_tpch q1|q6|by-order|by-part --input TABLES --output FOLDER [--threads N]`.
+//! Aggregations over TPC-H's `lineitem`, and a join with `orders`, at the limit of the machine:
+//! `limit_tpch q1|q6|by-order|by-part|by-mode|by-priority --input TABLES --output FOLDER [--threads N]`.
 
 use std::process::ExitCode;
 use windrow_benches::limits::flags::Flags;
 use windrow_benches::limits::tpch::{self, Work};
 
-const USAGE: &str =
-    "limit_tpch q1|q6|by-order|by-part --input TABLES --output FOLDER [--threads N]";
+const USAGE: &str = "limit_tpch q1|q6|by-order|by-part|by-mode|by-priority --input TABLES --output FOLDER [--threads N]";
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1);

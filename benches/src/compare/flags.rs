@@ -59,6 +59,8 @@ pub struct Compare {
     pub records: u64,
     /// The threads of each program.
     pub threads: usize,
+    /// Local workers over which the job runs as well, with as many threads together.
+    pub workers: Option<usize>,
     /// How often each program runs.
     pub rounds: usize,
     /// The memory of each program, in bytes, where that is to be little.
@@ -68,8 +70,8 @@ pub struct Compare {
 impl Compare {
     /// How it is to be used.
     pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--tpch BINARY] \
-        [--work wordcount|terasort|measurements|q1|q6|by-order|by-part]... [--output FOLDER] [--text PATH] \
-        [--bytes 1GB] [--records 20M] [--scale 1] [--threads 2] [--rounds 5] [--memory 1GiB]";
+        [--work wordcount|terasort|measurements|q1|q6|by-order|by-part|by-mode|by-priority]... [--output FOLDER] [--text PATH] \
+        [--bytes 1GB] [--records 20M] [--scale 1] [--threads 2] [--workers 2] [--rounds 5] [--memory 1GiB]";
 
     /// The flags that these words say.
     ///
@@ -78,13 +80,14 @@ impl Compare {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut works = Vec::new();
         let (mut windrow, mut scratch, mut output, mut text) = (None, None, None, None);
-        let (mut tpch, mut scale, mut memory) = (None, 1.0, None);
+        let (mut tpch, mut scale, mut memory, mut workers) = (None, 1.0, None, None);
         let (mut bytes, mut records, mut threads, mut rounds) = (1_000_000_000, 20_000_000, 2, 5);
         while let Some(flag) = words.next() {
             let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
                 "--work" => {
-                    let known = "wordcount, terasort, measurements, q1, q6, by-order, by-part";
+                    let known = "wordcount, terasort, measurements, q1, q6, by-order, by-part, \
+                        by-mode, by-priority";
                     let work = Work::of(&value);
                     works.push(work.ok_or_else(|| format!("--work {value} is none of {known}"))?);
                 }
@@ -100,10 +103,16 @@ impl Compare {
                 "--bytes" => bytes = number(&flag, &value)?,
                 "--records" => records = number(&flag, &value)?,
                 "--threads" => threads = number(&flag, &value)? as usize,
+                "--workers" => workers = Some(number(&flag, &value)? as usize),
                 "--memory" => memory = Some(number(&flag, &value)?),
                 "--rounds" => rounds = number(&flag, &value)? as usize,
                 _ => return Err(format!("unknown flag {flag}")),
             }
+        }
+        if let Some(workers) = workers.filter(|workers| threads % workers != 0) {
+            return Err(format!(
+                "--threads {threads} cannot be shared evenly by {workers} workers"
+            ));
         }
         if works.is_empty() {
             works = vec![Work::Wordcount, Work::Terasort];
@@ -121,6 +130,7 @@ impl Compare {
             bytes,
             records,
             threads,
+            workers,
             rounds,
             memory,
         })
@@ -167,8 +177,12 @@ mod tests {
         let compare = parse("--scratch s --work by-part --scale 0.5 --tpch t").unwrap();
         assert_eq!(compare.works, [Work::Tpch(tpch::Work::ByPart)]);
         assert_eq!((compare.scale, compare.tpch), (0.5, Some("t".into())));
+        let compare = parse("--scratch s --threads 4 --workers 2").unwrap();
+        assert_eq!((compare.threads, compare.workers), (4, Some(2)));
         for wrong in [
             "--bytes 1",
+            "--scratch s --threads 3 --workers 2",
+            "--scratch s --workers 0",
             "--scratch s --rounds 0",
             "--scratch s --work q",
             "--scratch s --scale 0",

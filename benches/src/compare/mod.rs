@@ -1,5 +1,5 @@
-//! Compares `windrow run` with the limit programs: one command makes the input, runs both by turns, checks that they
-//! gave the same, and prints times, peak memory, and their ratio.
+//! Compares `windrow run`, in one process and over local workers, with the limit programs: one command makes the input,
+//! runs them by turns, checks that they gave the same, and prints times, peak memory, and their ratios.
 //!
 //! By turns, because machines are noisy: only what ran in the same minutes can be compared, and of that the median.
 
@@ -33,12 +33,20 @@ pub fn run(compare: &Compare) -> io::Result<()> {
             Work::Tpch(_) => &compare.tpch,
             _ => &compare.windrow,
         };
-        let other = match binary {
-            Some(binary) => Program::windrow(binary, work, &input, compare),
-            None => limit.clone().named("limit again"),
-        };
+        let mut programs = vec![limit];
+        match binary {
+            Some(binary) => {
+                programs.push(Program::windrow(binary, work, &input, compare));
+                programs.extend(
+                    compare.workers.map(|workers| {
+                        Program::windrow_over(workers, binary, work, &input, compare)
+                    }),
+                );
+            }
+            None => programs.push(programs[0].clone().named("limit again")),
+        }
         let outputs = compare.output.join("outputs");
-        let rounds = Rounds::measure(&[limit, other], compare.rounds, &outputs, |made| {
+        let rounds = Rounds::measure(&programs, compare.rounds, &outputs, |made| {
             check_round(work, &input, made)
         })?;
         println!(

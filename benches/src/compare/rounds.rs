@@ -42,6 +42,21 @@ impl Program {
         Self { name: "windrow".into(), binary: binary.to_path_buf(), arguments }
     }
 
+    /// The ready job of a work over so many local workers, which share the threads.
+    pub(super) fn windrow_over(
+        workers: usize,
+        binary: &Path,
+        work: Work,
+        input: &Path,
+        compare: &Compare,
+    ) -> Self {
+        let each = Compare { threads: compare.threads / workers, ..compare.clone() };
+        let mut program =
+            Self::windrow(binary, work, input, &each).named(&format!("{workers} workers"));
+        program.arguments.extend(["--workers".into(), workers.to_string().into()]);
+        program
+    }
+
     /// The same program under another name.
     pub(super) fn named(self, name: &str) -> Self {
         Self { name: name.into(), ..self }
@@ -150,7 +165,7 @@ impl Rounds {
         Ok(Self { names: programs.iter().map(|program| program.name.clone()).collect(), times })
     }
 
-    /// A line for each program, and one for the ratio of the last to the first.
+    /// A line for each program, and one for the ratio of each other one to the first.
     pub(super) fn table(&self) -> String {
         let mut table = format!(
             "{:<14}{:>9}{:>9}{:>9}{:>12}{:>12}\n",
@@ -166,16 +181,19 @@ impl Rounds {
                 wall.min, wall.median, wall.max, cpu.median
             );
         }
-        if let (Some(first), Some(last)) = (self.times.first(), self.times.last()) {
-            // Of runs of one round, which were next to each other.
-            let ratio =
-                Spread::of(first.iter().zip(last).map(|(first, last)| last.wall / first.wall));
-            let name = format!("{} : {}", self.names[self.names.len() - 1], self.names[0]);
-            let _ = writeln!(
-                table,
-                "{name}: min {:.2}, median {:.2}, max {:.2}",
-                ratio.min, ratio.median, ratio.max
-            );
+        let mut programs = self.names.iter().zip(&self.times);
+        if let Some((first, of_first)) = programs.next() {
+            for (name, times) in programs {
+                // Of runs of one round, which were next to each other.
+                let ratio = Spread::of(
+                    of_first.iter().zip(times).map(|(first, time)| time.wall / first.wall),
+                );
+                let _ = writeln!(
+                    table,
+                    "{name} : {first}: min {:.2}, median {:.2}, max {:.2}",
+                    ratio.min, ratio.median, ratio.max
+                );
+            }
         }
         table
     }
@@ -211,11 +229,12 @@ mod tests {
     #[test]
     fn the_table() {
         let time = |wall| Time { wall, cpu: 2.0 * wall, memory: 5 << 20 };
-        let names = vec!["limit".into(), "windrow".into()];
-        let rounds =
-            Rounds { names, times: vec![vec![time(1.0), time(2.0)], vec![time(1.5), time(4.0)]] };
-        let table = rounds.table();
-        assert!(table.ends_with("windrow : limit: min 1.50, median 1.75, max 2.00\n"), "{table}");
-        assert_eq!(table.lines().count(), 4);
+        let names = ["limit", "windrow", "2 workers"].map(String::from).to_vec();
+        let times = [[1.0, 2.0], [1.5, 4.0], [1.0, 3.0]].map(|times| times.map(time).to_vec());
+        let table = Rounds { names, times: times.to_vec() }.table();
+        let ratios = "windrow : limit: min 1.50, median 1.75, max 2.00\n\
+            2 workers : limit: min 1.00, median 1.25, max 1.50\n";
+        assert!(table.ends_with(ratios), "{table}");
+        assert_eq!(table.lines().count(), 6);
     }
 }

@@ -4,7 +4,12 @@
 //! So tables lie in one range of addresses, aligned to 2 MiB, for which huge pages are asked. Pages appear when they
 //! are first touched: the range may be much larger than what is used.
 
-use std::{io, marker::PhantomData, ptr::NonNull, sync::Mutex};
+use std::{
+    io,
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::{Mutex, atomic::AtomicU64},
+};
 
 /// The size of a huge page.
 const HUGE: usize = 2 << 20;
@@ -16,7 +21,7 @@ const SMALLEST: usize = 16 << 10;
 ///
 /// # Safety
 /// All zero bytes are a value of the type, its alignment is at most 64, and it has no drop.
-pub unsafe trait Zeroed: Copy {}
+pub unsafe trait Zeroed {}
 
 // SAFETY: plain numbers.
 unsafe impl Zeroed for u8 {}
@@ -26,6 +31,8 @@ unsafe impl Zeroed for u32 {}
 unsafe impl Zeroed for u64 {}
 // SAFETY: plain numbers.
 unsafe impl Zeroed for u128 {}
+// SAFETY: a number, which others may write meanwhile.
+unsafe impl Zeroed for AtomicU64 {}
 
 /// A range of addresses from which pieces are taken, and to which they come back.
 pub struct Arena {

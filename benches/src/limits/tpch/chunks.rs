@@ -85,6 +85,11 @@ impl Footer {
         self.metadata.metadata().num_row_groups()
     }
 
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.metadata.metadata().file_metadata().num_rows() as usize
+    }
+
     /// Where the chunks of the columns are in a row group.
     pub fn ranges(&self, group: usize) -> Vec<Range<u64>> {
         let group = self.metadata.metadata().row_group(group);
@@ -124,6 +129,10 @@ impl File {
 
     pub(super) fn groups(&self) -> usize {
         self.footer.groups()
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.footer.rows()
     }
 
     pub(super) fn decode(

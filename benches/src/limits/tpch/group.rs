@@ -39,7 +39,8 @@ trait GroupKey: Copy + Default + PartialEq + Send + Sync {
     fn mark(self) -> i64;
 }
 
-fn mix(number: u64) -> u64 {
+/// Spreads the bits of a number over all of them.
+pub(super) fn mix(number: u64) -> u64 {
     let product = u128::from(number ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
     (product >> 64) as u64 ^ product as u64
 }

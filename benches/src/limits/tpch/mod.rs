@@ -1,17 +1,24 @@
-//! Aggregations over TPC-H's `lineitem` in Parquet at the limit of the machine, by the `parquet` crate alone.
+//! Aggregations over TPC-H's `lineitem` in Parquet at the limit of the machine, by the `parquet` crate alone, and a join
+//! with `orders`.
 //!
 //! A thread takes a row group at a time, reads the chunks of the columns that it needs, each in one piece, and decodes
 //! them a few thousand rows at a time, so that they stay in cache: decimals as 64-bit numbers, text as codes of a
 //! dictionary. What is made of them is a loop over columns.
 
 pub mod chunks;
+mod few;
 mod group;
+mod join;
 mod q1;
 pub mod q6;
 pub mod remote;
+mod small;
 
 use self::chunks::{Chunks, Column, File};
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{
+    ArrayRef, AsArray, Decimal128Array, DictionaryArray, Int64Array, RecordBatch, StringArray,
+};
+use arrow::datatypes::Int32Type;
 use parquet::arrow::ArrowWriter;
 use std::fs;
 use std::io;
@@ -31,11 +38,16 @@ pub enum Work {
     ByOrder,
     /// Pieces and lines by part and supplier: many groups, in no order.
     ByPart,
+    /// Pieces and lines by the way of shipping: few groups.
+    ByMode,
+    /// Prices and lines by the priority of their orders: a join.
+    ByPriority,
 }
 
 impl Work {
     /// All of them.
-    pub const ALL: [Work; 4] = [Work::Q1, Work::Q6, Work::ByOrder, Work::ByPart];
+    pub const ALL: [Work; 6] =
+        [Work::Q1, Work::Q6, Work::ByOrder, Work::ByPart, Work::ByMode, Work::ByPriority];
 
     /// Its name, which is also that of the job in `examples/tpch`.
     pub fn name(self) -> &'static str {
@@ -44,6 +56,8 @@ impl Work {
             Work::Q6 => "q6",
             Work::ByOrder => "by-order",
             Work::ByPart => "by-part",
+            Work::ByMode => "by-mode",
+            Work::ByPriority => "by-priority",
         }
     }
 }
@@ -52,7 +66,7 @@ impl Work {
 /// folder `output`.
 ///
 /// # Errors
-/// What the file system says, and files that are no `lineitem`.
+/// What the file system says, and files that are not the tables.
 pub fn run(work: Work, input: &Path, output: &Path, threads: usize) -> io::Result<()> {
     let folder = input.join("lineitem");
     let answer = match work {
@@ -60,6 +74,11 @@ pub fn run(work: Work, input: &Path, output: &Path, threads: usize) -> io::Resul
         Work::Q6 => q6::answer(q6::run(&Files::open(&folder, q6::COLUMNS)?, threads)?),
         Work::ByOrder => group::by_order(&Files::open(&folder, group::ORDER_COLUMNS)?, threads)?,
         Work::ByPart => group::by_part(&Files::open(&folder, group::PART_COLUMNS)?, threads)?,
+        Work::ByMode => few::run(&Files::open(&folder, few::COLUMNS)?, threads)?,
+        Work::ByPriority => {
+            let orders = Files::open(&input.join("orders"), join::ORDER_COLUMNS)?;
+            join::run(&orders, &Files::open(&folder, join::LINE_COLUMNS)?, threads)?
+        }
     };
     let batch = RecordBatch::try_from_iter(answer).map_err(io::Error::other)?;
     fs::create_dir_all(output)?;
@@ -71,6 +90,31 @@ pub fn run(work: Work, input: &Path, output: &Path, threads: usize) -> io::Resul
 
 /// The columns of an answer.
 type Answer = Vec<(&'static str, ArrayRef)>;
+
+/// The answer that has a text, its lines and a sum of hundredths in each row, for texts that have lines.
+fn by_text(
+    text: &'static str,
+    texts: &[&str],
+    sum: &'static str,
+    totals: &[(i64, i128)],
+) -> Answer {
+    let found = || texts.iter().zip(totals).filter(|(_, (lines, _))| *lines > 0);
+    let lines = Int64Array::from_iter_values(found().map(|(_, total)| total.0));
+    let sums = Decimal128Array::from_iter_values(found().map(|(_, total)| total.1));
+    let sums = sums.with_precision_and_scale(38, 2).expect("38 digits hold it");
+    vec![
+        (text, Arc::new(StringArray::from_iter_values(found().map(|(text, _)| text)))),
+        ("lines", Arc::new(lines)),
+        (sum, Arc::new(sums)),
+    ]
+}
+
+/// For each code of a dictionary, the place of its text among these; the first one for other texts.
+fn places(column: &DictionaryArray<Int32Type>, texts: &[&str]) -> Vec<u8> {
+    let place =
+        |found: Option<&str>| texts.iter().position(|text| Some(*text) == found).unwrap_or(0) as u8;
+    column.values().as_string::<i32>().iter().map(place).collect()
+}
 
 /// The files of a table, and the row groups in them.
 struct Files {
@@ -98,6 +142,10 @@ impl Files {
             .flat_map(|(number, file)| (0..file.groups()).map(move |group| (number, group)))
             .collect();
         Ok(Files { files, groups })
+    }
+
+    fn rows(&self) -> usize {
+        self.files.iter().map(|file| file.rows()).sum()
     }
 
     /// Calls `one` with each batch of each row group, on so many threads, each with a state of its own.

@@ -1,10 +1,9 @@
 //! Query 1: sums and means by flag and status.
 
 use super::chunks::{Column, code, date, money};
-use super::{Answer, Files};
+use super::{Answer, Files, places};
 use arrow::array::{
-    ArrayRef, AsArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array, RecordBatch,
-    StringArray,
+    ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{Date32Type, Decimal64Type, Int32Type};
 use std::io;
@@ -24,9 +23,9 @@ pub(super) const COLUMNS: &[Column] = &[
 /// 1998-09-02.
 const LAST: i32 = 10_471;
 
-/// Flags and statuses: the first letters of what there is, by their order.
-const FLAGS: [u8; 3] = *b"ANR";
-const STATUSES: [u8; 2] = *b"FO";
+/// Flags and statuses, by their order.
+const FLAGS: [&str; 3] = ["A", "N", "R"];
+const STATUSES: [&str; 2] = ["F", "O"];
 const GROUPS: usize = FLAGS.len() * STATUSES.len();
 
 /// Sums of a batch, which fit 64 bits: prices are below 10^8.
@@ -70,16 +69,6 @@ impl Total {
     }
 }
 
-/// For each code of a dictionary, the place of its first letter.
-fn places(column: &DictionaryArray<Int32Type>, letters: &[u8]) -> Vec<u8> {
-    let values = column.values().as_string::<i32>();
-    let place = |text: Option<&str>| {
-        let first = text.and_then(|text| text.bytes().next());
-        letters.iter().position(|letter| Some(*letter) == first).unwrap_or(0) as u8
-    };
-    values.iter().map(place).collect()
-}
-
 fn add(totals: &mut [Total; GROUPS], batch: &RecordBatch) {
     let column = |number: usize| &batch.column(number).as_primitive::<Decimal64Type>().values()[..];
     let dates = &batch.column(6).as_primitive::<Date32Type>().values()[..];
@@ -114,14 +103,11 @@ pub(super) fn run(files: &Files, threads: usize) -> io::Result<Answer> {
     for of_thread in files.scan(threads, add)? {
         totals.iter_mut().zip(&of_thread).for_each(|(total, other)| total.merge(other));
     }
-    let groups: Vec<(String, String, Total)> = (0..GROUPS)
+    let groups: Vec<(&str, &str, Total)> = (0..GROUPS)
         .filter(|group| totals[*group].count > 0)
-        .map(|group| {
-            let letter = |letter: u8| char::from(letter).to_string();
-            (letter(FLAGS[group / 2]), letter(STATUSES[group % 2]), totals[group])
-        })
+        .map(|group| (FLAGS[group / 2], STATUSES[group % 2], totals[group]))
         .collect();
-    let text = |of: fn(&(String, String, Total)) -> &str| -> ArrayRef {
+    let text = |of: fn(&(&'static str, &'static str, Total)) -> &'static str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(groups.iter().map(of)))
     };
     let sum = |scale: i8, of: fn(&Total) -> i128| -> ArrayRef {
@@ -134,8 +120,8 @@ pub(super) fn run(files: &Files, threads: usize) -> io::Result<Answer> {
     };
     let counts = Int64Array::from_iter_values(groups.iter().map(|group| group.2.count));
     Ok(vec![
-        ("l_returnflag", text(|group| &group.0)),
-        ("l_linestatus", text(|group| &group.1)),
+        ("l_returnflag", text(|group| group.0)),
+        ("l_linestatus", text(|group| group.1)),
         ("sum_qty", sum(2, |total| total.quantity)),
         ("sum_base_price", sum(2, |total| total.price)),
         ("sum_disc_price", sum(4, |total| total.disc_price)),

@@ -6,21 +6,20 @@ use arrow::datatypes::{Decimal128Type, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
 use std::collections::BTreeMap;
-use windrow_datasets::generate::tpch::{LineItem, TpchTable};
-use windrow_datasets::record::{Batch, Record};
+use windrow_datasets::generate::tpch::{LineItem, Order, TpchTable};
+use windrow_datasets::record::Batch;
 
-/// Tables with some lines, in two files of several row groups, and the lines.
-fn tables() -> (tempfile::TempDir, Vec<LineItem>) {
-    let folder = tempfile::tempdir().unwrap();
-    let table = folder.path().join("lineitem");
+/// A table in two files of several row groups, and its rows.
+fn table<T: TpchTable>(folder: &Path) -> Vec<T> {
+    let table = folder.join(T::NAME);
     fs::create_dir(&table).unwrap();
-    let mut lines = Vec::new();
+    let mut records = Vec::new();
     for part in 1..=2 {
         let file = fs::File::create(table.join(format!("part-{part}.parquet"))).unwrap();
         let properties =
             WriterProperties::builder().set_max_row_group_row_count(Some(5000)).build();
         let mut writer = None;
-        for rows in LineItem::rows(0.005, part, 2, 3000) {
+        for rows in T::rows(0.005, part, 2, 3000) {
             let rows = rows.unwrap();
             writer
                 .get_or_insert_with(|| {
@@ -34,12 +33,12 @@ fn tables() -> (tempfile::TempDir, Vec<LineItem>) {
                 .write(&rows)
                 .unwrap();
             let rows: ArrayRef = Arc::new(arrow::array::StructArray::from(rows));
-            let rows = <LineItem as Record>::Batch::from_array(&rows).unwrap();
-            lines.extend((0..rows.len()).map(|row| LineItem::own(rows.get(row))));
+            let rows = T::Batch::from_array(&rows).unwrap();
+            records.extend((0..rows.len()).map(|row| T::own(rows.get(row))));
         }
         writer.unwrap().close().unwrap();
     }
-    (folder, lines)
+    records
 }
 
 fn answer(work: Work, input: &Path, threads: usize) -> RecordBatch {
@@ -61,7 +60,9 @@ fn number(batch: &RecordBatch, name: &str) -> Vec<i64> {
 
 #[test]
 fn works_are_what_loops_give() {
-    let (folder, lines) = tables();
+    let folder = tempfile::tempdir().unwrap();
+    let lines = table::<LineItem>(folder.path());
+    let orders_of = table::<Order>(folder.path());
     let q6: i128 = lines
         .iter()
         .filter(|l| l.l_shipdate.year() == 1994 && (5..=7).contains(&l.l_discount.raw()))
@@ -71,6 +72,10 @@ fn works_are_what_loops_give() {
     let mut q1 = BTreeMap::<_, (i128, i64)>::new();
     let mut orders = BTreeMap::<_, (i64, i64)>::new();
     let mut parts = BTreeMap::<_, (i64, i64)>::new();
+    let mut modes = BTreeMap::<_, (i64, i64)>::new();
+    let priority_of: BTreeMap<_, _> =
+        orders_of.iter().map(|o| (o.o_orderkey, &o.o_orderpriority)).collect();
+    let mut priorities = BTreeMap::<_, (i64, i64)>::new();
     for l in &lines {
         let quantity = l.l_quantity.raw() as i64;
         let of = |(sum, count): (i64, i64)| (sum + quantity, count + 1);
@@ -78,6 +83,11 @@ fn works_are_what_loops_give() {
         *order = of(*order);
         let part = parts.entry((l.l_partkey, l.l_suppkey)).or_default();
         *part = of(*part);
+        let mode = modes.entry(&l.l_shipmode).or_default();
+        *mode = of(*mode);
+        let (price, count) = priorities.entry(priority_of[&l.l_orderkey]).or_default();
+        *price += l.l_extendedprice.raw() as i64;
+        *count += 1;
         if l.l_shipdate.ymd() <= (1998, 9, 2) {
             let price = l.l_extendedprice.raw() * (100 - l.l_discount.raw());
             let (charge, count) = q1.entry((&l.l_returnflag, &l.l_linestatus)).or_default();
@@ -90,6 +100,18 @@ fn works_are_what_loops_give() {
         let found = answer(Work::Q1, folder.path(), threads);
         assert_eq!(decimal(&found, "sum_charge"), q1.values().map(|of| of.0).collect::<Vec<_>>());
         assert_eq!(number(&found, "count_order"), q1.values().map(|of| of.1).collect::<Vec<_>>());
+        for (work, key, sum, groups) in [
+            (Work::ByMode, "l_shipmode", "pieces", &modes),
+            (Work::ByPriority, "o_orderpriority", "price", &priorities),
+        ] {
+            let found = answer(work, folder.path(), threads);
+            let texts = found.column_by_name(key).unwrap().as_string::<i32>();
+            let texts: Vec<_> = texts.iter().flatten().collect();
+            assert_eq!(texts, groups.keys().map(|text| &***text).collect::<Vec<_>>());
+            let sums: Vec<_> = groups.values().map(|of| i128::from(of.0)).collect();
+            assert_eq!(decimal(&found, sum), sums);
+            assert_eq!(number(&found, "lines"), groups.values().map(|of| of.1).collect::<Vec<_>>());
+        }
         for (work, groups, mark) in [
             (
                 Work::ByOrder,
