@@ -203,8 +203,8 @@ pub fn buckets_for(logical_bytes: u64) -> u32 {
 }
 
 /// Which splits make a task: ranges of neighbours, of [`TASK_BYTES`] at most where there are several, and of
-/// [`TASK_SPLITS_MAX`]; about as few as that allows, and of about the same size, so that no worker waits for another one
-/// behind a last task that is small. A function of the sizes alone.
+/// [`TASK_SPLITS_MAX`]; about as few as that allows, or up to twice as many where splits are large, and of about the same
+/// size, so that no worker waits for another one behind a last task that is small. A function of the sizes alone.
 pub fn pack(bytes: impl IntoIterator<Item = u64, IntoIter: Clone>) -> Vec<std::ops::Range<usize>> {
     let bytes = bytes.into_iter();
     let share = share_of_a_task(bytes.clone());

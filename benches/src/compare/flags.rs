@@ -29,10 +29,16 @@ impl Work {
 }
 
 impl Work {
-    fn of(name: &str) -> Option<Self> {
+    fn all() -> impl Iterator<Item = Self> {
         let tpch = tpch::Work::ALL.map(Self::Tpch);
-        let text = [Self::Wordcount, Self::Terasort, Self::Measurements];
-        text.into_iter().chain(tpch).find(|work| work.name() == name)
+        [Self::Wordcount, Self::Terasort, Self::Measurements].into_iter().chain(tpch)
+    }
+
+    fn of(name: &str) -> Result<Self, String> {
+        Self::all().find(|work| work.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::all().map(Self::name).collect();
+            format!("--work {name} is none of {}", known.join(", "))
+        })
     }
 }
 
@@ -70,8 +76,9 @@ pub struct Compare {
 impl Compare {
     /// How it is to be used.
     pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--tpch BINARY] \
-        [--work wordcount|terasort|measurements|q1|q6|by-order|by-part|by-mode|by-priority]... [--output FOLDER] [--text PATH] \
-        [--bytes 1GB] [--records 20M] [--scale 1] [--threads 2] [--workers 2] [--rounds 5] [--memory 1GiB]";
+        [--work wordcount|terasort|measurements|q1|q6|by-order|by-part|by-mode|by-priority]... \
+        [--output FOLDER] [--text PATH] [--bytes 1GB] [--records 20M] [--scale 1] \
+        [--threads 2] [--workers 2] [--rounds 5] [--memory 1GiB]";
 
     /// The flags that these words say.
     ///
@@ -85,12 +92,7 @@ impl Compare {
         while let Some(flag) = words.next() {
             let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
-                "--work" => {
-                    let known = "wordcount, terasort, measurements, q1, q6, by-order, by-part, \
-                        by-mode, by-priority";
-                    let work = Work::of(&value);
-                    works.push(work.ok_or_else(|| format!("--work {value} is none of {known}"))?);
-                }
+                "--work" => works.push(Work::of(&value)?),
                 "--windrow" => windrow = Some(value.into()),
                 "--tpch" => tpch = Some(value.into()),
                 "--scale" => {

@@ -1,7 +1,7 @@
 //! Few groups: lines and pieces by the way of shipping, a text of which there are seven.
 
 use super::chunks::{Column, code, money};
-use super::{Answer, Files, by_text, places, small};
+use super::{Answer, Files, places, small};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Decimal64Type, Int32Type};
 use std::io;
@@ -26,6 +26,6 @@ fn add(totals: &mut [(i64, i128); MODES.len()], batch: &RecordBatch) {
 }
 
 pub(super) fn run(files: &Files, threads: usize) -> io::Result<Answer> {
-    let totals = small::merge(&files.scan(threads, add)?);
-    Ok(by_text("l_shipmode", &MODES, "pieces", &totals))
+    let totals = small::merge(files.scan(threads, add)?);
+    Ok(small::by_text("l_shipmode", &MODES, "pieces", &totals))
 }

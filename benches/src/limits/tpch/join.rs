@@ -1,12 +1,12 @@
 //! Lines joined with their orders: lines and prices by the order's priority.
 //!
-//! Both threads fill one table with all orders: words of a key and the place of its priority, in slots by a hash of the
+//! All threads fill one table with all orders: words of a key and the place of its priority, in slots by a hash of the
 //! key, on huge pages. Lines of one order that come one behind the other are probed once; slots are asked for a block
 //! ahead.
 
 use super::chunks::{Column, code, key, money};
 use super::group::mix;
-use super::{Answer, Files, by_text, places, small};
+use super::{Answer, Files, places, small};
 use crate::limits::arena::Arena;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Decimal64Type, Int32Type, Int64Type};
@@ -133,6 +133,6 @@ pub(super) fn run(orders: &Files, lines: &Files, threads: usize) -> io::Result<A
     let table = Table { slots: &slots, shift: 64 - slots.len().trailing_zeros() };
     orders.scan(threads, |(), batch| table.fill(batch))?;
     let found = lines.scan(threads, |found: &mut Found, batch| found.add(&table, batch))?;
-    let totals: Vec<_> = found.iter().map(|found| found.totals).collect();
-    Ok(by_text("o_orderpriority", &PRIORITIES, "price", &small::merge(&totals)))
+    let totals = small::merge(found.iter().map(|found| found.totals));
+    Ok(small::by_text("o_orderpriority", &PRIORITIES, "price", &totals))
 }

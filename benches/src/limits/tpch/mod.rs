@@ -15,9 +15,7 @@ pub mod remote;
 mod small;
 
 use self::chunks::{Chunks, Column, File};
-use arrow::array::{
-    ArrayRef, AsArray, Decimal128Array, DictionaryArray, Int64Array, RecordBatch, StringArray,
-};
+use arrow::array::{ArrayRef, AsArray, DictionaryArray, RecordBatch};
 use arrow::datatypes::Int32Type;
 use parquet::arrow::ArrowWriter;
 use std::fs;
@@ -90,24 +88,6 @@ pub fn run(work: Work, input: &Path, output: &Path, threads: usize) -> io::Resul
 
 /// The columns of an answer.
 type Answer = Vec<(&'static str, ArrayRef)>;
-
-/// The answer that has a text, its lines and a sum of hundredths in each row, for texts that have lines.
-fn by_text(
-    text: &'static str,
-    texts: &[&str],
-    sum: &'static str,
-    totals: &[(i64, i128)],
-) -> Answer {
-    let found = || texts.iter().zip(totals).filter(|(_, (lines, _))| *lines > 0);
-    let lines = Int64Array::from_iter_values(found().map(|(_, total)| total.0));
-    let sums = Decimal128Array::from_iter_values(found().map(|(_, total)| total.1));
-    let sums = sums.with_precision_and_scale(38, 2).expect("38 digits hold it");
-    vec![
-        (text, Arc::new(StringArray::from_iter_values(found().map(|(text, _)| text)))),
-        ("lines", Arc::new(lines)),
-        (sum, Arc::new(sums)),
-    ]
-}
 
 /// For each code of a dictionary, the place of its text among these; the first one for other texts.
 fn places(column: &DictionaryArray<Int32Type>, texts: &[&str]) -> Vec<u8> {
