@@ -163,6 +163,30 @@ fn outer_joins() {
     }
 }
 
+/// Nobody sees the order of what the joins give, so that the left side's rows, the right side's being fewer, are looked
+/// up as they come.
+#[test]
+fn joins_in_any_order() {
+    for b in [0, 1, 900] {
+        let left = |flow: &Flow| pairs(flow, RECORDS, 1_000);
+        let expected = expect_join(RECORDS, b, |a, b| vec![(a.len(), b.len())]);
+        let sum = |of: fn(usize, usize) -> usize| {
+            let pairs = expected.iter().map(|(_, (a, b))| of(*a, *b)).sum::<usize>();
+            vec![pairs as u64]
+        };
+        let inner = rows(|flow| left(flow).join(&right(flow, b)).count());
+        assert_eq!(inner, sum(|a, b| a * b));
+        let outer = rows(|flow| left(flow).left_join(&right(flow, b)).count());
+        assert_eq!(outer, sum(|a, b| a * b.max(1)));
+        let outer = rows(|flow| right(flow, b).right_join(&left(flow)).count());
+        assert_eq!(outer, sum(|a, b| a * b.max(1)));
+        let semi = rows(|flow| left(flow).semi_join(&right(flow, b)).count());
+        assert_eq!(semi, sum(|a, b| if b > 0 { a } else { 0 }));
+        let anti = rows(|flow| left(flow).anti_join(&right(flow, b)).count());
+        assert_eq!(anti, sum(|a, b| if b > 0 { 0 } else { a }));
+    }
+}
+
 #[test]
 fn co_group() {
     for (a, b) in SIDES {

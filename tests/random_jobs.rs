@@ -315,7 +315,7 @@ fn planned(step: Step, flow: &Flow, made: &[Dataset<Row>]) -> Dataset<Row> {
 }
 
 /// A job by chance: its steps, and what the model has for each.
-fn job(seed: u64) -> (Vec<Step>, Vec<Rows<Row>>) {
+fn job(seed: u64, kinds: &[u64]) -> (Vec<Step>, Vec<Rows<Row>>) {
     let mut chance = (0..).map(|at| random(seed << 32 | at));
     let mut below = |end: u64| chance.next().map_or(0, |number| number % end);
     let (mut steps, mut made) = (Vec::new(), Vec::new());
@@ -336,7 +336,7 @@ fn job(seed: u64) -> (Vec<Step>, Vec<Rows<Row>>) {
         // Mostly what was made last, so that jobs have many stages.
         let a = made.len() - 1 - [0, 0, 0, 1][below(4) as usize];
         let b = below(made.len() as u64) as usize;
-        let step = match below(35) {
+        let step = match kinds[below(kinds.len() as u64) as usize] {
             0 => Step::Map(a),
             1 => Step::Filter(a),
             2 => Step::FlatMap(a),
@@ -406,13 +406,18 @@ fn pairs(step: Step, made: &[Rows<Row>]) -> usize {
     a.iter().map(|(key, count)| count * b.get(key).copied().unwrap_or(1)).sum()
 }
 
-/// Collects the rows of the last steps, and writes those of the last one.
-fn plan(steps: &[Step], flow: &Flow, output: &Location) -> Result<()> {
+fn planned_all(steps: &[Step], flow: &Flow) -> Vec<Dataset<Row>> {
     let mut made = Vec::new();
     for step in steps {
         let rows = planned(*step, flow, &made);
         made.push(rows);
     }
+    made
+}
+
+/// Collects the rows of the last steps, and writes those of the last one.
+fn plan(steps: &[Step], flow: &Flow, output: &Location) -> Result<()> {
+    let made = planned_all(steps, flow);
     for (name, rows) in ["last", "before", "first"].into_iter().zip(made.iter().rev()) {
         rows.collect(name)?;
     }
@@ -420,7 +425,8 @@ fn plan(steps: &[Step], flow: &Flow, output: &Location) -> Result<()> {
 }
 
 fn check(seed: u64, run: impl Fn(&dyn Fn(&Flow, &Location) -> Result<()>) -> Ran) {
-    let (steps, expected) = job(seed);
+    let all: Vec<u64> = (0..35).collect();
+    let (steps, expected) = job(seed, &all);
     println!("job {seed}: {steps:?}");
     let ran = run(&|flow, output| plan(&steps, flow, output));
     for (name, rows) in ["last", "before", "first"].into_iter().zip(expected.iter().rev()) {
@@ -448,5 +454,32 @@ fn in_this_process() {
 fn over_workers() {
     for seed in 0..jobs(40) / 4 {
         check(1_000_000 + seed, |plan| everywhere(plan));
+    }
+}
+
+/// What joins give is seen by nothing but sums: in one process rows are looked up as they come then, over workers they
+/// are not.
+fn check_sums_of_joins(seed: u64, run: impl Fn(&dyn Fn(&Flow, &Location) -> Result<()>) -> Ran) {
+    let kinds = [0, 1, 2, 3, 4, 11, 12, 18, 18, 19, 20, 21, 22, 22, 23];
+    let (mut steps, mut expected) = job(seed, &kinds);
+    let sum = Step::Sum(steps.len() - 1);
+    expected.push(modelled(sum, steps.len(), &expected));
+    steps.push(sum);
+    println!("job {seed}: {steps:?}");
+    let ran = run(&|flow, _| planned_all(&steps, flow)[steps.len() - 1].collect("sums"));
+    assert_rows(&ran.named::<Row>("sums"), &expected[steps.len() - 1].all());
+}
+
+#[test]
+fn sums_of_joins_in_this_process() {
+    for seed in 0..jobs(40) {
+        check_sums_of_joins(seed, |plan| in_many_ways(plan));
+    }
+}
+
+#[test]
+fn sums_of_joins_over_workers() {
+    for seed in 0..jobs(40) / 8 {
+        check_sums_of_joins(1_000_000 + seed, |plan| everywhere(plan));
     }
 }

@@ -53,6 +53,7 @@ impl Flow {
             detail: String::new(),
             predicate: None,
             by_key: false,
+            probes: None,
             passes: 1.0,
             row: std::any::type_name::<T>(),
             place,

@@ -3,7 +3,7 @@
 use crate::exec::sink::SinkCode;
 use crate::exec::{LaneContext, Whole};
 use crate::shuffle::collect::CollectCode;
-use crate::shuffle::{ReadCode, ShuffleCode};
+use crate::shuffle::{ProbeCode, ReadCode, ShuffleCode};
 use std::any::{Any, TypeId};
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) predicate: Option<AnyPredicate>,
     /// Whether it gives at most one row for each key of its one shuffle, behind that key, of the rows that have it.
     pub(crate) by_key: bool,
+    /// For a join of two shuffles: for each side, how its rows are looked up in a table of the other one, if they can be.
+    pub(crate) probes: Option<[Option<Arc<dyn ProbeCode>>; 2]>,
     /// About which share of the rows that it gets it passes on.
     pub(crate) passes: f64,
     /// The type of the rows that it gives.
@@ -123,6 +125,8 @@ pub(crate) struct ShuffleNode {
     pub(crate) sample: Option<u32>,
     /// The shuffle of the other side of a join, if rows whose key has no row there are of no use.
     pub(crate) filtered_by: Option<u32>,
+    /// Whether the order of its rows makes no difference to who reads it.
+    pub(crate) any_order: bool,
     /// The type of the code, if that has nothing but its type.
     pub(crate) shared_as: Option<TypeId>,
 }

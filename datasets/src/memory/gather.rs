@@ -13,7 +13,7 @@ const LARGE_BYTES: usize = 256 << 10;
 const ALIGNMENT: usize = 64;
 
 /// Values of a batch in the making. After a batch is taken out, the next one begins with room for as many.
-pub(crate) struct Gather<V> {
+pub struct Gather<V> {
     /// Where the values lie; aligned to [`ALIGNMENT`], dangling while there is no room.
     start: NonNull<V>,
     len: usize,
@@ -55,8 +55,9 @@ impl<V> std::fmt::Debug for Gather<V> {
 }
 
 impl<V: Copy> Gather<V> {
+    /// Appends a value.
     #[inline(always)]
-    pub(crate) fn push(&mut self, value: V) {
+    pub fn push(&mut self, value: V) {
         if self.len == self.capacity {
             self.grow(1);
         }
@@ -65,8 +66,9 @@ impl<V: Copy> Gather<V> {
         self.len += 1;
     }
 
+    /// Appends all values.
     #[inline]
-    pub(crate) fn extend(&mut self, values: &[V]) {
+    pub fn extend(&mut self, values: &[V]) {
         if self.capacity - self.len < values.len() {
             self.grow(values.len());
         }
@@ -79,7 +81,7 @@ impl<V: Copy> Gather<V> {
     }
 
     /// Makes room for so many more values, and no others.
-    pub(crate) fn reserve(&mut self, more: usize) {
+    pub fn reserve(&mut self, more: usize) {
         let wanted = self.len + more;
         if wanted > self.capacity {
             self.move_to(wanted);
@@ -119,18 +121,20 @@ impl<V: Copy> Gather<V> {
         self.capacity = capacity;
     }
 
+    /// The number of values.
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there are none.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// All values; there are none afterwards, and no memory is held.
-    pub(crate) fn take(&mut self) -> Buffer {
+    pub fn take(&mut self) -> Buffer {
         let taken = std::mem::take(self);
         self.last = taken.len;
         let bytes = taken.len * size_of::<V>();

@@ -7,5 +7,5 @@ mod read_buffer;
 
 pub use arena::{Piece, prefetch, trim};
 pub use budget::{Budget, Share, Shortage, of_machine};
-pub(crate) use gather::Gather;
+pub use gather::Gather;
 pub use read_buffer::ReadBuffer;

@@ -49,7 +49,7 @@ impl<T: Record> Dataset<T> {
             let out = Emitter::with_batches(out, context.batch_records);
             AnyPush::new::<T>(Box::new(CountPush::<T> { count: 0, out, input: PhantomData }))
         });
-        lanes.scatter(
+        let all = lanes.scatter(
             "count",
             place,
             Some(1),
@@ -59,6 +59,7 @@ impl<T: Record> Dataset<T> {
                 out.push((0..rows.len()).map(|at| rows.get(at)).sum())?;
                 out.finish()
             },
-        )
+        );
+        all.in_any_order()
     }
 }

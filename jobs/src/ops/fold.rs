@@ -28,7 +28,7 @@ impl<T: Record> Dataset<T> {
         let shuffle = self.shuffle(operator, place, code, None, None);
         let made = self.read_shuffles(operator, place, vec![shuffle], FoldRead { fold });
         made.flow.graph().nodes[made.node].by_key = true;
-        made
+        made.in_any_order()
     }
 }
 

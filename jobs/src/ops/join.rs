@@ -47,13 +47,19 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read(
+        let joined = groups.read(
             "join",
             KeysThatCount::Both,
             |key, left, right, out: &mut Emitter<(K, (A, B))>| {
                 pairs(left, &right, |a, b| out.push((key, (a, b))).map(|_| ()))
             },
-        )
+        );
+        let joined = groups.left_probes(joined, |key, a, found, out| {
+            found.values().try_for_each(|b| out.push((key, (a, b))).map(|_| ()))
+        });
+        groups.right_probes(joined, |key, b, found, out| {
+            found.values().try_for_each(|a| out.push((key, (a, b))).map(|_| ()))
+        })
     }
 
     /// As [`join`](Dataset::join), and each record of this side that has no partner, with `None`.
@@ -70,7 +76,7 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read(
+        let joined = groups.read(
             "left_join",
             KeysThatCount::Left,
             |key, left, right, out: &mut Emitter<(K, (A, Option<B>))>| {
@@ -79,7 +85,13 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
                 }
                 pairs(left, &right, |a, b| out.push((key, (a, Some(b)))).map(|_| ()))
             },
-        )
+        );
+        groups.left_probes(joined, |key, a, found, out| {
+            if found.is_empty() {
+                return out.push((key, (a, None))).map(|_| ());
+            }
+            found.values().try_for_each(|b| out.push((key, (a, Some(b)))).map(|_| ()))
+        })
     }
 
     /// As [`join`](Dataset::join), and each record of the right side that has no partner, with `None`.
@@ -96,7 +108,7 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read(
+        let joined = groups.read(
             "right_join",
             KeysThatCount::Right,
             |key, left, right, out: &mut Emitter<(K, (Option<A>, B))>| {
@@ -105,7 +117,13 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
                 }
                 pairs(left, &right, |a, b| out.push((key, (Some(a), b))).map(|_| ()))
             },
-        )
+        );
+        groups.right_probes(joined, |key, b, found, out| {
+            if found.is_empty() {
+                return out.push((key, (None, b))).map(|_| ());
+            }
+            found.values().try_for_each(|a| out.push((key, (Some(a), b))).map(|_| ()))
+        })
     }
 
     /// As [`join`](Dataset::join), and each record of either side that has no partner, with `None`.
@@ -126,7 +144,7 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read(
+        let joined = groups.read(
             "full_join",
             KeysThatCount::All,
             |key, left, right, out: &mut Emitter<(K, (Option<A>, Option<B>))>| {
@@ -138,7 +156,8 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
                 }
                 pairs(left, &right, |a, b| out.push((key, (Some(a), Some(b)))).map(|_| ()))
             },
-        )
+        );
+        joined.joined()
     }
 
     /// The records whose key the right side has.
@@ -155,7 +174,7 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read(
+        let joined = groups.read(
             "semi_join",
             KeysThatCount::Both,
             |key, left, right, out: &mut Emitter<(K, A)>| {
@@ -164,7 +183,10 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
                 }
                 each(left, |a| out.push((key, a)).map(|_| ()))
             },
-        )
+        );
+        groups.left_probes(joined, |key, a, found, out| {
+            if found.is_empty() { Ok(()) } else { out.push((key, a)).map(|_| ()) }
+        })
     }
 
     /// The records whose key the right side has not.
@@ -181,7 +203,7 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
         K: Key,
     {
         let groups = CoGrouped::new(self, right, CodePlace::caller());
-        groups.read(
+        let joined = groups.read(
             "anti_join",
             KeysThatCount::Left,
             |key, left, right, out: &mut Emitter<(K, A)>| {
@@ -190,6 +212,9 @@ impl<K: Record, A: Record> Dataset<(K, A)> {
                 }
                 each(left, |a| out.push((key, a)).map(|_| ()))
             },
-        )
+        );
+        groups.left_probes(joined, |key, a, found, out| {
+            if found.is_empty() { out.push((key, a)).map(|_| ()) } else { Ok(()) }
+        })
     }
 }

@@ -18,6 +18,7 @@ mod map;
 mod map_batches;
 mod output;
 mod partition;
+mod probe;
 mod reduce;
 mod sort;
 pub(crate) mod tee;

@@ -1,7 +1,7 @@
 //! What operators have in common that end a stage: nodes into a shuffle or a collected dataset, and one that reads shuffles.
 
 use crate::dataset::Dataset;
-use crate::graph::{CollectNode, Kind, ShuffleNode};
+use crate::graph::{CollectNode, Graph, Kind, ShuffleNode};
 use crate::shuffle::collect::Collect;
 use crate::shuffle::{Bucket, ReadCode, ShuffleCode};
 use std::any::TypeId;
@@ -47,6 +47,7 @@ impl<T: Record> Dataset<T> {
             partitions,
             sample,
             filtered_by: None,
+            any_order: false,
             shared_as: None,
         });
         drop(graph);
@@ -105,6 +106,17 @@ impl<T: Record> Dataset<T> {
     ) -> u32 {
         let code = Arc::new(Collect::<T>::new());
         self.collected(operator, place, CollectNode { code, name: String::new(), sample: false })
+    }
+
+    /// This dataset, to which the order of the rows makes no difference that are in the shuffles it reads.
+    pub(crate) fn in_any_order(self) -> Self {
+        let mut graph = self.flow.graph();
+        let Graph { nodes, shuffles, .. } = &mut *graph;
+        if let Kind::Read { shuffles: read, .. } = &nodes[self.node].kind {
+            read.iter().for_each(|&shuffle| shuffles[shuffle as usize].any_order = true);
+        }
+        drop(graph);
+        self
     }
 
     /// The dataset of what `code` makes of shuffles.

@@ -44,7 +44,11 @@ impl Display for Explained<'_> {
                         let producers = &self.plan.shuffle_producers[*shuffle as usize];
                         let from: Vec<String> =
                             producers.iter().map(|stage| format!("stage {stage}")).collect();
-                        writeln!(f, "  reads shuffle {shuffle} of {}", from.join(", "))?;
+                        let or_not = match self.plan.probe(*shuffle) {
+                            Some(_) => ", or looks its rows up as they come",
+                            None => "",
+                        };
+                        writeln!(f, "  reads shuffle {shuffle} of {}{or_not}", from.join(", "))?;
                     }
                 }
             }

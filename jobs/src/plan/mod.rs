@@ -5,10 +5,12 @@
 //! a broadcast), or several branches of a union lead from it to one output: those have stages of their own, which read
 //! the root again.
 
+mod any_order;
 mod explain;
 mod prune;
 mod stages;
 
+pub use any_order::Probe;
 pub use explain::{Explained, Splits};
 
 use crate::error::{Error, Result};
@@ -36,6 +38,8 @@ pub struct Plan {
     shuffle_producers: Vec<Vec<usize>>,
     sink_producers: Vec<Vec<usize>>,
     collect_producers: Vec<Vec<usize>>,
+    /// For each node whether the order of its rows makes no difference.
+    any_order: Vec<bool>,
 }
 
 /// A stage of a plan.

@@ -1,5 +1,6 @@
 //! Cuts a graph into stages.
 
+use super::any_order::any_order;
 use super::prune::{filter_aggregates, prune_sources};
 use super::{Output, Plan, Root, Stage};
 use crate::graph::{Graph, Kind, Node, NodeId};
@@ -206,7 +207,17 @@ pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
         (0..graph.sinks.len() as u32).map(|n| producers(Output::Sink(n))).collect();
     let collect_producers =
         (0..graph.collects.len() as u32).map(|n| producers(Output::Collect(n))).collect();
-    Plan { name, graph, consumers, stages, shuffle_producers, sink_producers, collect_producers }
+    let any_order = any_order(&graph, &consumers);
+    Plan {
+        name,
+        graph,
+        consumers,
+        stages,
+        shuffle_producers,
+        sink_producers,
+        collect_producers,
+        any_order,
+    }
 }
 
 /// About which share of what the root gives comes to the end of a path, as far as its filters tell.

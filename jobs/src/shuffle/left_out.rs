@@ -3,8 +3,8 @@
 use super::KeyFilter;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
-use windrow_datasets::{Batch, Record, for_selected};
+use windrow_datasets::push::{AnyPush, BATCH_RECORDS, Demand, Push, PushError, Selection};
+use windrow_datasets::{Batch, Builder, Record, for_selected};
 
 /// So many rows of a lane show whether it is worth to look at them.
 const TRIED: u64 = 1 << 13;
@@ -16,7 +16,7 @@ const LEAVES_OUT_ONE_IN: u64 = 8;
 const AHEAD: usize = 16;
 
 /// How the key of a row is hashed.
-pub(super) trait KeyHash: Send + Sync + 'static {
+pub(crate) trait KeyHash: Send + Sync + 'static {
     /// The rows.
     type Row: Record;
 
@@ -25,14 +25,17 @@ pub(super) trait KeyHash: Send + Sync + 'static {
 }
 
 /// A receiver of a lane's rows, and where there is a filter, one that leaves out rows in front of it.
-pub(super) fn leaving_out<H: KeyHash>(
+pub(crate) fn leaving_out<H: KeyHash>(
     filter: Option<Arc<KeyFilter>>,
     rows: impl Push<H::Row> + 'static,
 ) -> AnyPush {
     let Some(filter) = filter else { return AnyPush::new::<H::Row>(Box::new(rows)) };
+    let builder = <H::Row as Record>::Builder::default();
     AnyPush::new::<H::Row>(Box::new(LeavingOut::<H, _> {
         filter,
+        takes_rows: rows.wants_rows(),
         rows,
+        builder,
         seen: 0,
         left_out: 0,
         hashes: Vec::new(),
@@ -42,9 +45,13 @@ pub(super) fn leaving_out<H: KeyHash>(
 }
 
 /// See the module.
-struct LeavingOut<H, P> {
+struct LeavingOut<H: KeyHash, P> {
     filter: Arc<KeyFilter>,
     rows: P,
+    /// Whether what comes behind takes rows as they are; else those that are kept of rows that came one by one are
+    /// gathered here.
+    takes_rows: bool,
+    builder: <H::Row as Record>::Builder,
     /// Rows that were looked at.
     seen: u64,
     left_out: u64,
@@ -55,11 +62,20 @@ struct LeavingOut<H, P> {
     hash: PhantomData<fn() -> H>,
 }
 
-impl<H: KeyHash, P> LeavingOut<H, P> {
+impl<H: KeyHash, P: Push<H::Row>> LeavingOut<H, P> {
     /// Whether enough rows are left out, as far as was seen.
     #[inline(always)]
     fn is_worth_it(&self) -> bool {
         self.seen < TRIED || self.left_out >= self.seen / LEAVES_OUT_ONE_IN
+    }
+
+    /// Passes on what was gathered.
+    fn flush(&mut self) -> Result<Demand, PushError> {
+        if self.builder.is_empty() {
+            return Ok(Demand::More);
+        }
+        let batch = self.builder.finish();
+        self.rows.batch(&batch, Selection::All)
     }
 }
 
@@ -69,6 +85,7 @@ impl<H: KeyHash, P: Push<H::Row>> Push<H::Row> for LeavingOut<H, P> {
         batch: &<H::Row as Record>::Batch,
         selection: Selection<'_>,
     ) -> Result<Demand, PushError> {
+        self.flush()?;
         if !self.is_worth_it() {
             return self.rows.batch(batch, selection);
         }
@@ -106,14 +123,20 @@ impl<H: KeyHash, P: Push<H::Row>> Push<H::Row> for LeavingOut<H, P> {
                 return Ok(Demand::More);
             }
         }
-        self.rows.row(row)
+        if self.takes_rows {
+            return self.rows.row(row);
+        }
+        self.builder.push(row);
+        if self.builder.len() == BATCH_RECORDS { self.flush() } else { Ok(Demand::More) }
     }
 
+    /// A row that is left out is then copied nowhere.
     fn wants_rows(&self) -> bool {
-        self.rows.wants_rows()
+        true
     }
 
     fn finish(&mut self) -> Result<(), PushError> {
+        self.flush()?;
         self.rows.finish()
     }
 }

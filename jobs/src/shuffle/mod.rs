@@ -21,7 +21,7 @@
 pub(crate) mod collect;
 pub(crate) mod fold;
 mod key_filter;
-mod left_out;
+pub(crate) mod left_out;
 mod merge;
 pub(crate) mod rows;
 mod spill;
@@ -31,6 +31,7 @@ mod testing;
 pub use key_filter::KeyFilter;
 pub use spill::SpillFailed;
 
+use crate::exec::LaneContext;
 use arrow::buffer::Buffer;
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -143,6 +144,11 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// About how many bytes all rows have, after [`Store::seal`]; none if some were spilled.
+    fn in_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// The rows of a bucket, after [`Store::seal`].
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket;
 
@@ -157,6 +163,29 @@ pub trait Store: Send + Sync {
         encoder: &mut Encoder,
         out: &mut Vec<u8>,
     ) -> Result<u64, PushError>;
+}
+
+/// How the rows of one side of a join are looked up in a table of the other: they need not be kept then, but come in
+/// the order of the lanes they are in, not in that of their keys.
+pub trait ProbeCode: Send + Sync {
+    /// A table of the rows of a store with so many buckets, which has been sealed. Rows of the other side whose key is not
+    /// in `filter` are of no use.
+    ///
+    /// # Errors
+    /// If the rows cannot be read.
+    fn build(
+        &self,
+        store: &Arc<dyn Store>,
+        filter: Option<Arc<KeyFilter>>,
+        buckets: u32,
+        memory: &Memory,
+    ) -> Result<Arc<dyn ProbeTable>, PushError>;
+}
+
+/// A table of all rows of one side of a join.
+pub trait ProbeTable: Send + Sync {
+    /// The receiver for one lane of the other side's rows; `out` receives what comes of them.
+    fn lane(self: Arc<Self>, context: &LaneContext, out: AnyPush) -> AnyPush;
 }
 
 /// The part of a wide operator behind its shuffles.

@@ -1,6 +1,7 @@
 //! A job in this process: its stages one after the other, then the commit.
 
 use super::order;
+use super::probe::ProbeStore;
 use super::stage::{StageProgress, StageRun};
 use crate::executor::failure::{in_stage, of_push, of_storage};
 use crate::executor::task::{outputs_of, split};
@@ -11,12 +12,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use windrow_datasets::commit::{self, JobInfo, Runner, StagedFiles, WriteMode};
 use windrow_datasets::memory;
+use windrow_datasets::push::BATCH_RECORDS;
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
-use windrow_jobs::exec::Whole;
+use windrow_jobs::exec::{LaneContext, Whole};
 use windrow_jobs::plan::{Output, Plan, Root, Stage};
-use windrow_jobs::shuffle::{KeyFilter, Lanes, Memory, Store, StoreContext};
+use windrow_jobs::shuffle::{KeyFilter, Lanes, Memory, ProbeTable, Store, StoreContext};
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{ShuffleId, StageId};
@@ -64,6 +66,12 @@ struct Between {
     stores: Vec<Option<Arc<dyn Store>>>,
     /// The lanes that write to the store of each shuffle.
     store_lanes: Vec<Arc<Lanes>>,
+    /// The keys of shuffles whose rows are in tables now.
+    keys: BTreeMap<u32, Arc<KeyFilter>>,
+    /// By shuffle whose rows will be looked up as they come, the stage that joins them, and with what.
+    tables: BTreeMap<u32, (usize, Arc<dyn ProbeTable>)>,
+    /// By shuffle whose rows are looked up as they come, the stage that would read them.
+    probed_by: BTreeMap<u32, usize>,
     /// Frames, by collected dataset and by the stage's number among those that collect it.
     collected: BTreeMap<(u32, usize), Vec<u8>>,
     /// By sink and stage.
@@ -183,27 +191,33 @@ impl LocalJob {
         }) {
             let begun = Instant::now();
             self.run_stage(number, &mut between)?;
-            between.done[number] = true;
-            self.seal(number, &between)?;
+            self.end_stage(number, &mut between)?;
             self.progress[number].end(begun.elapsed());
-            // What nobody will read any more is let go.
-            for shuffle in self.touched(number) {
-                if !self.will_be_read(shuffle, &between.done) {
-                    between.stores[shuffle as usize] = None;
-                }
-            }
         }
         Ok(between)
     }
 
-    /// Seals the stores that a stage was the last one to write.
-    fn seal(&self, number: usize, between: &Between) -> Result<(), Failure> {
-        for output in &self.plan.stages()[number].outputs {
-            if let Output::Shuffle(shuffle) = *output
-                && self.is_complete(shuffle, &between.done)
-                && let Some(store) = &between.stores[shuffle as usize]
-            {
+    /// A stage is done: seals the stores that it was the last one to write, ends the stages that have been done by that,
+    /// and lets go of what nobody will read any more.
+    fn end_stage(&self, number: usize, between: &mut Between) -> Result<(), Failure> {
+        between.done[number] = true;
+        for shuffle in self.written(number) {
+            if !self.is_complete(shuffle, &between.done) {
+                continue;
+            }
+            if let Some(store) = &between.stores[shuffle as usize] {
                 store.seal().map_err(|error| in_stage(of_push(&error), &self.plan, number))?;
+            }
+            if let Some(&joined) = between.probed_by.get(&shuffle) {
+                self.end_stage(joined, between)?;
+            } else {
+                self.build_for_others(shuffle, between)?;
+            }
+        }
+        for shuffle in self.read(number).iter().copied().chain(self.written(number)) {
+            if !self.will_be_read(shuffle, &between.done) {
+                between.stores[shuffle as usize] = None;
+                between.keys.remove(&shuffle);
             }
         }
         Ok(())
@@ -214,18 +228,31 @@ impl LocalJob {
         self.plan.shuffle(shuffle).producers.iter().all(|&producer| done[producer])
     }
 
-    /// The shuffles that a stage reads or writes.
-    fn touched(&self, number: usize) -> impl Iterator<Item = u32> {
-        let stage = &self.plan.stages()[number];
-        let read = match &stage.root {
-            Root::Source { .. } => &[][..],
+    /// The shuffles that a stage reads.
+    fn read(&self, number: usize) -> &[u32] {
+        match &self.plan.stages()[number].root {
+            Root::Source { .. } => &[],
             Root::Shuffles(shuffles) => shuffles,
-        };
-        let written = stage.outputs.iter().filter_map(|output| match *output {
+        }
+    }
+
+    /// The shuffles that a stage writes.
+    fn written(&self, number: usize) -> impl Iterator<Item = u32> {
+        self.plan.stages()[number].outputs.iter().filter_map(|output| match *output {
             Output::Shuffle(shuffle) => Some(shuffle),
             _ => None,
-        });
-        read.iter().copied().chain(written)
+        })
+    }
+
+    /// Adds to `all` the lanes of the shuffles that a stage writes, and of those that are written by what is looked up in
+    /// it.
+    fn written_lanes(&self, number: usize, between: &Between, all: &mut Vec<Arc<Lanes>>) {
+        for shuffle in self.written(number) {
+            match between.probed_by.get(&shuffle) {
+                Some(&joined) => self.written_lanes(joined, between, all),
+                None => all.push(between.store_lanes[shuffle as usize].clone()),
+            }
+        }
     }
 
     fn will_be_read(&self, shuffle: u32, done: &[bool]) -> bool {
@@ -277,18 +304,12 @@ impl LocalJob {
         let stage = &self.plan.stages()[number];
         let inputs = self.inputs(number, between);
         let whole = self.whole(&stage.whole_inputs, between)?;
-        for output in &stage.outputs {
-            if let Output::Shuffle(shuffle) = *output {
-                self.store(shuffle, between)?;
-            }
+        for shuffle in self.written(number) {
+            self.store(shuffle, between)?;
         }
         let stores = between.stores.clone();
-        let sources = match &stage.root {
-            Root::Source { .. } => Vec::new(),
-            Root::Shuffles(shuffles) => {
-                shuffles.iter().filter_map(|&s| stores[s as usize].clone()).collect()
-            }
-        };
+        let read = self.read(number).iter();
+        let sources: Vec<_> = read.filter_map(|&s| stores[s as usize].clone()).collect();
         let run = StageRun {
             plan: &self.plan,
             stage: number,
@@ -301,14 +322,8 @@ impl LocalJob {
             progress: &self.progress[number],
             threads: self.options.threads.max(1),
         };
-        let written: Vec<Arc<Lanes>> = stage
-            .outputs
-            .iter()
-            .filter_map(|output| match *output {
-                Output::Shuffle(s) => Some(between.store_lanes[s as usize].clone()),
-                _ => None,
-            })
-            .collect();
+        let mut written = Vec::new();
+        self.written_lanes(number, between, &mut written);
         let mut made = run.run(inputs, &written)?;
         for (collect, frames) in made.collected {
             let producers = self.plan.collect(collect).producers;
@@ -330,6 +345,10 @@ impl LocalJob {
         if between.stores[shuffle as usize].is_some() {
             return Ok(());
         }
+        self.build(shuffle, between)?;
+        if let Some(table) = between.tables.remove(&shuffle) {
+            return self.probe_store(shuffle, table, between);
+        }
         let view = self.plan.shuffle(shuffle);
         let sample: Vec<u32> = view.sample.into_iter().collect();
         let context = StoreContext {
@@ -337,16 +356,82 @@ impl LocalJob {
             lanes: between.store_lanes[shuffle as usize].clone(),
             whole: self.whole(&sample, between)?,
             memory: self.options.memory.clone(),
-            filter: self.filter(view.filtered_by, between).map(Arc::new),
+            filter: self.filter(view.filtered_by, between),
         };
         between.stores[shuffle as usize] = Some(view.code.store(&context));
         Ok(())
     }
 
-    /// The keys of a shuffle, if all its rows are there.
-    fn filter(&self, shuffle: Option<u32>, between: &Between) -> Option<KeyFilter> {
+    /// Makes tables of a shuffle, which is complete, as soon as may be: its rows need not be kept beside.
+    fn build_for_others(&self, complete: u32, between: &mut Between) -> Result<(), Failure> {
+        let of_join = |read: &&[u32]| read.contains(&complete);
+        let stages = 0..self.plan.stages().len();
+        let others: Vec<u32> =
+            stages.map(|stage| self.read(stage)).filter(of_join).flatten().copied().collect();
+        others.into_iter().try_for_each(|shuffle| self.build(shuffle, between))
+    }
+
+    /// Makes the table that the rows of a shuffle will be looked up in, if they can be, and the other side of their join is
+    /// there and fits the memory, and so is all else that the stage needs that joins.
+    fn build(&self, shuffle: u32, between: &mut Between) -> Result<(), Failure> {
+        let Some(probe) = self.plan.probe(shuffle) else { return Ok(()) };
+        let stage = &self.plan.stages()[probe.stage];
+        let is_there = |collect: &u32| {
+            self.plan.collect(*collect).producers.iter().all(|&producer| between.done[producer])
+        };
+        if between.stores[shuffle as usize].is_some()
+            || self.is_complete(shuffle, &between.done)
+            || !self.is_complete(probe.other, &between.done)
+            || !stage.whole_inputs.iter().all(is_there)
+        {
+            return Ok(());
+        }
+        let Some(other) = &between.stores[probe.other as usize] else { return Ok(()) };
+        // The table is made next to the rows that it is made of, which then go.
+        if other.in_memory().is_none_or(|bytes| bytes > self.options.memory.budget.left() / 2) {
+            return Ok(());
+        }
+        let keys = other.keys().map(Arc::new);
+        let filtered = self.plan.shuffle(shuffle).filtered_by == Some(probe.other);
+        let filter = keys.clone().filter(|_| filtered);
+        let buckets = self.cut(probe.other, between).buckets;
+        let table = probe.code.build(other, filter, buckets, &self.options.memory);
+        let table = table.map_err(|error| in_stage(of_push(&error), &self.plan, probe.stage))?;
+        between.tables.insert(shuffle, (probe.stage, table));
+        between.stores[probe.other as usize] = None;
+        between.keys.extend(keys.map(|keys| (probe.other, keys)));
+        Ok(())
+    }
+
+    /// Makes in place of the store of a shuffle one that looks its rows up in the table that a stage joins them with.
+    fn probe_store(
+        &self,
+        shuffle: u32,
+        (number, table): (usize, Arc<dyn ProbeTable>),
+        between: &mut Between,
+    ) -> Result<(), Failure> {
+        between.probed_by.insert(shuffle, number);
+        let mut outputs = Vec::new();
+        for output in self.written(number) {
+            self.store(output, between)?;
+            outputs.extend(between.stores[output as usize].clone());
+        }
+        let whole = self.whole(&self.plan.stages()[number].whole_inputs, between)?;
+        between.stores[shuffle as usize] = Some(Arc::new(ProbeStore {
+            plan: self.plan.clone(),
+            stage: number,
+            context: LaneContext { batch_records: BATCH_RECORDS, whole },
+            table,
+            outputs,
+        }));
+        Ok(())
+    }
+
+    /// The keys of a shuffle, if all its rows are there, or were.
+    fn filter(&self, shuffle: Option<u32>, between: &Between) -> Option<Arc<KeyFilter>> {
         let shuffle = shuffle.filter(|&shuffle| self.is_complete(shuffle, &between.done))?;
-        between.stores[shuffle as usize].as_ref()?.keys()
+        let kept = between.keys.get(&shuffle).cloned();
+        kept.or_else(|| between.stores[shuffle as usize].as_ref()?.keys().map(Arc::new))
     }
 
     fn whole(&self, collects: &[u32], between: &Between) -> Result<Whole, Failure> {

@@ -6,6 +6,7 @@
 
 mod job;
 mod order;
+mod probe;
 mod stage;
 
 pub use job::{LocalJob, LocalOptions};

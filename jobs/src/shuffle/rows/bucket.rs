@@ -1,9 +1,9 @@
 //! The rows of one bucket, put in order.
 
 use super::laid::Laid;
-use super::lane::{ORDER, Run};
+use super::lane::Run;
 use super::load::{Loaded, Loader, Runs};
-use super::order::{HashOrder, RowOrder};
+use super::order::{HashOrder, ORDER, RowOrder};
 use super::{RowsStore, Sealed, spread};
 use crate::shuffle::SpillFailed;
 use std::cmp::Ordering;
@@ -68,7 +68,7 @@ fn partly_spilled<O: RowOrder>(
     if needs <= room {
         return all_at_once(loader);
     }
-    let rows = Laid::of(loader, &store.cutter, &store.memory, room)?;
+    let rows = Laid::of(loader, &store.memory, room)?;
     Ok(Sorted::Scratch { rows, moved: None })
 }
 
@@ -216,24 +216,22 @@ impl<O: RowOrder> Ordered<O> {
             )
             .into());
         }
-        let mut places = Vec::with_capacity(count);
+        let (mut places, mut entries) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for piece in &loaded.pieces {
             let run = loaded.runs.get(piece.run);
             for row in piece.from..piece.to {
                 places.push((piece.run, row));
                 // They lie one after the other here, and do not when they are read in their order.
                 run.batch.prefetch(row as usize);
+                // SAFETY: a piece has rows of its run.
+                entries.push(unsafe { O::order(&run.batch, row as usize) });
             }
         }
-        let chunks = loaded.pieces.iter().map(|piece| {
-            let rows = piece.from as usize..piece.to as usize;
-            &loaded.runs.get(piece.run).entries()[rows]
-        });
-        let entries = if O::SORTED {
-            spread::sorted(chunks)
+        if O::SORTED {
+            entries = spread::sorted(std::iter::once(&entries[..]));
         } else {
-            chunks.flatten().zip(0..).map(|(entry, at)| entry | at).collect()
-        };
+            (0..).zip(&mut entries).for_each(|(at, entry)| *entry |= at);
+        }
         let mut ordered = Ordered { runs: loaded.runs, entries, places };
         if O::SORTED && !O::EXACT {
             ordered.sort_ties();

@@ -4,14 +4,12 @@
 //! in memory is the system's business, which takes it back when it needs it.
 
 use super::bucket::Ordered;
-use super::lane::ORDER;
 use super::load::Loader;
 use super::order::RowOrder;
 use crate::shuffle::Memory;
 use crate::shuffle::merge::{Cursor, LoserTree};
 use crate::shuffle::spill::{self, BLOCK_BYTES, BlockWriter};
 use std::cmp::Ordering;
-use std::sync::Arc;
 use windrow_datasets::codec::{self, Compression};
 use windrow_datasets::push::PushError;
 use windrow_datasets::spill::{SpillBlock, SpillFile};
@@ -22,7 +20,6 @@ const FRAME_ROWS: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// See the module.
 pub(crate) struct Laid<O: RowOrder> {
-    cutter: Arc<O::Cutter>,
     frames: Vec<<O::Row as Record>::Batch>,
     rows: usize,
 }
@@ -31,7 +28,6 @@ impl<O: RowOrder> Laid<O> {
     /// Lays the rows that a loader has, with so many bytes of memory.
     pub(super) fn of(
         mut loader: Loader<'_, O>,
-        cutter: &Arc<O::Cutter>,
         memory: &Memory,
         bytes: u64,
     ) -> Result<Laid<O>, PushError> {
@@ -45,7 +41,7 @@ impl<O: RowOrder> Laid<O> {
             parts.push(write_part(&Ordered::<O>::of(loaded)?, &file)?.into_iter());
         }
         let parts = parts.into_iter().map(|blocks| {
-            let mut cursor = PartCursor::<O> { file: &file, cutter, blocks, at: None };
+            let mut cursor = PartCursor::<O> { file: &file, blocks, at: None };
             cursor.next_block()?;
             Ok::<_, PushError>(cursor)
         });
@@ -72,7 +68,7 @@ impl<O: RowOrder> Laid<O> {
             unsafe { codec::decode_trusted::<O::Row>(&block.of(&map)) }
         };
         let frames = frames.iter().map(decode).collect::<Result<_, _>>()?;
-        Ok(Laid { cutter: cutter.clone(), frames, rows })
+        Ok(Laid { frames, rows })
     }
 
     /// The number of rows.
@@ -91,7 +87,7 @@ impl<O: RowOrder> Laid<O> {
     pub(super) fn order(&self, at: usize) -> u128 {
         let (batch, index) = self.find(at);
         // SAFETY: the index is within the batch.
-        unsafe { O::place(&self.cutter, batch, index, 0) }.1 & ORDER
+        unsafe { O::order(batch, index) }
     }
 }
 
@@ -123,7 +119,6 @@ fn write_part<O: RowOrder>(
 /// Where a part stands.
 struct PartCursor<'f, O: RowOrder> {
     file: &'f SpillFile,
-    cutter: &'f O::Cutter,
     blocks: std::vec::IntoIter<SpillBlock>,
     /// The batch, the row of it, and by what that is ordered; `None` at the end.
     at: Option<(<O::Row as Record>::Batch, usize, u128)>,
@@ -139,7 +134,8 @@ impl<O: RowOrder> PartCursor<'_, O> {
         self.at = match self.blocks.next() {
             Some(block) => {
                 let batch = spill::read::<O::Row>(self.file, block)?.1;
-                let order = self.order(&batch, 0);
+                // SAFETY: a block has rows.
+                let order = unsafe { O::order(&batch, 0) };
                 Some((batch, 0, order))
             }
             None => None,
@@ -147,16 +143,13 @@ impl<O: RowOrder> PartCursor<'_, O> {
         Ok(())
     }
 
-    fn order(&self, batch: &<O::Row as Record>::Batch, index: usize) -> u128 {
-        // SAFETY: callers have a row of the batch.
-        unsafe { O::place(self.cutter, batch, index, 0) }.1 & ORDER
-    }
-
     fn advance(&mut self) -> Result<(), PushError> {
         if let Some((batch, index, _)) = &self.at
             && index + 1 < batch.len()
         {
-            let (next, order) = (index + 1, self.order(batch, index + 1));
+            let next = index + 1;
+            // SAFETY: checked just above.
+            let order = unsafe { O::order(batch, next) };
             if let Some((_, index, of)) = &mut self.at {
                 (*index, *of) = (next, order);
             }

@@ -37,14 +37,9 @@ const RUN_ROWS: usize = if cfg!(test) { 7 } else { 1 << 16 };
 /// A row is asked for so many rows ahead.
 const AHEAD: usize = 8;
 
-/// The upper 96 bits of an entry: what rows are ordered by.
-pub(super) const ORDER: u128 = !0xffff_ffff;
-
 /// Rows, by bucket, those of one bucket as they came.
 pub(crate) struct Run<T: Record> {
     pub(super) batch: T::Batch,
-    /// For each row its order, in the upper 96 bits.
-    entries: Vec<u128>,
     /// Where the rows of each bucket begin, and the end.
     offsets: Vec<u32>,
 }
@@ -57,42 +52,30 @@ impl<T: Record> Run<T> {
         self.offsets[at] as usize..self.offsets[at + 1] as usize
     }
 
-    /// Their entries.
-    pub(super) fn entries(&self) -> &[u128] {
-        &self.entries
-    }
-
     /// Rows that are all of bucket 0 of one.
-    pub(super) fn decoded<O: RowOrder<Row = T>>(
-        batch: T::Batch,
-        cutter: &O::Cutter,
-    ) -> Result<Run<T>, PushError> {
+    pub(super) fn decoded(batch: T::Batch) -> Result<Run<T>, PushError> {
         let count = u32::try_from(batch.len()).map_err(|_| "a batch of over 2^32 rows")?;
-        let entries = (0..batch.len())
-            // SAFETY: the index is in bounds.
-            .map(|index| unsafe { O::place(cutter, &batch, index, 0) }.1 & ORDER)
-            .collect();
-        Ok(Run { batch, entries, offsets: vec![0, count] })
+        Ok(Run { batch, offsets: vec![0, count] })
     }
 }
 
 /// Rows that wait to become a run.
 struct Waiting<T: Record> {
     batches: Vec<T::Batch>,
-    /// The order in the upper 96 bits; the batch and the row of it in the lower 32.
-    entries: Vec<u128>,
+    /// Where each row is: the batch, and the row of it.
+    places: Vec<u32>,
     /// The bucket of each row.
     buckets: Vec<u32>,
     bytes: usize,
     /// Used while a run is made.
-    sorted: Vec<u128>,
+    sorted: Vec<u32>,
 }
 
 impl<T: Record> Default for Waiting<T> {
     fn default() -> Self {
         Waiting {
             batches: Vec::new(),
-            entries: Vec::new(),
+            places: Vec::new(),
             buckets: Vec::new(),
             bytes: 0,
             sorted: Vec::new(),
@@ -101,10 +84,10 @@ impl<T: Record> Default for Waiting<T> {
 }
 
 impl<T: Record> Waiting<T> {
-    /// The batch and the index that the lower 32 bits of an entry mean.
+    /// The batch and the index that a place means.
     #[inline(always)]
-    fn find(&self, entry: u128) -> (&T::Batch, usize) {
-        let place = entry as u32 as usize;
+    fn find(&self, place: u32) -> (&T::Batch, usize) {
+        let place = place as usize;
         (&self.batches[place >> ROW_BITS], place % WAITING_RECORDS_MAX)
     }
 
@@ -116,17 +99,14 @@ impl<T: Record> Waiting<T> {
             offsets[bucket + 1] += offsets[bucket];
         }
         let run = match &self.batches[..] {
-            [batch] if buckets == 1 && batch.len() == self.entries.len() => Run {
-                batch: batch.clone(),
-                entries: self.entries.iter().map(|entry| entry & ORDER).collect(),
-                offsets,
-            },
+            [batch] if buckets == 1 && batch.len() == self.places.len() => {
+                Run { batch: batch.clone(), offsets }
+            }
             _ => self.gather(offsets, builder),
         };
-        let own = size_of_val(&run.entries[..]) + size_of_val(&run.offsets[..]);
-        let bytes = (self.bytes + own) as u64;
+        let bytes = (self.bytes + size_of_val(&run.offsets[..])) as u64;
         self.batches.clear();
-        self.entries.clear();
+        self.places.clear();
         self.buckets.clear();
         self.bytes = 0;
         (run, bytes)
@@ -136,25 +116,24 @@ impl<T: Record> Waiting<T> {
         let mut next = offsets.clone();
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
-        sorted.resize(self.entries.len(), 0);
-        for (&entry, &bucket) in self.entries.iter().zip(&self.buckets) {
+        sorted.resize(self.places.len(), 0);
+        for (&place, &bucket) in self.places.iter().zip(&self.buckets) {
             let at = &mut next[bucket as usize];
-            sorted[*at as usize] = entry;
+            sorted[*at as usize] = place;
             *at += 1;
         }
         builder.reserve(sorted.len());
-        for (at, &entry) in sorted.iter().enumerate() {
+        for (at, &place) in sorted.iter().enumerate() {
             if let Some(&ahead) = sorted.get(at + AHEAD) {
                 let (batch, index) = self.find(ahead);
                 batch.prefetch(index);
             }
-            let (batch, index) = self.find(entry);
-            // SAFETY: an entry's place is within its batch.
+            let (batch, index) = self.find(place);
+            // SAFETY: a place is within its batch.
             builder.push(unsafe { batch.get_unchecked(index) });
         }
-        let entries = sorted.iter().map(|entry| entry & ORDER).collect();
         self.sorted = sorted;
-        Run { batch: builder.finish(), entries, offsets }
+        Run { batch: builder.finish(), offsets }
     }
 }
 
@@ -196,21 +175,19 @@ impl<O: RowOrder> LanePush<O> {
         batch: <O::Row as Record>::Batch,
         selection: Selection<'_>,
     ) -> Result<(), PushError> {
-        let Waiting { batches, entries, buckets, bytes, .. } = &mut self.waiting;
+        let Waiting { batches, places, buckets, bytes, .. } = &mut self.waiting;
         let number = (batches.len() as u32) << ROW_BITS;
         for_selected!(selection, batch.len(), |index| {
             // SAFETY: the indexes of a selection are below the batch's length.
-            let (bucket, order) =
-                unsafe { O::place(&self.store.cutter, &batch, index, self.arrived) };
-            entries.push((order & ORDER) | u128::from(number | index as u32));
-            buckets.push(bucket);
+            buckets.push(unsafe { O::bucket(&self.store.cutter, &batch, index, self.arrived) });
+            places.push(number | index as u32);
             // SAFETY: as above.
             *bytes += O::Row::approximate_bytes(unsafe { batch.get_unchecked(index) });
             self.arrived += 1;
         });
         batches.push(batch);
         if *bytes >= self.run_bytes
-            || entries.len() >= RUN_ROWS
+            || places.len() >= RUN_ROWS
             || batches.len() == WAITING_BATCHES_MAX
             || self.store.buckets == 1
         {

@@ -87,7 +87,6 @@ impl<'s, O: RowOrder> Loader<'s, O> {
         let stored = Source::Stored { sealed, bucket, next: 0 };
         let spilled = sealed.generations.iter().map(|generation| Source::Spilled {
             generation,
-            cutter: &store.cutter,
             blocks: generation.blocks_of(bucket),
             run: None,
             pieces: Vec::new().into_iter(),
@@ -151,7 +150,6 @@ enum Source<'s, O: RowOrder> {
     /// Blocks, the pieces of one of which are at hand.
     Spilled {
         generation: &'s Generation<O>,
-        cutter: &'s O::Cutter,
         blocks: Range<usize>,
         run: Option<(Arc<Run<O::Row>>, u64)>,
         pieces: std::vec::IntoIter<Piece>,
@@ -181,12 +179,12 @@ impl<O: RowOrder> PieceCursor<'_, O> {
                     break Some(Piece { place: placed.place(), run, from, to });
                 }
             },
-            Source::Spilled { generation, cutter, blocks, run, pieces } => loop {
+            Source::Spilled { generation, blocks, run, pieces } => loop {
                 if let Some(piece) = pieces.next() {
                     break Some(piece);
                 }
                 let Some(number) = blocks.next() else { break None };
-                let (read, parts) = generation.read(number, cutter)?;
+                let (read, parts) = generation.read(number)?;
                 *run = Some((Arc::new(read), generation.bytes_of(number)));
                 *pieces = parts.into_iter();
             },

@@ -1,8 +1,8 @@
 //! The shuffle that keeps all rows, for ordered folds, groups, joins, sorts and repartitions.
 //!
-//! A lane copies its rows into *runs* of some thousand, by bucket, and keeps for each row the 96 bits by which rows are
-//! ordered. A bucket is read by putting what all runs have of it together and sorting that; rows are gathered in their
-//! order only then. What the 96 bits are, and how a bucket is chosen, is a [`RowOrder`]'s business.
+//! A lane copies its rows into *runs* of some thousand, by bucket. A bucket is read by putting what all runs have of it
+//! together and sorting 96 bits of each row; rows are gathered in their order only then. What the 96 bits are, and how a
+//! bucket is chosen, is a [`RowOrder`]'s business.
 //!
 //! When memory is short, all runs that are there are written to scratch as one [`spilled::Generation`], by bucket: each
 //! bucket's rows lie together in it, so that reading a bucket takes one read for each generation.
@@ -14,11 +14,13 @@ mod load;
 mod order;
 mod spilled;
 mod spread;
+mod table;
 
 pub(crate) use bucket::{RowsBucket, Sorted};
 pub(crate) use order::{
     ArrivalOrder, ByAll, ByFirst, ByPrefix, HashOrder, RowOrder, SortBy, SortOrder,
 };
+pub(crate) use table::{Found, Seek, Table};
 
 use self::lane::Run;
 use self::load::Loader;
@@ -42,7 +44,7 @@ pub(crate) struct RowsShuffle<O> {
 impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
     fn store(&self, context: &StoreContext) -> Arc<dyn Store> {
         Arc::new(RowsStore::<O> {
-            cutter: Arc::new(self.order.cutter(context)),
+            cutter: self.order.cutter(context),
             buckets: context.buckets,
             memory: context.memory.clone(),
             filter: context.filter.clone(),
@@ -58,13 +60,12 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
         &self,
         _bucket: u32,
         blocks: Vec<Buffer>,
-        context: &StoreContext,
+        _context: &StoreContext,
     ) -> Result<Bucket, PushError> {
-        let cutter = self.order.cutter(context);
         let mut runs = Vec::new();
         for block in blocks {
             for frame in codec::frames(&block) {
-                runs.push(Run::decoded::<O>(codec::decode::<O::Row>(&frame?)?, &cutter)?);
+                runs.push(Run::decoded(codec::decode::<O::Row>(&frame?)?)?);
             }
         }
         Ok(Bucket::new(RowsBucket::<O>::decoded(runs)))
@@ -109,7 +110,7 @@ struct Sealed<O: RowOrder> {
 
 /// The rows of all lanes.
 pub(crate) struct RowsStore<O: RowOrder> {
-    cutter: Arc<O::Cutter>,
+    cutter: O::Cutter,
     buckets: u32,
     memory: Memory,
     /// The keys whose rows are of use.
@@ -125,7 +126,7 @@ pub(crate) struct RowsStore<O: RowOrder> {
 }
 
 /// Hashes rows as their order does.
-struct ByOrder<O>(PhantomData<fn() -> O>);
+pub(crate) struct ByOrder<O>(PhantomData<fn() -> O>);
 
 impl<O: RowOrder> KeyHash for ByOrder<O> {
     type Row = O::Row;
@@ -216,12 +217,20 @@ impl<O: RowOrder> Store for RowsStore<O> {
         if !O::HASHED || !sealed.generations.is_empty() {
             return None;
         }
-        let rows = sealed.runs.iter().map(|placed| placed.run.entries().len()).sum();
+        let rows = sealed.runs.iter().map(|placed| placed.run.batch.len()).sum();
         let keys = KeyFilter::for_rows(rows, &self.memory.budget)?;
         sealed.runs.par_iter().for_each(|placed| {
-            placed.run.entries().iter().for_each(|entry| keys.add((entry >> 64) as u64));
+            let batch = &placed.run.batch;
+            // SAFETY: the indexes are below the batch's length.
+            let hashes = (0..batch.len()).map(|at| (unsafe { O::order(batch, at) } >> 64) as u64);
+            hashes.for_each(|hash| keys.add(hash));
         });
         Some(keys)
+    }
+
+    fn in_memory(&self) -> Option<u64> {
+        let sealed = self.sealed.get()?;
+        sealed.generations.is_empty().then(|| self.share.bytes())
     }
 
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {

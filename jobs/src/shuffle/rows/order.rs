@@ -7,6 +7,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use windrow_datasets::{Batch, Heap, Key, Record};
 
+/// The upper 96 bits of an entry: what rows are ordered by.
+pub(super) const ORDER: u128 = !0xffff_ffff;
+
 /// See the module.
 pub(crate) trait RowOrder: Send + Sync + 'static {
     /// The rows.
@@ -17,17 +20,22 @@ pub(crate) trait RowOrder: Send + Sync + 'static {
     /// What a store with this context knows.
     fn cutter(&self, context: &StoreContext) -> Self::Cutter;
 
-    /// The bucket of a row, and the bits by which it is ordered in it: the upper 96. `arrival` is its number in its
-    /// lane.
+    /// The bucket of a row. `arrival` is its number in its lane.
     ///
     /// # Safety
     /// `index` is below the batch's length.
-    unsafe fn place(
+    unsafe fn bucket(
         cutter: &Self::Cutter,
         batch: &<Self::Row as Record>::Batch,
         index: usize,
         arrival: u64,
-    ) -> (u32, u128);
+    ) -> u32;
+
+    /// The bits by which a row is ordered in its bucket: the upper 96, and zeros below.
+    ///
+    /// # Safety
+    /// `index` is below the batch's length.
+    unsafe fn order(batch: &<Self::Row as Record>::Batch, index: usize) -> u128;
 
     /// The order of two rows whose 96 bits are equal.
     ///
@@ -70,6 +78,16 @@ impl<K, V> HashOrder<K, V> {
     }
 }
 
+/// The hash of the key of the row at `index`.
+///
+/// # Safety
+/// `index` is below the batch's length.
+#[inline(always)]
+unsafe fn hash_at<K: Key, V: Record>(batch: &<(K, V) as Record>::Batch, index: usize) -> u64 {
+    // SAFETY: the caller's promise; the slot borrows from the batch.
+    unsafe { order_hash(K::slot_hash(&K::probe_batch(&batch.0, index))) }
+}
+
 impl<K: Key, V: Record> RowOrder for HashOrder<K, V> {
     type Row = (K, V);
     /// The number of buckets.
@@ -80,15 +98,20 @@ impl<K: Key, V: Record> RowOrder for HashOrder<K, V> {
     }
 
     #[inline(always)]
-    unsafe fn place(
+    unsafe fn bucket(
         buckets: &u32,
         batch: &<(K, V) as Record>::Batch,
         index: usize,
         _arrival: u64,
-    ) -> (u32, u128) {
-        // SAFETY: the caller's promise; the slot borrows from the batch.
-        let hash = unsafe { order_hash(K::slot_hash(&K::probe_batch(&batch.0, index))) };
-        (range_of(hash, *buckets), u128::from(hash) << 64)
+    ) -> u32 {
+        // SAFETY: the caller's promise.
+        range_of(unsafe { hash_at::<K, V>(batch, index) }, *buckets)
+    }
+
+    #[inline(always)]
+    unsafe fn order(batch: &<(K, V) as Record>::Batch, index: usize) -> u128 {
+        // SAFETY: the caller's promise.
+        u128::from(unsafe { hash_at::<K, V>(batch, index) }) << 64
     }
 
     #[inline]
@@ -105,7 +128,7 @@ impl<K: Key, V: Record> RowOrder for HashOrder<K, V> {
 
     unsafe fn tie(batch: &<(K, V) as Record>::Batch, index: usize) -> u128 {
         // SAFETY: the caller's promise; the slot borrows from the batch.
-        unsafe { K::prefix(&K::probe_batch(&batch.0, index)) & super::lane::ORDER }
+        unsafe { K::prefix(&K::probe_batch(&batch.0, index)) & ORDER }
     }
 
     const EXACT: bool = false;
@@ -221,7 +244,7 @@ impl<K: Key> Bounds<K> {
         }
         // SAFETY: as above.
         let prefixes: Vec<u128> =
-            slots.iter().map(|slot| unsafe { K::prefix(slot) } & super::lane::ORDER).collect();
+            slots.iter().map(|slot| unsafe { K::prefix(slot) } & ORDER).collect();
         let below = (0..=1u128 << LOOKUP_BITS)
             .map(|at| {
                 let from = at.checked_shl(128 - LOOKUP_BITS).filter(|_| at < 1 << LOOKUP_BITS);
@@ -260,18 +283,23 @@ impl<S: SortBy> RowOrder for SortOrder<S> {
     }
 
     #[inline(always)]
-    unsafe fn place(
+    unsafe fn bucket(
         bounds: &Bounds<S::Key>,
         batch: &<S::Row as Record>::Batch,
         index: usize,
         _arrival: u64,
-    ) -> (u32, u128) {
+    ) -> u32 {
         // SAFETY: the caller's promise; the slot borrows from the batch.
         unsafe {
             let slot = S::key(batch, index);
-            let prefix = S::Key::prefix(&slot) & super::lane::ORDER;
-            (bounds.bucket(&slot, prefix), prefix)
+            bounds.bucket(&slot, S::Key::prefix(&slot) & ORDER)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn order(batch: &<S::Row as Record>::Batch, index: usize) -> u128 {
+        // SAFETY: the caller's promise; the slot borrows from the batch.
+        unsafe { S::Key::prefix(&S::key(batch, index)) & ORDER }
     }
 
     #[inline]
@@ -310,15 +338,20 @@ where
     }
 
     #[inline]
-    unsafe fn place(
+    unsafe fn bucket(
         (buckets, choose): &Self::Cutter,
         batch: &T::Batch,
         index: usize,
         arrival: u64,
-    ) -> (u32, u128) {
+    ) -> u32 {
         // SAFETY: the caller's promise.
         let view = unsafe { batch.get_unchecked(index) };
-        (choose(view, arrival, *buckets) % buckets, 0)
+        choose(view, arrival, *buckets) % buckets
+    }
+
+    #[inline(always)]
+    unsafe fn order(_: &T::Batch, _: usize) -> u128 {
+        0
     }
 
     unsafe fn compare(_: (&T::Batch, usize), _: (&T::Batch, usize)) -> Ordering {

@@ -95,11 +95,7 @@ impl<O: RowOrder> Generation<O> {
     }
 
     /// Reads a block: its rows, and the pieces that they are.
-    pub(super) fn read(
-        &self,
-        block: usize,
-        cutter: &O::Cutter,
-    ) -> Result<(Run<O::Row>, Vec<Piece>), PushError> {
+    pub(super) fn read(&self, block: usize) -> Result<(Run<O::Row>, Vec<Piece>), PushError> {
         let (head, batch) = spill::read::<O::Row>(&self.file, self.blocks[block].block)?;
         let rows = Batch::<O::Row>::len(&batch);
         let (mut pieces, mut from) = (Vec::new(), 0);
@@ -111,7 +107,7 @@ impl<O: RowOrder> Generation<O> {
         if from as usize != rows {
             return Err(format!("a block of {rows} rows names {from} of them").into());
         }
-        Ok((Run::decoded::<O>(batch, cutter)?, pieces))
+        Ok((Run::decoded(batch)?, pieces))
     }
 
     /// Tells the system that a bucket will be read soon.

@@ -1,0 +1,312 @@
+//! The rows of a store as a table that is looked up by key, for a join that need not be in the order of its keys.
+//!
+//! Each bucket's rows are put in the order of their hashes, as for any reader, and copied in that order, so that a key's
+//! rows lie side by side. Where to begin is found by the hash's next bits in an array of places, of which there is about
+//! one for each row. To look a key up touches one line of that array, one of the keys and one of each column of the value;
+//! the three steps are apart, so that those of many keys overlap.
+
+use super::{HashOrder, RowsBucket, Sorted};
+use crate::shuffle::fold::{order_hash, range_of};
+use crate::shuffle::{Memory, Store};
+use arrow::buffer::ScalarBuffer;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+use windrow_datasets::memory::{Gather, Share, prefetch};
+use windrow_datasets::push::PushError;
+use windrow_datasets::{Batch, Builder, Key, Record};
+
+/// Rows are copied into batches of so many.
+const BATCH_ROWS: usize = if cfg!(test) { 4 } else { 1 << 16 };
+
+/// Among more rows than these a key is searched for by halving: keys may have been made to have one hash.
+const FEW: usize = 16;
+
+/// A row is asked for so many rows ahead.
+const AHEAD: usize = 8;
+
+/// See the module.
+pub(crate) struct Table<K: Key, V: Record> {
+    parts: Vec<Part<K, V>>,
+    _share: Share,
+}
+
+/// A bucket of it.
+struct Part<K: Key, V: Record> {
+    batches: Vec<<(K, V) as Record>::Batch>,
+    /// Where the rows begin whose hash has these bits next, and the end of all.
+    places: ScalarBuffer<u32>,
+    /// How far the bits of a hash that are not the same in all of the bucket are shifted to give a number of a place.
+    shift: u32,
+    bytes: u64,
+}
+
+/// Where a key's rows are if there are any: found by its hash alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Seek {
+    hash: u64,
+    part: u32,
+    place: u32,
+}
+
+/// The rows that have a key.
+pub(crate) struct Found<'t, K: Key, V: Record> {
+    part: &'t Part<K, V>,
+    /// The first of them, and the end of those among which they all are.
+    range: Range<usize>,
+}
+
+/// Not by `derive`, which would ask for more of the types.
+impl<K: Key, V: Record> Clone for Found<'_, K, V> {
+    fn clone(&self) -> Self {
+        Found { part: self.part, range: self.range.clone() }
+    }
+}
+
+impl<'t, K: Key, V: Record> Found<'t, K, V> {
+    /// Whether there are none.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The values of the rows, in no order.
+    #[inline(always)]
+    pub(crate) fn values(&self) -> impl Iterator<Item = V::View<'t>> + use<'t, K, V> {
+        let (part, range) = (self.part, self.range.clone());
+        let first = range.start;
+        range.map_while(move |at| (at == first || part.same_key(first, at)).then(|| part.get(at).1))
+    }
+}
+
+impl<K: Key, V: Record> Part<K, V> {
+    fn of(rows: &Sorted<HashOrder<K, V>>, number: u32, buckets: u32) -> Part<K, V> {
+        let count = rows.len();
+        let bits = count.next_power_of_two().trailing_zeros().clamp(1, 31);
+        let shift = u64::BITS - bits;
+        let mut places = Gather::<u32>::default();
+        places.reserve((1 << bits) + 1);
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        let mut builder = <(K, V) as Record>::Builder::default();
+        for at in 0..count {
+            if at % BATCH_ROWS == 0 {
+                builder.reserve(BATCH_ROWS.min(count - at));
+            }
+            rows.prefetch(at + AHEAD);
+            let row = rows.get(at);
+            let (bucket, place) = seek(order_hash(K::hash(row.0)), buckets, shift);
+            debug_assert_eq!(bucket, number);
+            while places.len() <= place as usize {
+                places.push(at as u32);
+            }
+            bytes += <(K, V)>::approximate_bytes(row) as u64;
+            builder.push(row);
+            if builder.len() == BATCH_ROWS {
+                batches.push(builder.finish());
+            }
+        }
+        if !builder.is_empty() {
+            batches.push(builder.finish());
+        }
+        while places.len() <= 1 << bits {
+            places.push(count as u32);
+        }
+        bytes += size_of::<u32>() as u64 * places.len() as u64;
+        Part { batches, places: places.take().into(), shift, bytes }
+    }
+
+    #[inline(always)]
+    fn find(&self, at: usize) -> (&<(K, V) as Record>::Batch, usize) {
+        (&self.batches[at / BATCH_ROWS], at % BATCH_ROWS)
+    }
+
+    #[inline(always)]
+    fn get(&self, at: usize) -> (K::View<'_>, V::View<'_>) {
+        let (batch, index) = self.find(at);
+        // SAFETY: all places are of rows of the batches, which have as many rows as they say.
+        unsafe { batch.get_unchecked(index) }
+    }
+
+    /// The key of a row, borrowed.
+    #[inline(always)]
+    fn key(&self, at: usize) -> K::Slot {
+        let (batch, index) = self.find(at);
+        // SAFETY: as above.
+        unsafe { K::probe_batch(&batch.0, index) }
+    }
+
+    #[inline(always)]
+    fn same_key(&self, a: usize, b: usize) -> bool {
+        // SAFETY: slots borrow from batches of this part.
+        unsafe { K::slot_eq(&self.key(a), &self.key(b)) }
+    }
+
+    /// The first of the rows in a range that has a key with this hash, or the range's end.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    #[inline(always)]
+    unsafe fn first(&self, key: &K::Slot, hash: u64, range: Range<usize>) -> usize {
+        let mut from = range.start;
+        if range.len() > FEW {
+            // SAFETY: the caller's promise.
+            from = unsafe { self.halve(key, hash, range.clone()) };
+        }
+        for at in from..range.end {
+            // SAFETY: the caller's promise; the other slot borrows from a batch of this part.
+            if unsafe { K::slot_eq(key, &self.key(at)) } {
+                return at;
+            }
+            if range.len() > FEW {
+                break;
+            }
+        }
+        range.end
+    }
+
+    /// The first of the rows in a range that is not before a key.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    #[cold]
+    unsafe fn halve(&self, key: &K::Slot, hash: u64, range: Range<usize>) -> usize {
+        let (mut from, mut to) = (range.start, range.end);
+        while from < to {
+            let at = from.midpoint(to);
+            let other = self.key(at);
+            // SAFETY: the caller's promise; the other slot borrows from a batch of this part.
+            let order = unsafe {
+                let other_hash = order_hash(K::slot_hash(&other));
+                other_hash.cmp(&hash).then_with(|| K::slot_cmp(&other, key))
+            };
+            if order.is_lt() {
+                from = at + 1;
+            } else {
+                to = at;
+            }
+        }
+        from
+    }
+}
+
+/// The bucket of a hash, and the number of its place in the bucket's array.
+#[inline(always)]
+fn seek(hash: u64, buckets: u32, shift: u32) -> (u32, u32) {
+    let within = hash.wrapping_mul(u64::from(buckets));
+    (range_of(hash, buckets), (within >> shift) as u32)
+}
+
+impl<K: Key, V: Record> Table<K, V> {
+    /// A table of all rows of a store, which has been sealed.
+    ///
+    /// # Errors
+    /// If rows cannot be read.
+    pub(crate) fn of(
+        store: &Arc<dyn Store>,
+        buckets: u32,
+        memory: &Memory,
+    ) -> Result<Self, PushError> {
+        let share = memory.budget.share();
+        let part = |number: u32| {
+            let bucket: RowsBucket<HashOrder<K, V>> = store.clone().bucket(number).into();
+            let part = Part::of(&bucket.sort()?, number, buckets);
+            share.add(part.bytes);
+            Ok::<_, PushError>(part)
+        };
+        let parts = (0..buckets).into_par_iter().map(part).collect::<Result<Vec<_>, _>>()?;
+        Ok(Table { parts, _share: share })
+    }
+
+    /// Where a key would be; asks for what [`ask`](Table::ask) will look at.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    #[inline(always)]
+    pub(crate) unsafe fn seek(&self, key: &K::Slot) -> Seek {
+        // SAFETY: the caller's promise.
+        let hash = order_hash(unsafe { K::slot_hash(key) });
+        let part = range_of(hash, self.parts.len() as u32);
+        let of = &self.parts[part as usize];
+        let (_, place) = seek(hash, self.parts.len() as u32, of.shift);
+        prefetch(&of.places[place as usize]);
+        Seek { hash, part, place }
+    }
+
+    /// Asks for the row that [`find`](Table::find) will look at.
+    #[inline(always)]
+    pub(crate) fn ask(&self, seek: Seek) {
+        let part = &self.parts[seek.part as usize];
+        let at = part.places[seek.place as usize];
+        if at < part.places[seek.place as usize + 1] {
+            let (batch, index) = part.find(at as usize);
+            batch.prefetch(index);
+        }
+    }
+
+    /// The rows of the key that `seek` was made of.
+    ///
+    /// # Safety
+    /// What the slot points to is alive.
+    #[inline(always)]
+    pub(crate) unsafe fn find(&self, seek: Seek, key: &K::Slot) -> Found<'_, K, V> {
+        let part = &self.parts[seek.part as usize];
+        let place = seek.place as usize;
+        let mut range = part.places[place] as usize..part.places[place + 1] as usize;
+        // SAFETY: the caller's promise.
+        range.start = unsafe { part.first(key, seek.hash, range.clone()) };
+        Found { part, range }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::Whole;
+    use crate::shuffle::ShuffleCode;
+    use crate::shuffle::rows::RowsShuffle;
+    use crate::shuffle::testing::{BUCKETS, context};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use windrow_datasets::push::Selection;
+
+    /// A table of these rows, whose values are their numbers.
+    fn table(keys: &[String], buckets: u32) -> Table<String, u64> {
+        let code = RowsShuffle { order: HashOrder::<String, u64>::new() };
+        let context = context(buckets, &Whole::default());
+        let store = code.store(&context);
+        let mut lane = store.clone().lane(0).into::<(String, u64)>();
+        let mut builder = <(String, u64) as Record>::Builder::default();
+        (0..).zip(keys).for_each(|(number, key)| builder.push((key, number)));
+        lane.batch(&builder.finish(), Selection::All).unwrap();
+        lane.finish().unwrap();
+        store.seal().unwrap();
+        Table::of(&store, buckets, &context.memory).unwrap()
+    }
+
+    fn found(table: &Table<String, u64>, key: &str) -> Vec<u64> {
+        let slot = String::probe(key);
+        // SAFETY: the key lives until the end of this function.
+        let found = unsafe { table.find(table.seek(&slot), &slot) };
+        let mut values: Vec<u64> = found.values().collect();
+        assert_eq!(found.is_empty(), values.is_empty());
+        values.sort_unstable();
+        values
+    }
+
+    proptest! {
+        #[test]
+        fn all_rows_of_a_key_are_found_and_no_others(
+            keys in prop::collection::vec("[ab]{0,4}|c", 0..200),
+            others in prop::collection::vec("[abc]{0,5}", 0..50),
+            buckets in prop::sample::select(&BUCKETS[..]),
+        ) {
+            let table = table(&keys, buckets);
+            let mut expected: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+            others.iter().for_each(|key| { expected.entry(key).or_default(); });
+            (0..).zip(&keys).for_each(|(number, key)| expected.entry(key).or_default().push(number));
+            for (key, numbers) in expected {
+                prop_assert_eq!(found(&table, key), numbers);
+            }
+        }
+    }
+}
