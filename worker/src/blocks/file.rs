@@ -9,10 +9,12 @@
 //! A file is written under another name and gets its own once it is whole, so that a file with a name is whole unless
 //! the disk lost some of it; that is found by the checksums.
 
-use arrow::buffer::{Buffer, MutableBuffer};
+use super::{BlockBytes, BlockList, page_cache};
+use arrow::buffer::Buffer;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -258,26 +260,50 @@ impl BlockFile {
         self.file.read_exact_at(bytes, at).map_err(BlockError::io(&self.path))
     }
 
+    /// As [`read_raw`](BlockFile::read_raw), if that need not wait for the disk; whether it was so.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn read_cached(&self, at: u64, bytes: &mut [u8]) -> Result<bool, BlockError> {
+        page_cache::read(&self.file, at, bytes).map_err(BlockError::io(&self.path))
+    }
+
+    /// Whether bytes of the file most likely need not be waited for.
+    pub(crate) fn is_cached(&self, range: Range<u64>) -> bool {
+        let is_there = |at: u64| matches!(self.read_cached(at, &mut [0]), Ok(true));
+        range.is_empty() || is_there(range.start) && is_there(range.end - 1)
+    }
+
+    /// Sends bytes of the file to a socket that does not block, from page cache to socket; how many were sent. None where
+    /// the system cannot.
+    ///
+    /// # Errors
+    /// What file or socket say, as [`io::ErrorKind::WouldBlock`] where there is no room in the socket.
+    pub(crate) fn send(&self, socket: &impl AsFd, range: Range<u64>) -> Option<io::Result<usize>> {
+        page_cache::send(socket, &self.file, range)
+    }
+
     /// Reads the blocks of some buckets, and verifies them.
     ///
     /// # Errors
     /// If the file cannot be read, has no such bucket, or a block has another checksum than it should have.
     pub fn read(&self, buckets: Range<u32>) -> Result<Vec<Buffer>, BlockError> {
-        let mut blocks = Vec::with_capacity(buckets.len());
+        let mut blocks = BlockList::default();
         for bucket in buckets {
             let Some((range, crc)) = self.block(bucket) else {
                 let what = format!("it has {} buckets, and not bucket {bucket}", self.buckets());
                 return Err(BlockError::corrupt(&self.path, what));
             };
             // The index was verified against the length of the file.
-            let mut bytes = MutableBuffer::from_len_zeroed((range.end - range.start) as usize);
-            self.read_raw(range.start, bytes.as_slice_mut())?;
-            if crc32fast::hash(bytes.as_slice()) != crc {
+            let len = (range.end - range.start) as usize;
+            let mut bytes = BlockBytes::new(len);
+            self.read_raw(range.start, bytes.as_mut())?;
+            if crc32fast::hash(bytes.as_mut()) != crc {
                 let what = format!("the block of bucket {bucket} has another checksum");
                 return Err(BlockError::corrupt(&self.path, what));
             }
-            blocks.push(bytes.into());
+            blocks.push(bytes, len);
         }
-        Ok(blocks)
+        Ok(blocks.finish())
     }
 }

@@ -4,10 +4,13 @@
 //! write and read the files, supervisors keep account of them ([`Blocks`]) and send them to other workers. All of it
 //! lies in the worker's [`Scratch`].
 
+mod bytes;
 mod file;
+mod page_cache;
 mod registry;
 mod scratch;
 
+pub(crate) use bytes::{BlockBytes, BlockList};
 pub use file::{BlockError, BlockFile, BlockFileWriter};
 pub use registry::{Blocks, OpenFiles};
 pub use scratch::Scratch;

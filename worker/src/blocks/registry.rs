@@ -52,6 +52,11 @@ impl Blocks {
         self.path(attempt, shuffle).map(|path| self.open.open(&path)).transpose()
     }
 
+    /// The same, if it is open already.
+    pub(crate) fn opened(&self, attempt: AttemptId, shuffle: ShuffleId) -> Option<Arc<BlockFile>> {
+        self.open.opened(&self.path(attempt, shuffle)?)
+    }
+
     /// The number of files, of all jobs.
     pub fn len(&self) -> usize {
         self.lock().values().map(HashMap::len).sum()
@@ -108,8 +113,8 @@ impl OpenFiles {
     /// # Errors
     /// If the file cannot be opened or is damaged.
     pub fn open(&self, path: &Path) -> Result<Arc<BlockFile>, BlockError> {
-        if let Some(file) = self.lock().by_path.get(path) {
-            return Ok(file.clone());
+        if let Some(file) = self.opened(path) {
+            return Ok(file);
         }
         let file = Arc::new(BlockFile::open(path)?);
         let mut files = self.lock();
@@ -122,6 +127,11 @@ impl OpenFiles {
             }
         }
         Ok(file)
+    }
+
+    /// A file that is open.
+    pub(crate) fn opened(&self, path: &Path) -> Option<Arc<BlockFile>> {
+        self.lock().by_path.get(path).cloned()
     }
 
     /// Closes the files in a folder.

@@ -1,15 +1,16 @@
 //! The side of the data plane that needs blocks.
 
+use super::receive::Connection;
 use super::wire::{receive, send, within};
-use crate::blocks::OpenFiles;
-use arrow::buffer::{Buffer, MutableBuffer};
+use crate::blocks::{BlockBytes, BlockList, OpenFiles};
+use arrow::buffer::Buffer;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use windrow_protocol::data::{
     ANSWER_BYTES_MAX, BlockAnswer, BlockHead, BlockRequest, DATA_VERSION, PREFACE_BYTES,
@@ -22,8 +23,8 @@ use windrow_protocol::ids::{AttemptId, JobId, ShuffleId};
 /// The most attempts that one failure names: more are found out by the next reader.
 const LOST_MAX: usize = 1000;
 
-/// Memory for a block is taken in steps of this, in bytes, as its bytes come.
-const BLOCK_STEP: usize = 16 << 20;
+/// Memory for a block is taken for so many bytes at first, and for twice as many whenever that have come.
+const BLOCK_STEP: u64 = 64 << 20;
 
 /// How long a client waits, and how often it tries.
 #[derive(Clone, Debug)]
@@ -87,8 +88,6 @@ impl Fetch<'_> {
     }
 }
 
-type Connection = BufReader<TcpStream>;
-
 /// Fetches blocks; keeps connections to use them again. Shared by all attempts of an executor.
 pub struct BlockClient {
     limits: ClientLimits,
@@ -151,7 +150,7 @@ impl BlockClient {
         loop {
             let before = coming.position();
             match self.attempt(&fetch, host, &mut coming).await {
-                Ok(Answered::Blocks) => return Ok(coming.blocks),
+                Ok(Answered::Blocks) => return Ok(coming.blocks.finish()),
                 Ok(Answered::Files(files)) => match self.read_files(&fetch, files).await {
                     Ok(blocks) => return Ok(blocks),
                     Err(error) => {
@@ -232,7 +231,7 @@ impl BlockClient {
             let mut theirs = [0; PREFACE_BYTES];
             stream.read_exact(&mut theirs).await?;
             match preface_version(&theirs) {
-                Some(DATA_VERSION) => Ok(BufReader::with_capacity(256 << 10, stream)),
+                Some(DATA_VERSION) => Ok(Connection::new(stream)),
                 Some(version) => Err(io::Error::other(format!(
                     "it speaks version {version} of the data plane, and this process version {DATA_VERSION}: run the same release of Windrow everywhere"
                 ))),
@@ -325,7 +324,7 @@ impl BlockClient {
         }
         let Some(block) = coming.block.take() else { return Ok(()) };
         if block.crc.finalize() == head.crc {
-            coming.blocks.push(block.bytes.into());
+            coming.blocks.push(block.bytes, head.len as usize);
             return Ok(());
         }
         // Once more, in case it was the network.
@@ -355,7 +354,7 @@ pub(crate) fn read_in_place(
 
 /// What has come of a request.
 struct Coming {
-    blocks: Vec<Buffer>,
+    blocks: BlockList,
     wanted: usize,
     /// The block that has come in part.
     block: Option<Block>,
@@ -367,29 +366,32 @@ struct Block {
     head: BlockHead,
     /// Bytes that have come.
     len: u64,
-    bytes: MutableBuffer,
+    /// Memory for all of them, or for as many as are to be believed.
+    bytes: BlockBytes,
     crc: crc32fast::Hasher,
 }
 
 impl Block {
     fn new(head: BlockHead) -> Block {
-        Block { head, len: 0, bytes: MutableBuffer::new(0), crc: crc32fast::Hasher::new() }
+        let bytes = BlockBytes::new(head.len.min(BLOCK_STEP) as usize);
+        Block { head, len: 0, bytes, crc: crc32fast::Hasher::new() }
     }
 
     /// Where the next bytes go; not empty unless all have come.
     fn space(&mut self) -> &mut [u8] {
         let len = self.len as usize;
-        if len == self.bytes.len() {
-            let step = BLOCK_STEP.max(len) as u64;
-            let more = (self.head.len - self.len).min(step) as usize;
-            self.bytes.resize(len + more, 0);
+        let room = self.bytes.as_mut().len();
+        if len == room && self.len < self.head.len {
+            let mut more = BlockBytes::new(self.head.len.min(2 * room as u64) as usize);
+            more.as_mut()[..len].copy_from_slice(self.bytes.as_mut());
+            self.bytes = more;
         }
-        &mut self.bytes.as_slice_mut()[len..]
+        &mut self.bytes.as_mut()[len..]
     }
 
     fn came(&mut self, bytes: usize) {
         let from = self.len as usize;
-        self.crc.update(&self.bytes.as_slice()[from..from + bytes]);
+        self.crc.update(&self.bytes.as_mut()[from..from + bytes]);
         self.len += bytes as u64;
     }
 }
@@ -397,7 +399,7 @@ impl Block {
 impl Coming {
     fn new(fetch: &Fetch<'_>) -> Coming {
         let wanted = fetch.attempts.len() * fetch.buckets().len();
-        Coming { blocks: Vec::new(), wanted, block: None, damaged: None }
+        Coming { blocks: BlockList::default(), wanted, block: None, damaged: None }
     }
 
     fn complete(&self) -> bool {

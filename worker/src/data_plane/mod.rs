@@ -5,7 +5,9 @@
 //! [`windrow_protocol::data`].
 
 mod client;
+mod receive;
 mod server;
+mod stream;
 mod wire;
 
 pub(crate) use client::read_in_place;

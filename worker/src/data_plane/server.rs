@@ -1,10 +1,10 @@
 //! The side of the data plane that has blocks.
 
+use super::stream::BlockStream;
 use super::wire::{receive_body, send, within};
-use crate::blocks::{BlockError, BlockFile, Blocks};
+use crate::blocks::Blocks;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use windrow_protocol::data::{
-    ANSWER_BYTES_MAX, BlockAnswer, BlockHead, BlockRequest, DATA_VERSION, PREFACE_BYTES,
-    REQUEST_ATTEMPTS_MAX, REQUEST_BYTES_MAX, preface, preface_version,
+    ANSWER_BYTES_MAX, BlockAnswer, BlockRequest, DATA_VERSION, PREFACE_BYTES, REQUEST_ATTEMPTS_MAX,
+    REQUEST_BYTES_MAX, preface, preface_version,
 };
 
 /// What a server allows its peers.
@@ -27,7 +27,7 @@ pub struct ServerLimits {
     pub idle: Duration,
     /// How long a peer may take nothing of what is sent to it.
     pub stall: Duration,
-    /// The size of the two buffers of a connection, in bytes.
+    /// The size of a connection's buffer, in bytes.
     pub buffer: usize,
 }
 
@@ -148,20 +148,8 @@ impl Serving {
         if answer != BlockAnswer::Stream {
             return Ok(());
         }
-        let cursor = Cursor::new(self.blocks.clone(), request, self.limits.buffer);
-        let (mut cursor, mut full) = cursor.fill(Vec::new()).await?;
-        let mut empty = Vec::new();
-        while !full.is_empty() {
-            // One buffer is sent while the other is filled.
-            let sent = within(self.limits.stall, "sending blocks", stream.write_all(&full));
-            let (sent, filled) = tokio::join!(sent, cursor.fill(empty));
-            sent?;
-            (empty, (cursor, full)) = (full, filled?);
-        }
-        if cursor.failed {
-            return Err(io::Error::other("a block could not be read"));
-        }
-        Ok(())
+        let Serving { blocks, limits, .. } = self;
+        BlockStream::new(stream, blocks.clone(), request, limits).send_all().await
     }
 
     /// What is to be answered.
@@ -197,93 +185,5 @@ impl Serving {
             }
         }
         BlockAnswer::Stream
-    }
-}
-
-/// How far a stream of blocks has come.
-struct Cursor {
-    blocks: Arc<Blocks>,
-    request: BlockRequest,
-    room: usize,
-    /// The block that is sent, in the order of the request.
-    at: u64,
-    /// The bytes of it that were sent.
-    offset: u64,
-    /// The file of that block, its place in the file, once its head was sent.
-    open: Option<(Arc<BlockFile>, Range<u64>)>,
-    /// Whether a block could not be read; nothing comes after that.
-    failed: bool,
-}
-
-impl Cursor {
-    fn new(blocks: Arc<Blocks>, request: BlockRequest, room: usize) -> Cursor {
-        let (at, offset) = (request.blocks_seen, request.bytes_seen);
-        Cursor { blocks, request, room, at, offset, open: None, failed: false }
-    }
-
-    /// Fills a buffer with what comes next, on a thread that may block; an empty buffer is the end.
-    async fn fill(mut self, mut buffer: Vec<u8>) -> io::Result<(Cursor, Vec<u8>)> {
-        let filled = tokio::task::spawn_blocking(move || {
-            buffer.clear();
-            self.fill_now(&mut buffer);
-            (self, buffer)
-        });
-        filled.await.map_err(io::Error::other)
-    }
-
-    fn fill_now(&mut self, buffer: &mut Vec<u8>) {
-        while !self.failed && buffer.len() + BlockHead::BYTES < self.room {
-            match self.step(buffer) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "a block cannot be sent");
-                    self.failed = true;
-                    if self.open.is_none() {
-                        buffer.extend_from_slice(&BlockHead::UNREADABLE.encode());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Appends the next head or the next bytes; whether there was anything left.
-    fn step(&mut self, buffer: &mut Vec<u8>) -> Result<bool, BlockError> {
-        if let Some((file, range)) = &self.open {
-            let left = range.end - range.start - self.offset;
-            let take = left.min((self.room - buffer.len()) as u64);
-            let before = buffer.len();
-            buffer.resize(before + take as usize, 0);
-            if let Err(error) = file.read_raw(range.start + self.offset, &mut buffer[before..]) {
-                buffer.truncate(before);
-                return Err(error);
-            }
-            self.offset += take;
-            if take == left {
-                (self.open, self.offset) = (None, 0);
-                self.at += 1;
-            }
-            return Ok(true);
-        }
-        let attempts = self.request.attempts.len() as u64;
-        let buckets = u64::from(self.request.end_bucket - self.request.first_bucket);
-        if self.at >= attempts * buckets {
-            return Ok(false);
-        }
-        let attempt = self.request.attempts[(self.at % attempts) as usize];
-        let bucket = self.request.first_bucket + (self.at / attempts) as u32;
-        let file = self.blocks.open(attempt, self.request.shuffle)?;
-        let found = file.and_then(|file| file.block(bucket).map(|block| (file, block)));
-        let Some((file, (range, crc))) = found else {
-            // The job is over, or the reader asks for a bucket that there is not.
-            self.failed = true;
-            buffer.extend_from_slice(&BlockHead::UNREADABLE.encode());
-            return Ok(false);
-        };
-        let len = range.end - range.start;
-        self.offset = self.offset.min(len);
-        buffer.extend_from_slice(&BlockHead { len, crc }.encode());
-        self.open = Some((file, range));
-        Ok(true)
     }
 }

@@ -180,6 +180,19 @@ async fn files_that_cannot_be_opened_are_streamed() {
     assert_whole(&fetch(&client, address, &served.attempts, "here").await.unwrap(), 3);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn blocks_that_are_not_in_the_page_cache_are_read() {
+    let served = serve(3, "there").await;
+    for path in &served.files {
+        let file = std::fs::File::open(path).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+    let address = served.server.address().to_string();
+    assert_whole(&fetch(&client(), address, &served.attempts, "here").await.unwrap(), 3);
+}
+
 #[tokio::test]
 async fn a_damaged_block_is_lost_and_named() {
     let served = serve(4, "here").await;
