@@ -41,6 +41,9 @@ fn aggregates_groups_joins_and_lookups() {
         groups.collect("groups")?;
         let few = named(flow, 30_000).filter(|(_, number)| number % 2 == 0);
         rows.join(&few).map(|(name, (a, b))| (*name, a + b)).collect("joined")?;
+        // Nobody sees the order of these: rows are looked up in a table of the few.
+        rows.join(&few).count().collect("counted")?;
+        rows.anti_join(&few).count().collect("without")?;
         rows.map_with(&few.broadcast(), |(name, number), few| (number, few.get(name)))
             .filter(|(_, found)| found.is_some())
             .count()
@@ -61,6 +64,9 @@ fn aggregates_groups_joins_and_lookups() {
     }
     assert_rows(&ran.named::<(Name, u64)>("joined"), &joined);
     assert_eq!(ran.named::<u64>("found"), [joined.len() as u64]);
+    assert_eq!(ran.named::<u64>("counted"), [joined.len() as u64]);
+    let without = KEYS * 3 / 2 - joined.len() as u64;
+    assert_eq!(ran.named::<u64>("without"), [without]);
     let groups: Vec<(Name, Vec<u64>)> = groups.into_iter().collect();
     assert_rows(&ran.named::<(Name, Vec<u64>)>("groups"), &groups);
 }
