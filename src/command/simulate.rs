@@ -65,7 +65,7 @@ impl Simulate {
             drop(stop);
             result
         });
-        super::print(&outcome(result, begun.elapsed(), progress.deciding())?)
+        super::print(&outcome(result, begun.elapsed())?)
     }
 
     fn options(&self) -> Options {
@@ -86,25 +86,19 @@ fn line(progress: &Progress, seeds: u64, elapsed: Duration) -> String {
 }
 
 /// What is told at the end, or why the command failed.
-fn outcome(
-    result: Result<Report, Violation>,
-    elapsed: Duration,
-    deciding: Duration,
-) -> Result<String, Failed> {
+fn outcome(result: Result<Report, Violation>, elapsed: Duration) -> Result<String, Failed> {
     match result {
-        Ok(report) => Ok(summary(&report, elapsed, deciding)),
+        Ok(report) => Ok(summary(&report, elapsed)),
         Err(violation) => Err(Failed::Because(violation.to_string().trim_end().to_string())),
     }
 }
 
-/// `deciding` is what the scheduler took of all threads' time.
-fn summary(report: &Report, elapsed: Duration, deciding: Duration) -> String {
+fn summary(report: &Report, elapsed: Duration) -> String {
     use std::fmt::Write;
     let seconds = elapsed.as_secs_f64();
     let rate = report.decisions as f64 / seconds.max(f64::MIN_POSITIVE);
-    let each = deciding.as_secs_f64() * 1e6 / report.decisions.max(1) as f64;
     let mut text = format!(
-        "simulate: {} in {seconds:.2} s, nothing is broken\n  decisions    {}, {each:.2} us each, {rate:.0} a second with all around\n",
+        "simulate: {} in {seconds:.2} s, nothing is broken\n  decisions    {}, {rate:.0} a second\n",
         number_of(report.seeds, "seed"),
         report.decisions
     );
@@ -144,9 +138,7 @@ mod tests {
             let violation = Violation { seed: 41, options: options.clone(), what, story };
             let again = parsed(&violation.replay());
             assert_eq!((again.options(), again.seed, again.seeds()), (options, Some(41), 1));
-            let Err(Failed::Because(why)) =
-                outcome(Err(violation.clone()), Duration::ZERO, Duration::ZERO)
-            else {
+            let Err(Failed::Because(why)) = outcome(Err(violation.clone()), Duration::ZERO) else {
                 panic!("what is broken is no success");
             };
             assert!(why.starts_with("seed 41: two commits\n"), "{why}");

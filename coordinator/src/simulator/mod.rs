@@ -20,7 +20,6 @@ pub use swarm::Fault;
 use crate::scheduler::{Config, Mark, Marks};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 use std::{fmt, thread};
 use world::World;
 
@@ -66,18 +65,12 @@ pub struct Report {
 pub struct Progress {
     seeds: AtomicU64,
     decisions: AtomicU64,
-    deciding_ns: AtomicU64,
 }
 
 impl Progress {
     /// Runs that have ended.
     pub fn seeds(&self) -> u64 {
         self.seeds.load(Ordering::Relaxed)
-    }
-
-    /// How long the scheduler itself took, without the cluster and the checks around it, in all runs that have ended.
-    pub fn deciding(&self) -> Duration {
-        Duration::from_nanos(self.deciding_ns.load(Ordering::Relaxed))
     }
 
     /// Outcomes decided, within a few thousand events.
@@ -198,7 +191,7 @@ fn run_with(
 /// Runs a world to its end. A panic of the scheduler breaks what must hold as anything else does.
 fn run_world(world: &mut World, progress: &Progress) -> Result<(), String> {
     // What is looked at after a panic is the trace alone.
-    let run = catch_unwind(AssertUnwindSafe(|| world.run(LIMIT_MS, progress)));
+    let run = catch_unwind(AssertUnwindSafe(|| world.run(LIMIT_MS, &progress.decisions)));
     run.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());

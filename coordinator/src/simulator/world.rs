@@ -5,13 +5,12 @@ use super::node::{Item, Node, Planned};
 use super::random::Random;
 use super::swarm::{Fault, Swarm};
 use super::workload;
-use super::{LEASE_MS, Options, POLL_MS, Progress, Report, TICK_MS};
+use super::{LEASE_MS, Options, POLL_MS, Report, TICK_MS};
 use crate::scheduler::{
     BackupConfig, Config, Event, HostId, JobRequest, Millis, Outcome, Scheduler, State, apply,
 };
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
 use windrow_protocol::ids::{JobId, WorkerId};
 
 /// Events that are printed on failure.
@@ -49,8 +48,6 @@ pub(crate) struct World {
     /// When the coordinator heard each worker.
     pub(crate) heard: BTreeMap<WorkerId, u64>,
     pub(crate) outcomes: Vec<Outcome>,
-    /// How long the scheduler took.
-    deciding: Duration,
     pub(crate) poisoned: Option<JobId>,
     next_worker: u64,
 }
@@ -88,7 +85,6 @@ impl World {
             tracing,
             heard: BTreeMap::new(),
             outcomes: Vec::new(),
-            deciding: Duration::ZERO,
             poisoned: None,
             next_worker: 1,
             work: work.clone(),
@@ -145,7 +141,7 @@ impl World {
     }
 
     /// Runs until all jobs have ended, or something is wrong.
-    pub(crate) fn run(&mut self, limit_ms: u64, progress: &Progress) -> Result<(), String> {
+    pub(crate) fn run(&mut self, limit_ms: u64, decisions: &AtomicU64) -> Result<(), String> {
         let jobs = self.requests.len();
         let mut told = 0;
         while self.model.ended.len() < jobs {
@@ -158,7 +154,7 @@ impl World {
             }
             self.report.events += 1;
             if self.report.events.is_multiple_of(TELL_EVERY) {
-                progress.decisions.fetch_add(self.report.decisions - told, Ordering::Relaxed);
+                decisions.fetch_add(self.report.decisions - told, Ordering::Relaxed);
                 told = self.report.decisions;
             }
             self.step(*planned.item)?;
@@ -166,9 +162,7 @@ impl World {
         if self.replayed != *self.scheduler.state() {
             return Err("the replayed state is another one at the end".to_owned());
         }
-        progress.decisions.fetch_add(self.report.decisions - told, Ordering::Relaxed);
-        let deciding = u64::try_from(self.deciding.as_nanos()).unwrap_or(u64::MAX);
-        progress.deciding_ns.fetch_add(deciding, Ordering::Relaxed);
+        decisions.fetch_add(self.report.decisions - told, Ordering::Relaxed);
         self.report.virtual_ms += self.now;
         self.report.marks.add(self.scheduler.state().marks());
         Ok(())
@@ -264,13 +258,7 @@ impl World {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         outcomes.clear();
         let now = Millis(self.now);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "measures the scheduler, and decides nothing"
-        )]
-        let begun = Instant::now();
         self.scheduler.handle(&event, now, &mut outcomes);
-        self.deciding += begun.elapsed();
         self.report.decisions += outcomes.len() as u64;
         let torn = event.sender().is_some() || event == Event::Tick;
         let restarts = torn
