@@ -150,6 +150,18 @@ impl<'s> BlockStream<'s> {
         Ok(at)
     }
 
+    /// Reads the pieces that belong into the buffer, if none has to be waited for; whether all are there.
+    fn fill_cached(&mut self) -> io::Result<bool> {
+        for piece in &self.pieces {
+            let bytes = &mut self.buffer[piece.place.clone()];
+            if !piece.file.read_cached(piece.from, bytes).map_err(io::Error::other)? {
+                return Ok(false);
+            }
+        }
+        self.pieces.clear();
+        Ok(true)
+    }
+
     /// Puts few bytes into the buffer.
     async fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.buffer.len() + bytes.len() > self.room {
@@ -178,20 +190,6 @@ impl<'s> BlockStream<'s> {
             self.buffer.clear();
         }
         Ok(())
-    }
-}
-
-impl BlockStream<'_> {
-    /// Reads the pieces that belong into the buffer, if none has to be waited for; whether all are there.
-    fn fill_cached(&mut self) -> io::Result<bool> {
-        for piece in &self.pieces {
-            let bytes = &mut self.buffer[piece.place.clone()];
-            if !piece.file.read_cached(piece.from, bytes).map_err(io::Error::other)? {
-                return Ok(false);
-            }
-        }
-        self.pieces.clear();
-        Ok(true)
     }
 }
 

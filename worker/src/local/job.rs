@@ -391,9 +391,11 @@ impl LocalJob {
         if other.in_memory().is_none_or(|bytes| bytes > self.options.memory.budget.left() / 2) {
             return Ok(());
         }
-        let keys = other.keys().map(Arc::new);
-        let filtered = self.plan.shuffle(shuffle).filtered_by == Some(probe.other);
-        let filter = keys.clone().filter(|_| filtered);
+        let filtered = |shuffle: u32| self.plan.shuffle(shuffle).filtered_by == Some(probe.other);
+        let asks = |shuffle: u32| filtered(shuffle) && !self.is_complete(shuffle, &between.done);
+        let asked_for = (0..self.plan.shuffles() as u32).any(asks);
+        let keys = if asked_for { other.keys().map(Arc::new) } else { None };
+        let filter = keys.clone().filter(|_| filtered(shuffle));
         let buckets = self.cut(probe.other, between).buckets;
         let table = probe.code.build(other, filter, buckets, &self.options.memory);
         let table = table.map_err(|error| in_stage(of_push(&error), &self.plan, probe.stage))?;

@@ -104,7 +104,7 @@ impl<O: RowOrder> Sorted<O> {
 
     /// The bits by which the row at `at` is ordered.
     #[inline(always)]
-    fn order(&self, at: usize) -> u128 {
+    pub(super) fn order(&self, at: usize) -> u128 {
         match self {
             Sorted::Memory(rows) => rows.entries[at] & ORDER,
             Sorted::Scratch { rows, .. } => rows.order(at),

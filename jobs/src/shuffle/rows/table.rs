@@ -80,7 +80,7 @@ impl<'t, K: Key, V: Record> Found<'t, K, V> {
 }
 
 impl<K: Key, V: Record> Part<K, V> {
-    fn of(rows: &Sorted<HashOrder<K, V>>, number: u32, buckets: u32) -> Part<K, V> {
+    fn of(rows: &Sorted<HashOrder<K, V>>, buckets: u32) -> Part<K, V> {
         let count = rows.len();
         let bits = count.next_power_of_two().trailing_zeros().clamp(1, 31);
         let shift = u64::BITS - bits;
@@ -94,8 +94,7 @@ impl<K: Key, V: Record> Part<K, V> {
             }
             rows.prefetch(at + AHEAD);
             let row = rows.get(at);
-            let (bucket, place) = seek(order_hash(K::hash(row.0)), buckets, shift);
-            debug_assert_eq!(bucket, number);
+            let place = place_of((rows.order(at) >> 64) as u64, buckets, shift);
             while places.len() <= place as usize {
                 places.push(at as u32);
             }
@@ -189,11 +188,10 @@ impl<K: Key, V: Record> Part<K, V> {
     }
 }
 
-/// The bucket of a hash, and the number of its place in the bucket's array.
+/// The number of a hash's place in its bucket's array.
 #[inline(always)]
-fn seek(hash: u64, buckets: u32, shift: u32) -> (u32, u32) {
-    let within = hash.wrapping_mul(u64::from(buckets));
-    (range_of(hash, buckets), (within >> shift) as u32)
+fn place_of(hash: u64, buckets: u32, shift: u32) -> u32 {
+    (hash.wrapping_mul(u64::from(buckets)) >> shift) as u32
 }
 
 impl<K: Key, V: Record> Table<K, V> {
@@ -209,7 +207,7 @@ impl<K: Key, V: Record> Table<K, V> {
         let share = memory.budget.share();
         let part = |number: u32| {
             let bucket: RowsBucket<HashOrder<K, V>> = store.clone().bucket(number).into();
-            let part = Part::of(&bucket.sort()?, number, buckets);
+            let part = Part::of(&bucket.sort()?, buckets);
             share.add(part.bytes);
             Ok::<_, PushError>(part)
         };
@@ -225,9 +223,10 @@ impl<K: Key, V: Record> Table<K, V> {
     pub(crate) unsafe fn seek(&self, key: &K::Slot) -> Seek {
         // SAFETY: the caller's promise.
         let hash = order_hash(unsafe { K::slot_hash(key) });
-        let part = range_of(hash, self.parts.len() as u32);
+        let buckets = self.parts.len() as u32;
+        let part = range_of(hash, buckets);
         let of = &self.parts[part as usize];
-        let (_, place) = seek(hash, self.parts.len() as u32, of.shift);
+        let place = place_of(hash, buckets, of.shift);
         prefetch(&of.places[place as usize]);
         Seek { hash, part, place }
     }
