@@ -179,6 +179,12 @@ impl Drop for Piece {
     }
 }
 
+/// The bytes of pieces that somebody has.
+pub fn arena_bytes() -> u64 {
+    let inner = arena().lock();
+    (inner.used - inner.free.iter().map(|(_, size, _)| size).sum::<usize>()) as u64
+}
+
 /// The bytes of pieces that nobody has and that the system still counts as this process's.
 pub(super) fn idle_bytes() -> u64 {
     arena().lock().idle as u64

@@ -5,7 +5,7 @@ mod budget;
 mod gather;
 mod read_buffer;
 
-pub use arena::{Piece, prefetch, trim};
+pub use arena::{Piece, arena_bytes, prefetch, trim};
 pub use budget::{Budget, Share, Shortage, of_machine};
 pub use gather::Gather;
 pub use read_buffer::ReadBuffer;
