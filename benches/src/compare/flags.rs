@@ -1,56 +1,21 @@
 //! What a comparison is asked to do.
 
-use crate::limits::tpch;
+use super::workloads::Workload;
 use std::path::PathBuf;
-
-/// A workload with a limit program and a ready job of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Words of text and how often they come.
-    Wordcount,
-    /// Records of 100 bytes by the order of their first 10.
-    Terasort,
-    /// Lines `station;temperature` by station.
-    Measurements,
-    /// An aggregation over a table of TPC-H.
-    Tpch(tpch::Work),
-}
-
-impl Work {
-    /// The job's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Wordcount => "wordcount",
-            Self::Terasort => "terasort",
-            Self::Measurements => "measurements",
-            Self::Tpch(work) => work.name(),
-        }
-    }
-}
-
-impl Work {
-    fn all() -> impl Iterator<Item = Self> {
-        let tpch = tpch::Work::ALL.map(Self::Tpch);
-        [Self::Wordcount, Self::Terasort, Self::Measurements].into_iter().chain(tpch)
-    }
-
-    fn of(name: &str) -> Result<Self, String> {
-        Self::all().find(|work| work.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Self::all().map(Self::name).collect();
-            format!("--work {name} is none of {}", known.join(", "))
-        })
-    }
-}
 
 /// The flags of `compare`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compare {
     /// What to compare: word count and terasort if not said.
-    pub works: Vec<Work>,
+    pub works: Vec<&'static Workload>,
     /// The `windrow` binary; without it the limit program runs twice, which shows the noise.
     pub windrow: Option<PathBuf>,
     /// The binary of `examples/tpch`; without it the limit program runs twice, if the tables are there.
     pub tpch: Option<PathBuf>,
+    /// The program that runs other engines.
+    pub peers: Option<PathBuf>,
+    /// The engines that are compared: all that it has if none is said.
+    pub engines: Vec<String>,
     /// The scale of the tables.
     pub scale: f64,
     /// Where inputs are made, and kept for the next time.
@@ -61,86 +26,145 @@ pub struct Compare {
     pub text: Option<PathBuf>,
     /// The size of made words.
     pub bytes: u64,
-    /// The number of records to sort, or of lines with measurements.
+    /// The number of records to sort.
     pub records: u64,
+    /// The number of lines with measurements, or with numbers.
+    pub lines: u64,
+    /// The number of a graph's edges.
+    pub edges: u64,
+    /// The number of points.
+    pub points: u64,
     /// The threads of each program.
     pub threads: usize,
+    /// Whether the limit program and the job run on one thread as well.
+    pub one_thread: bool,
     /// Local workers over which the job runs as well, with as many threads together.
     pub workers: Option<usize>,
     /// How often each program runs.
     pub rounds: usize,
     /// The memory of each program, in bytes, where that is to be little.
     pub memory: Option<u64>,
+    /// Where the tables go, and a chart.
+    pub report: Option<Report>,
+}
+
+/// Where a comparison is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Markdown.
+    pub table: PathBuf,
+    /// The name of the part of it that is written anew, which is between `<!-- NAME -->` and `<!-- NAME, end -->`.
+    pub part: String,
+    /// SVG.
+    pub chart: PathBuf,
 }
 
 impl Compare {
     /// How it is to be used.
     pub const USAGE: &str = "compare --scratch FOLDER [--windrow BINARY] [--tpch BINARY] \
-        [--work wordcount|terasort|measurements|q1|q6|by-order|by-part|by-mode|by-priority]... \
-        [--output FOLDER] [--text PATH] [--bytes 1GB] [--records 20M] [--scale 1] \
-        [--threads 2] [--workers 2] [--rounds 5] [--memory 1GiB]";
+        [--work limits|tpch|all|NAME]... [--peers PROGRAM] [--engine NAME]... \
+        [--output FOLDER] [--text PATH] [--bytes 1GB] [--records 20M] [--lines 100M] [--edges 50M] \
+        [--points 5M] [--scale 1] [--threads 2] [--one-thread yes|no] [--workers 2] [--rounds 5] \
+        [--memory 1GiB] [--table FILE.md --part NAME --chart FILE.svg]";
+
+    fn new(scratch: PathBuf) -> Self {
+        Self {
+            works: Vec::new(),
+            windrow: None,
+            tpch: None,
+            peers: None,
+            engines: Vec::new(),
+            scale: 1.0,
+            output: scratch.clone(),
+            scratch,
+            text: None,
+            bytes: 1_000_000_000,
+            records: 20_000_000,
+            lines: 100_000_000,
+            edges: 50_000_000,
+            points: 5_000_000,
+            threads: 2,
+            one_thread: false,
+            workers: None,
+            rounds: 5,
+            memory: None,
+            report: None,
+        }
+    }
 
     /// The flags that these words say.
     ///
     /// # Errors
     /// What is wrong with them.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut works = Vec::new();
-        let (mut windrow, mut scratch, mut output, mut text) = (None, None, None, None);
-        let (mut tpch, mut scale, mut memory, mut workers) = (None, 1.0, None, None);
-        let (mut bytes, mut records, mut threads, mut rounds) = (1_000_000_000, 20_000_000, 2, 5);
+        let mut said = Self::new(PathBuf::new());
+        let (mut scratch, mut output) = (None, None);
+        let (mut table, mut part, mut chart) = (None, None, None);
         while let Some(flag) = words.next() {
             let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
-                "--work" => works.push(Work::of(&value)?),
-                "--windrow" => windrow = Some(value.into()),
-                "--tpch" => tpch = Some(value.into()),
+                "--work" => said.works.extend(Workload::named(&value)?),
+                "--windrow" => said.windrow = Some(value.into()),
+                "--tpch" => said.tpch = Some(value.into()),
+                "--peers" => said.peers = Some(value.into()),
+                "--engine" => said.engines.push(value),
                 "--scale" => {
                     let number = value.parse().ok().filter(|scale: &f64| *scale > 0.0);
-                    scale = number.ok_or_else(|| format!("--scale {value} is not above 0"))?;
+                    said.scale = number.ok_or_else(|| format!("--scale {value} is not above 0"))?;
                 }
                 "--scratch" => scratch = Some(PathBuf::from(value)),
                 "--output" => output = Some(value.into()),
-                "--text" => text = Some(value.into()),
-                "--bytes" => bytes = number(&flag, &value)?,
-                "--records" => records = number(&flag, &value)?,
-                "--threads" => threads = number(&flag, &value)? as usize,
-                "--workers" => workers = Some(number(&flag, &value)? as usize),
-                "--memory" => memory = Some(number(&flag, &value)?),
-                "--rounds" => rounds = number(&flag, &value)? as usize,
+                "--text" => said.text = Some(value.into()),
+                "--bytes" => said.bytes = number(&flag, &value)?,
+                "--records" => said.records = number(&flag, &value)?,
+                "--lines" => said.lines = number(&flag, &value)?,
+                "--edges" => said.edges = number(&flag, &value)?,
+                "--points" => said.points = number(&flag, &value)?,
+                "--threads" => said.threads = number(&flag, &value)? as usize,
+                "--one-thread" => said.one_thread = yes(&flag, &value)?,
+                "--workers" => said.workers = Some(number(&flag, &value)? as usize),
+                "--memory" => said.memory = Some(number(&flag, &value)?),
+                "--rounds" => said.rounds = number(&flag, &value)? as usize,
+                "--table" => table = Some(value.into()),
+                "--part" => part = Some(value),
+                "--chart" => chart = Some(value.into()),
                 _ => return Err(format!("unknown flag {flag}")),
             }
         }
-        if let Some(workers) = workers.filter(|workers| threads % workers != 0) {
+        if let Some(workers) = said.workers.filter(|workers| !said.threads.is_multiple_of(*workers))
+        {
             return Err(format!(
-                "--threads {threads} cannot be shared evenly by {workers} workers"
+                "--threads {} cannot be shared evenly by {workers} workers",
+                said.threads
             ));
         }
-        if works.is_empty() {
-            works = vec![Work::Wordcount, Work::Terasort];
+        if !said.engines.is_empty() && said.peers.is_none() {
+            return Err("--engine needs --peers".into());
         }
-        let scratch = scratch.ok_or("--scratch is missing")?;
-        let output = output.unwrap_or_else(|| scratch.clone());
-        Ok(Self {
-            works,
-            windrow,
-            tpch,
-            scale,
-            scratch,
-            output,
-            text,
-            bytes,
-            records,
-            threads,
-            workers,
-            rounds,
-            memory,
-        })
+        said.report = match (table, part, chart) {
+            (Some(table), Some(part), Some(chart)) => Some(Report { table, part, chart }),
+            (None, None, None) => None,
+            _ => return Err("--table, --part and --chart need each other".into()),
+        };
+        if said.works.is_empty() {
+            said.works = [Workload::named("wordcount")?, Workload::named("terasort")?].concat();
+        }
+        said.scratch = scratch.ok_or("--scratch is missing")?;
+        said.output = output.unwrap_or_else(|| said.scratch.clone());
+        Ok(said)
+    }
+}
+
+fn yes(flag: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("{flag} {value} is neither yes nor no")),
     }
 }
 
 /// A number of at least 1, with or without a unit.
-fn number(flag: &str, value: &str) -> Result<u64, String> {
+pub(crate) fn number(flag: &str, value: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 9] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
@@ -169,18 +193,25 @@ mod tests {
     #[test]
     fn flags() {
         let parse = |words: &str| Compare::parse(words.split(' ').map(String::from));
+        let names = |compare: &Compare| compare.works.iter().map(|w| w.name).collect::<Vec<_>>();
         let compare =
             parse("--scratch s --bytes 2GiB --work terasort --records 3M --windrow w").unwrap();
-        assert_eq!(compare.works, [Work::Terasort]);
+        assert_eq!(names(&compare), ["terasort"]);
         assert_eq!((compare.bytes, compare.records), (2 << 30, 3_000_000));
         assert_eq!((&compare.output, compare.memory), (&compare.scratch, None));
         assert_eq!(parse("--scratch s --memory 1GiB").unwrap().memory, Some(1 << 30));
-        assert_eq!(parse("--scratch s").unwrap().works.len(), 2);
+        assert_eq!(names(&parse("--scratch s").unwrap()), ["wordcount", "terasort"]);
         let compare = parse("--scratch s --work by-part --scale 0.5 --tpch t").unwrap();
-        assert_eq!(compare.works, [Work::Tpch(tpch::Work::ByPart)]);
+        assert_eq!(names(&compare), ["by-part"]);
         assert_eq!((compare.scale, compare.tpch), (0.5, Some("t".into())));
-        let compare = parse("--scratch s --threads 4 --workers 2").unwrap();
-        assert_eq!((compare.threads, compare.workers), (4, Some(2)));
+        let compare = parse("--scratch s --threads 4 --workers 2 --one-thread yes").unwrap();
+        assert_eq!((compare.threads, compare.workers, compare.one_thread), (4, Some(2), true));
+        let compare = parse("--scratch s --peers p --engine a --engine b").unwrap();
+        assert_eq!(compare.engines, ["a", "b"]);
+        let report =
+            parse("--scratch s --table a.md --part p --chart b.svg").unwrap().report.unwrap();
+        let Report { table, part, chart } = report;
+        assert_eq!((table, part, chart), ("a.md".into(), "p".into(), "b.svg".into()));
         for wrong in [
             "--bytes 1",
             "--scratch s --threads 3 --workers 2",
@@ -189,6 +220,9 @@ mod tests {
             "--scratch s --work q",
             "--scratch s --scale 0",
             "--scratch s --bytes 1XB",
+            "--scratch s --one-thread maybe",
+            "--scratch s --engine a",
+            "--scratch s --table a.md",
             "--x y",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");

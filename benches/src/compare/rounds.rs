@@ -1,139 +1,79 @@
 //! Runs programs by turns, and tells how long they took.
 
-use std::{
-    env,
-    ffi::OsString,
-    fmt::Write,
-    fs, io,
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
-};
+use super::process::Usage;
+use super::programs::{Kind, Program};
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use super::flags::{Compare, Work};
+/// A peer that takes longer than so many seconds runs once.
+const LONG: f64 = 10.0;
 
-/// A program to run; its output folder comes behind its other arguments.
+/// What one program took, in each round that it ran in.
 #[derive(Clone, Debug)]
-pub(super) struct Program {
-    name: String,
-    binary: PathBuf,
-    arguments: Vec<OsString>,
+pub(super) struct Measured {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// By round; fewer than the others have, where it takes long or has failed.
+    usages: Vec<Usage>,
+    /// Why it has no times that count.
+    pub(super) wrong: Option<String>,
 }
 
-impl Program {
-    /// The limit program of a work, which lies beside this program.
-    pub(super) fn limit(work: Work, input: &Path, compare: &Compare) -> io::Result<Self> {
-        let (program, first) = match work {
-            Work::Tpch(_) => ("limit_tpch".to_string(), vec![work.name()]),
-            _ => (format!("limit_{}", work.name()), Vec::new()),
-        };
-        let binary = env::current_exe()?.with_file_name(program);
-        if !binary.exists() {
-            let remedy = "build it: cargo build --release -p windrow-benches --bins";
-            return Err(io::Error::other(format!("{} does not exist; {remedy}", binary.display())));
-        }
-        Ok(Self { name: "limit".into(), binary, arguments: arguments(&first, input, compare) })
+/// An output of the first round: whose it is, and where.
+pub(super) struct Made<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: Kind,
+    pub(super) folder: PathBuf,
+}
+
+impl Measured {
+    fn new(program: &Program) -> Self {
+        let (name, kind) = (program.name.clone(), program.kind);
+        Self { name, kind, usages: Vec::new(), wrong: None }
     }
 
-    /// The ready job of a work.
-    pub(super) fn windrow(binary: &Path, work: Work, input: &Path, compare: &Compare) -> Self {
-        let arguments = arguments(&["run", work.name()], input, compare);
-        Self { name: "windrow".into(), binary: binary.to_path_buf(), arguments }
+    /// Its times, from least to most, if it has any that count.
+    pub(super) fn wall(&self) -> Option<Spread> {
+        let counts = self.wrong.is_none() && !self.usages.is_empty();
+        counts.then(|| Spread::of(self.usages.iter().map(|usage| usage.wall)))
     }
 
-    /// The ready job of a work over so many local workers, which share the threads.
-    pub(super) fn windrow_over(
-        workers: usize,
-        binary: &Path,
-        work: Work,
-        input: &Path,
-        compare: &Compare,
-    ) -> Self {
-        let each = Compare { threads: compare.threads / workers, ..compare.clone() };
-        let mut program =
-            Self::windrow(binary, work, input, &each).named(&format!("{workers} workers"));
-        program.arguments.extend(["--workers".into(), workers.to_string().into()]);
-        program
+    /// The most memory of a round, in bytes.
+    pub(super) fn memory(&self) -> u64 {
+        self.usages.iter().map(|usage| usage.memory).max().unwrap_or(0)
     }
 
-    /// The same program under another name.
-    pub(super) fn named(self, name: &str) -> Self {
-        Self { name: name.into(), ..self }
+    /// Its times in shares of those of the same rounds of another.
+    fn ratio(&self, base: &Measured) -> Option<Spread> {
+        let both = self.usages.iter().zip(&base.usages);
+        let counts = self.wrong.is_none() && !self.usages.is_empty();
+        counts.then(|| Spread::of(both.map(|(one, base)| one.wall / base.wall)))
     }
 
-    /// Runs it. What it prints is shown only if it fails.
-    fn run(&self, output: &Path) -> io::Result<Time> {
-        let said = output.with_extension("said");
-        let start = Instant::now();
-        let child = Command::new(&self.binary)
-            .args(&self.arguments)
-            .arg("--output")
-            .arg(output)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&said)?)
-            .spawn()?;
-        let (status, cpu, memory) = wait(child)?;
-        let wall = start.elapsed();
-        if !status.success() {
-            let said = fs::read_to_string(&said)?;
-            return Err(io::Error::other(format!("{} ended with {status}: {said}", self.name)));
-        }
-        Ok(Time { wall: wall.as_secs_f64(), cpu: cpu.as_secs_f64(), memory })
+    fn again(&self) -> bool {
+        self.wrong.is_none()
+            && (self.kind.is_ours() || self.usages.last().is_none_or(|last| last.wall < LONG))
     }
 }
 
-/// Waits for a process: how it ended, its processor time, and the most memory that it had, in bytes.
-fn wait(child: Child) -> io::Result<(ExitStatus, Duration, u64)> {
-    let mut status = 0;
-    // SAFETY: a plain structure, for which all zero is a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both point to what the call fills; the child has not been waited for, and is not again, since it is ours.
-    let ended = unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage) };
-    if ended < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
-    let memory = usage.ru_maxrss as u64 * 1024;
-    Ok((ExitStatus::from_raw(status), of(usage.ru_utime) + of(usage.ru_stime), memory))
-}
-
-fn arguments(first: &[&str], input: &Path, compare: &Compare) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = first.iter().map(Into::into).collect();
-    let threads = compare.threads.to_string();
-    arguments.extend(["--threads".into(), threads.into(), "--input".into(), input.into()]);
-    if let Some(memory) = compare.memory {
-        let scratch = compare.scratch.clone();
-        arguments.extend(["--memory".into(), memory.to_string().into()]);
-        arguments.extend(["--scratch".into(), scratch.into()]);
-    }
-    arguments
-}
-
-/// What one run took: seconds, and bytes of memory at the most (pages of mapped files among them).
-#[derive(Clone, Copy, Debug)]
-struct Time {
-    wall: f64,
-    cpu: f64,
-    memory: u64,
-}
-
-/// All times, by program.
-pub(super) struct Rounds {
-    names: Vec<String>,
-    times: Vec<Vec<Time>>,
-}
+/// All programs of one workload.
+pub(super) struct Rounds(Vec<Measured>);
 
 impl Rounds {
-    /// Runs all programs in each round, in turned order each other time. `check` sees the outputs of the first round.
+    /// Runs all programs in each round, in turned order each other time. `check` sees the outputs of the first round, and
+    /// says which peers gave another answer, by number and with what is wrong.
+    ///
+    /// # Errors
+    /// What the file system says, and a program of ours that fails.
     pub(super) fn measure(
         programs: &[Program],
         rounds: usize,
         outputs: &Path,
-        check: impl Fn(&[(String, PathBuf)]) -> io::Result<()>,
+        check: impl Fn(&[Made<'_>]) -> io::Result<Vec<(usize, String)>>,
     ) -> io::Result<Self> {
-        let mut times = vec![Vec::new(); programs.len()];
+        let mut all: Vec<_> = programs.iter().map(Measured::new).collect();
         let folder = |number: usize| outputs.join(number.to_string());
         let clear = || match fs::remove_dir_all(outputs) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -149,49 +89,78 @@ impl Rounds {
                 if round > 0 || number == 0 {
                     clear()?;
                 }
+                if !all[number].again() {
+                    continue;
+                }
                 fs::create_dir_all(outputs)?;
-                times[number].push(programs[number].run(&folder(number))?);
+                match programs[number].run(&folder(number)) {
+                    Ok(usage) => all[number].usages.push(usage),
+                    Err(error) if programs[number].kind.is_ours() => return Err(error),
+                    Err(error) => all[number].wrong = Some(error.to_string()),
+                }
             }
             if round == 0 {
-                let made: Vec<_> = programs
-                    .iter()
-                    .map(|program| program.name.clone())
-                    .zip((0..).map(folder))
-                    .collect();
-                check(&made)?;
+                let done = all.iter().enumerate().filter(|(_, one)| one.wrong.is_none());
+                let (numbers, made): (Vec<_>, Vec<_>) = done
+                    .map(|(at, one)| {
+                        (at, Made { name: &one.name, kind: one.kind, folder: folder(at) })
+                    })
+                    .unzip();
+                for (at, wrong) in check(&made)? {
+                    all[numbers[at]].wrong = Some(wrong);
+                }
             }
         }
         clear()?;
-        Ok(Self { names: programs.iter().map(|program| program.name.clone()).collect(), times })
+        Ok(Self(all))
     }
 
-    /// A line for each program, and one for the ratio of each other one to the first.
+    /// What the programs took.
+    pub(super) fn all(&self) -> &[Measured] {
+        &self.0
+    }
+
+    /// The program of a kind, if there is one whose times count.
+    pub(super) fn of(&self, kind: Kind) -> Option<&Measured> {
+        self.0.iter().find(|one| one.kind == kind && one.wall().is_some())
+    }
+
+    /// A program's time in shares of that which it is compared with, and the name of that.
+    pub(super) fn ratio(&self, one: &Measured) -> Option<(&str, Spread)> {
+        let base = one.kind.bases().iter().find_map(|kind| self.of(*kind))?;
+        Some((&base.name, one.ratio(base)?))
+    }
+
+    /// A line for each program, and one for the ratio of each to the one that it is compared with.
     pub(super) fn table(&self) -> String {
         let mut table = format!(
-            "{:<14}{:>9}{:>9}{:>9}{:>12}{:>12}\n",
+            "{:<18}{:>9}{:>9}{:>9}{:>12}{:>12}\n",
             "", "min", "median", "max", "median cpu", "most memory"
         );
-        for (name, times) in self.names.iter().zip(&self.times) {
-            let wall = Spread::of(times.iter().map(|time| time.wall));
-            let cpu = Spread::of(times.iter().map(|time| time.cpu));
-            let memory = times.iter().map(|time| time.memory).max().unwrap_or(0) >> 20;
+        for one in &self.0 {
+            let Some(wall) = one.wall() else {
+                let wrong = one.wrong.as_deref().unwrap_or("it did not run");
+                let _ = writeln!(table, "{:<18} {wrong}", one.name);
+                continue;
+            };
+            let cpu = Spread::of(one.usages.iter().map(|usage| usage.cpu));
             let _ = writeln!(
                 table,
-                "{name:<14}{:>7.2} s{:>7.2} s{:>7.2} s{:>10.2} s{memory:>8} MiB",
-                wall.min, wall.median, wall.max, cpu.median
+                "{:<18}{:>7.2} s{:>7.2} s{:>7.2} s{:>10.2} s{:>8} MiB",
+                one.name,
+                wall.min,
+                wall.median,
+                wall.max,
+                cpu.median,
+                one.memory() >> 20
             );
         }
-        let mut programs = self.names.iter().zip(&self.times);
-        if let Some((first, of_first)) = programs.next() {
-            for (name, times) in programs {
-                // Of runs of one round, which were next to each other.
-                let ratio = Spread::of(
-                    of_first.iter().zip(times).map(|(first, time)| time.wall / first.wall),
-                );
+        for one in &self.0 {
+            if let Some((base, ratio)) = self.ratio(one) {
                 let _ = writeln!(
                     table,
-                    "{name} : {first}: min {:.2}, median {:.2}, max {:.2}",
-                    ratio.min, ratio.median, ratio.max
+                    "{} : {base}: min {:.2}, median {:.2}, max {:.2}",
+                    one.name, ratio.min, ratio.median, ratio.max
                 );
             }
         }
@@ -200,10 +169,10 @@ impl Rounds {
 }
 
 /// Least, middle and greatest of some numbers.
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
 }
 
 impl Spread {
@@ -216,8 +185,20 @@ impl Spread {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Programs with these times.
+    pub(in super::super) fn rounds(programs: &[(&str, Kind, &[f64])]) -> Rounds {
+        let usage = |wall: &f64| Usage { wall: *wall, cpu: 2.0 * wall, memory: 5 << 20 };
+        let one = |(name, kind, times): &(&str, Kind, &[f64])| Measured {
+            name: name.to_string(),
+            kind: *kind,
+            usages: times.iter().map(usage).collect(),
+            wrong: times.is_empty().then(|| format!("{name} failed")),
+        };
+        Rounds(programs.iter().map(one).collect())
+    }
 
     #[test]
     fn the_middle() {
@@ -228,13 +209,27 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let time = |wall| Time { wall, cpu: 2.0 * wall, memory: 5 << 20 };
-        let names = ["limit", "windrow", "2 workers"].map(String::from).to_vec();
-        let times = [[1.0, 2.0], [1.5, 4.0], [1.0, 3.0]].map(|times| times.map(time).to_vec());
-        let table = Rounds { names, times: times.to_vec() }.table();
+        let table = rounds(&[
+            ("limit", Kind::Limit, &[1.0, 2.0]),
+            ("windrow", Kind::Windrow, &[1.5, 4.0]),
+            ("2 workers", Kind::Workers, &[1.0, 3.0]),
+            ("slow", Kind::Peer, &[70.0]),
+            ("broken", Kind::Peer, &[]),
+        ])
+        .table();
         let ratios = "windrow : limit: min 1.50, median 1.75, max 2.00\n\
-            2 workers : limit: min 1.00, median 1.25, max 1.50\n";
+            2 workers : limit: min 1.00, median 1.25, max 1.50\n\
+            slow : limit: min 70.00, median 70.00, max 70.00\n";
         assert!(table.ends_with(ratios), "{table}");
-        assert_eq!(table.lines().count(), 6);
+        assert!(table.contains("broken             broken failed\n"), "{table}");
+        assert_eq!(table.lines().count(), 9);
+    }
+
+    #[test]
+    fn without_a_limit_the_job_is_what_others_are_compared_with() {
+        let rounds = rounds(&[("windrow", Kind::Windrow, &[2.0]), ("duckdb", Kind::Peer, &[3.0])]);
+        assert!(rounds.ratio(&rounds.all()[0]).is_none());
+        let (base, ratio) = rounds.ratio(&rounds.all()[1]).unwrap();
+        assert_eq!((base, ratio.median), ("windrow", 1.5));
     }
 }

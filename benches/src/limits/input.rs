@@ -86,7 +86,20 @@ impl Input {
 
     /// Takes the next claim, and gives each of its texts to `each`. No word is torn, none is given twice. `false`
     /// when there was no claim left.
-    pub fn take<'a>(&'a self, mut each: impl FnMut(&'a [u8])) -> io::Result<bool> {
+    pub fn take<'a>(&'a self, each: impl FnMut(&'a [u8])) -> io::Result<bool> {
+        self.take_whole(u8::is_ascii_whitespace, each)
+    }
+
+    /// As [`Input::take`], but no line is torn.
+    pub fn take_lines<'a>(&'a self, each: impl FnMut(&'a [u8])) -> io::Result<bool> {
+        self.take_whole(|byte| *byte == b'\n', each)
+    }
+
+    fn take_whole<'a>(
+        &'a self,
+        is_end: impl Fn(&u8) -> bool,
+        mut each: impl FnMut(&'a [u8]),
+    ) -> io::Result<bool> {
         let Some(claim) = self.claims.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
             return Ok(false);
         };
@@ -97,7 +110,7 @@ impl Input {
                 // have it; then pages come by faults.
                 #[cfg(target_os = "linux")]
                 let _ = map.advise_range(memmap2::Advice::PopulateRead, range.start, range.len());
-                each(whole_words(map, range.clone()));
+                each(whole(map, range.clone(), is_end));
             }
             Claim::Files(files) => {
                 let mut rest =
@@ -144,10 +157,13 @@ fn read(path: &Path, text: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// The words that begin in `range`, whole: a word belongs where its first byte is.
-pub fn whole_words(text: &[u8], range: Range<usize>) -> &[u8] {
-    let start = if range.start == 0 { 0 } else { word_end(text, range.start - 1) };
-    let end = if range.end == 0 { 0 } else { word_end(text, range.end - 1) };
+/// The words or lines that begin in `range`, whole: one belongs where its first byte is.
+fn whole(text: &[u8], range: Range<usize>, is_end: impl Fn(&u8) -> bool) -> &[u8] {
+    let end = |at: usize| match at.checked_sub(1) {
+        None => 0,
+        Some(at) => text[at..].iter().position(&is_end).map_or(text.len(), |more| at + more),
+    };
+    let (start, end) = (end(range.start), end(range.end));
     &text[start..end.max(start)]
 }
 
@@ -182,12 +198,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_line_is_in_one_range() {
+        let text = b"1 2\n\n3 4\nno end";
+        for size in 1..text.len() + 2 {
+            let mut lines = Vec::new();
+            for start in (0..text.len()).step_by(size) {
+                let end = (start + size).min(text.len());
+                let part = whole(text, start..end, |byte| *byte == b'\n');
+                lines.extend(part.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()));
+            }
+            assert!(lines.iter().eq(["1 2", "3 4", "no end"].map(str::as_bytes).iter()), "{size}");
+        }
+    }
+
+    #[test]
     fn each_word_is_in_one_range() {
         let text = b"  one two\nthree  four5 six seven-eight ";
         for size in 1..text.len() + 2 {
             let mut words = Vec::new();
             for start in (0..text.len()).step_by(size) {
-                let part = whole_words(text, start..(start + size).min(text.len()));
+                let end = (start + size).min(text.len());
+                let part = whole(text, start..end, u8::is_ascii_whitespace);
                 words.extend(part.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()));
             }
             assert!(words.iter().eq(

@@ -5,10 +5,13 @@
 //! of the same name have: the same lines, in another order.
 
 pub mod arena;
+pub mod distinct;
 pub mod external_sort;
 pub mod flags;
 pub mod input;
+pub mod kmeans;
 pub mod measurements;
+pub mod pagerank;
 pub mod terasort;
 pub mod tpch;
 pub mod wordcount;
