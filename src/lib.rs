@@ -45,6 +45,7 @@ mod local;
 #[cfg(doctest)]
 mod pages;
 mod registry;
+mod trace;
 
 // For tests that have worker processes of their own.
 #[doc(hidden)]

@@ -21,4 +21,5 @@ pages! {
     failures "docs/failures.md"
     clusters "docs/clusters.md"
     memory "docs/memory.md"
+    where_the_time_goes "docs/where-the-time-goes.md"
 }

@@ -14,14 +14,18 @@ mod verify;
 mod worker;
 
 use crate::registry::JobEntry;
+use crate::trace::Trace;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use std::io::Write;
 use std::process::ExitCode;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Runs the command line of a program with these jobs: `run`, and all other commands of Windrow.
 ///
 /// What is global to a process is installed here, and nowhere in the library: the TLS provider and the logs, which
-/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`).
+/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`), and the trace, which goes to the folder that `WINDROW_TRACE` names.
 ///
 /// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
 pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
@@ -29,9 +33,9 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     // Only fails if one is installed already, which will do as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG").unwrap_or_default();
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
     // As above.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::registry().with(Trace::of_environment()).with(log).try_init();
     if std::env::args_os().nth(1).is_some_and(|word| word == worker::EXECUTOR) {
         return worker::executor(jobs);
     }

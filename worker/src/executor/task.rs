@@ -88,6 +88,7 @@ impl Engine for Tasks {
         let Work::Commit { outputs: staged, counters } = &order.work else {
             return Err(Failure::new(FailureClass::Internal, "an order without outputs to commit"));
         };
+        let _told = tracing::info_span!(target: "windrow::trace", "commit").entered();
         let info =
             JobInfo { name: plan.name().to_string(), counters: plan.named_counters(counters) };
         let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
@@ -121,6 +122,8 @@ impl Engine for Tasks {
 /// # Errors
 /// If it cannot be listed.
 pub fn split(plan: &Plan, stage: usize, storage: &Storage) -> Result<Vec<Split>, Failure> {
+    let name = &plan.stages()[stage].name;
+    let _told = tracing::info_span!(target: "windrow::trace", "list", stage = %name).entered();
     let Some(source) = plan.source(stage) else {
         return Err(Failure::new(
             FailureClass::Internal,
@@ -287,6 +290,9 @@ impl TaskRun for ComputeTask {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Failure::new(FailureClass::Cancelled, "the attempt was cancelled"));
         }
+        let stage = self.stage();
+        let name = &self.plan.stages()[stage].name;
+        let _told = tracing::info_span!(target: "windrow::trace", "lane", stage = %name).entered();
         let input = match (self.units[lane as usize], &self.input, blocks) {
             (Unit::Split { split, lane }, TaskInput::Splits(splits), _) => {
                 LaneInput::Split(&splits[split as usize], lane)
@@ -294,7 +300,6 @@ impl TaskRun for ComputeTask {
             (Unit::Bucket(bucket), _, Some(blocks)) => self.decode(bucket, blocks)?,
             _ => return Err(Failure::new(FailureClass::Internal, "a lane without its input")),
         };
-        let stage = self.stage();
         let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
         let counted = run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs)?;
         self.records.fetch_add(counted.records, Ordering::Relaxed);
@@ -309,6 +314,8 @@ impl TaskRun for ComputeTask {
     fn finish(self: Arc<Self>, blocks: &mut dyn BlockOut) -> Result<TaskOutput, Failure> {
         let mut made = TaskOutput { counts: lock(&self.counts).clone(), ..TaskOutput::default() };
         let stage = &self.plan.stages()[self.stage()];
+        let _told =
+            tracing::info_span!(target: "windrow::trace", "write", stage = %stage.name).entered();
         match &self.input {
             // What was read of shuffles or for a sample is no input of the job.
             _ if stage.sample => (made.counts.records_read, made.counts.bytes_read) = (0, 0),

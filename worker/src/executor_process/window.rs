@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
+use tracing::Instrument;
 use windrow_protocol::failure::Failure;
 
 /// The most buckets that are asked for at once.
@@ -86,7 +87,8 @@ async fn produce(
         let count = neighbours.take_while(|((_, bucket), next)| *bucket == Some(*next)).count();
         let (group, later) = rest.split_at(count);
         rest = later;
-        let fetched = match places.fetch(first..first + count as u32).await {
+        let told = tracing::info_span!(target: "windrow::trace", "fetch", buckets = count as u64);
+        let fetched = match places.fetch(first..first + count as u32).instrument(told).await {
             Ok(fetched) => fetched,
             Err(failure) => {
                 // If nobody listens, the attempt has ended.

@@ -452,6 +452,7 @@ impl LocalJob {
             let of_sink = between.staged.range_mut((number, 0)..=(number, usize::MAX));
             let staged: Vec<StagedFiles> =
                 of_sink.flat_map(|(_, staged)| staged.drain(..)).collect();
+            let _told = tracing::info_span!(target: "windrow::trace", "commit").entered();
             let manifest = commit::commit(&self.storage, output, &info, &staged)
                 .map_err(|error| of_storage(&error))?;
             outputs.push((output.location.clone(), manifest));

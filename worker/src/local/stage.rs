@@ -167,6 +167,8 @@ impl StageRun<'_> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Failure::new(FailureClass::Cancelled, "the job was cancelled"));
         }
+        let name = &self.plan.stages()[self.stage].name;
+        let _told = tracing::info_span!(target: "windrow::trace", "lane", stage = %name).entered();
         let input = match (task.units[lane as usize], &task.input) {
             (Unit::Split { split, lane }, TaskInput::Splits(splits)) => {
                 LaneInput::Split(&splits[split as usize], lane)
@@ -186,6 +188,8 @@ impl StageRun<'_> {
 
     /// Ends the part files of a task whose lanes are all done.
     fn finish_task(&self, task: &Task) -> Result<(), Failure> {
+        let name = &self.plan.stages()[self.stage].name;
+        let _told = tracing::info_span!(target: "windrow::trace", "write", stage = %name).entered();
         *lock(&task.staged) = task.targets.staged()?;
         Ok(())
     }

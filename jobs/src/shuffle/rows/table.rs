@@ -206,6 +206,7 @@ impl<K: Key, V: Record> Table<K, V> {
     ) -> Result<Self, PushError> {
         let share = memory.budget.share();
         let part = |number: u32| {
+            let _told = tracing::info_span!(target: "windrow::trace", "table").entered();
             let bucket: RowsBucket<HashOrder<K, V>> = store.clone().bucket(number).into();
             let part = Part::of(&bucket.sort()?, buckets);
             share.add(part.bytes);
