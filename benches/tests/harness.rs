@@ -19,7 +19,7 @@ fn limits_equal_themselves() {
     let scratch = tempfile::tempdir().unwrap();
     let (success, said) = compare(scratch.path(), &[]);
     assert!(success, "{said}");
-    assert!(said.contains("terasort: limit again gave 3000 rows, 300000 bytes"), "{said}");
+    assert!(said.contains("terasort: limit again gave 3000 rows, checksum"), "{said}");
     assert_eq!(said.matches("limit again : limit: min").count(), 2, "{said}");
     assert!(!scratch.path().join("outputs").exists());
 }
@@ -34,7 +34,28 @@ fn a_difference_is_found() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let (success, said) =
         compare(scratch.path(), &["--work", "wordcount", "--windrow", program.to_str().unwrap()]);
-    assert!(!success && said.contains("windrow gave 2 rows"), "{said}");
+    assert!(!success && said.contains("windrow: gave 2 rows"), "{said}");
+}
+
+#[test]
+fn an_engine_with_another_answer_is_told_and_ends_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let program = scratch.path().join("peers");
+    let script = "#!/bin/sh\nif [ \"$1\" = list ]; then echo 'wrong: wordcount q6'; exit; fi\n\
+        [ \"$1 $2 $7\" = 'wrong wordcount --output' ] && mkdir \"$8\" && printf 'a\\t1\\n' > \"$8/part\"\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let table = scratch.path().join("results.md");
+    fs::write(&table, "before\n<!-- some -->\n<!-- some, end -->\n").unwrap();
+    let chart = scratch.path().join("chart.svg");
+    let report = ["--table", table.to_str().unwrap(), "--part", "some"];
+    let peers = ["--chart", chart.to_str().unwrap(), "--peers", program.to_str().unwrap()];
+    let (success, said) =
+        compare(scratch.path(), &[&report[..], &peers, &["--work", "wordcount"]].concat());
+    assert!(success, "{said}");
+    let text = fs::read_to_string(table).unwrap();
+    assert!(text.contains("- word count, wrong: gave 1 rows"), "{text}");
+    assert!(fs::read_to_string(chart).unwrap().starts_with("<svg"));
 }
 
 #[test]
