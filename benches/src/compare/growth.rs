@@ -2,6 +2,7 @@
 
 use super::flags::Compare;
 use super::programs::Program;
+use super::rounds::Spread;
 use super::workloads::Workload;
 use std::{fs, io};
 
@@ -27,10 +28,7 @@ pub fn run(compare: &Compare) -> io::Result<()> {
                 times.push(seconds(work, size)?);
             }
         }
-        let medians = times.map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        });
+        let medians = times.map(|times| Spread::of(times.into_iter()).median);
         let [first, second, third] = medians;
         let points = FACTORS.map(|factor| factor as f64);
         println!(

@@ -176,7 +176,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    fn of(numbers: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn of(numbers: impl Iterator<Item = f64>) -> Self {
         let mut numbers: Vec<_> = numbers.collect();
         numbers.sort_by(f64::total_cmp);
         let (low, high) = (numbers[(numbers.len() - 1) / 2], numbers[numbers.len() / 2]);

@@ -22,8 +22,7 @@ const PER_FILE: usize = 16;
 /// # Errors
 /// What the file system says, and a line of more than 16 bytes or with a byte that is zero.
 pub fn run(input: &Path, output: &Path, threads: usize) -> io::Result<(u64, u64)> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(io::Error::other)?;
+    let pool = super::pool(threads)?;
     let input = Input::open(input)?;
     fs::create_dir(output)?;
     pool.install(|| {

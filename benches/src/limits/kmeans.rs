@@ -34,8 +34,7 @@ pub fn run(
     rounds: u32,
     threads: usize,
 ) -> io::Result<u64> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(io::Error::other)?;
+    let pool = super::pool(threads)?;
     let input = Input::open(input)?;
     fs::create_dir(output)?;
     let near = pool.install(|| {

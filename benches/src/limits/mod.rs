@@ -16,4 +16,10 @@ pub mod terasort;
 pub mod tpch;
 pub mod wordcount;
 
+use std::io;
 use windrow_datasets::memory::prefetch;
+
+/// So many threads that compute.
+fn pool(threads: usize) -> io::Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(io::Error::other)
+}

@@ -71,8 +71,7 @@ impl Parsed {
 /// # Errors
 /// What the file system says.
 pub fn run(input: &Path, output: &Path, rounds: u32, threads: usize) -> io::Result<(u64, u64)> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(io::Error::other)?;
+    let pool = super::pool(threads)?;
     let input = Input::open(input)?;
     fs::create_dir(output)?;
     pool.install(|| {
