@@ -1,3 +1,6 @@
-//! Text as bytes: finding words in it.
+//! Text as bytes: finding words and lines in it.
 
+mod positions;
 pub mod split;
+
+pub use positions::positions;

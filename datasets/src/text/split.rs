@@ -22,11 +22,9 @@
 //!
 //! [`load`] takes a word of up to 16 bytes as one `u128`, which is how short words are best compared and hashed.
 
-/// Text is looked at in steps of this many bytes: one bit each in a `u64`.
-const STEP: usize = 64;
-
-/// Edges are written in groups of this many; those past the last one are overwritten by the next step.
-const GROUP: usize = 8;
+#[cfg(any(test, not(target_arch = "x86_64")))]
+use super::positions::{ONES, gathered, zeros};
+use super::positions::{STEP, append};
 
 /// Finds the words of blocks, one block after another, in memory that it keeps.
 #[derive(Debug, Default)]
@@ -204,40 +202,6 @@ macro_rules! split_loop {
     }};
 }
 
-/// Appends `base` plus the position of each set bit.
-#[inline(always)]
-fn append(edges: &mut Vec<u32>, base: u32, mut bits: u64) {
-    let count = bits.count_ones() as usize;
-    // Whole groups are written, so room is made for them.
-    if edges.capacity() - edges.len() < STEP + GROUP {
-        grow(edges);
-    }
-    let len = edges.len();
-    // SAFETY: there is room for 64 and one group behind `len`, groups end at most `GROUP - 1` behind `count`, which is
-    // at most 64; the first `count` places are written.
-    unsafe {
-        let end = edges.as_mut_ptr().add(len);
-        let mut done = 0;
-        loop {
-            for place in done..done + GROUP {
-                end.add(place).write(base + bits.trailing_zeros());
-                bits &= bits.wrapping_sub(1);
-            }
-            done += GROUP;
-            if done >= count {
-                break;
-            }
-        }
-        edges.set_len(len + count);
-    }
-}
-
-/// Makes room for more than one step's edges.
-#[cold]
-fn grow(edges: &mut Vec<u32>) {
-    edges.reserve(1 << 14);
-}
-
 /// The edges by AVX2: a byte is white space if it equals the entry that its low four bits choose.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,popcnt")]
@@ -294,12 +258,6 @@ fn with_sse2(block: &[u8], edges: &mut Vec<u32>) {
 /// The edges by arithmetic on eight bytes at a time, on any machine.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn with_words(block: &[u8], edges: &mut Vec<u32>) {
-    const ONES: u64 = u64::MAX / 255;
-    const LOW: u64 = ONES * 0x7f;
-    /// The high bit of each byte that is zero, exactly.
-    fn zeros(bytes: u64) -> u64 {
-        !(((bytes & LOW) + LOW) | bytes | LOW)
-    }
     split_loop!(block, edges, |step: &[u8; STEP]| {
         let mut bits = 0;
         for (number, part) in step.as_chunks::<8>().0.iter().enumerate() {
@@ -308,9 +266,7 @@ fn with_words(block: &[u8], edges: &mut Vec<u32>) {
             for byte in *b" \t\n\x0c\r" {
                 white |= zeros(part ^ (ONES * u64::from(byte)));
             }
-            // Brings the eight high bits together in the top byte: each lands in a place of its own.
-            let gathered = (white >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            bits |= gathered << (8 * number);
+            bits |= gathered(white) << (8 * number);
         }
         bits
     })

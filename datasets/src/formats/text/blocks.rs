@@ -79,6 +79,11 @@ impl Region<'_> {
         &self.buffer[self.range.clone()]
     }
 
+    /// The records, and what follows them.
+    pub(super) fn padded(&self) -> &[u8] {
+        &self.buffer[self.range.start..self.range.end + PADDING]
+    }
+
     /// The file and the offset of the byte at `at` in the buffer.
     pub(super) fn place(&self, at: usize) -> (&LaneFile, u64) {
         let segment = self.segments.iter().rfind(|s| s.at <= at).unwrap_or(&self.segments[0]);

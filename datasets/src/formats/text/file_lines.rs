@@ -64,7 +64,7 @@ impl<T: LineText> Source for FileLinesSource<T> {
         lane: u32,
         out: &mut dyn Push<(String, T)>,
     ) -> Result<(), SourceError> {
-        let mut lines = Lines { views: Vec::new(), pack: WithFile };
+        let mut lines = Lines { views: Vec::new(), ends: Vec::new(), pack: WithFile };
         read_lane(storage, split, lane, self.sizes, Separator::LineFeed, &mut |region| {
             lines.push_region::<T>(region, out)
         })

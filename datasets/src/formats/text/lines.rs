@@ -9,11 +9,16 @@ use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{BytesColumn, Record};
 use crate::source::{Source, SourceDescription, SourceError, Split};
 use crate::storage::Storage;
+use crate::text::positions;
+use crate::text::split::load;
 use arrow::array::GenericByteViewArray;
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{BinaryViewType, ByteViewType, StringViewType};
 use bytes::Bytes;
 use std::marker::PhantomData;
+
+/// The longest text that is inline in a view.
+const INLINE_BYTES: usize = 12;
 
 /// What a line can be: `String` (it must be UTF-8) or [`Bytes`] (anything).
 pub trait LineText: Record<Batch = BytesColumn<Self::Kind>> {
@@ -94,7 +99,7 @@ impl<T: LineText> Source for TextSource<T> {
         lane: u32,
         out: &mut dyn Push<T>,
     ) -> Result<(), SourceError> {
-        let mut lines = Lines { views: Vec::new(), pack: Alone };
+        let mut lines = Lines { views: Vec::new(), ends: Vec::new(), pack: Alone };
         read_lane(storage, split, lane, self.sizes, Separator::LineFeed, &mut |region| {
             lines.push_region::<T>(region, out)
         })
@@ -142,6 +147,8 @@ impl<T: LineText> Pack<T> for Alone {
 pub(super) struct Lines<P> {
     /// Memory that is used again for each batch.
     pub(super) views: Vec<u128>,
+    /// The same for each region: where its lines end.
+    pub(super) ends: Vec<u32>,
     pub(super) pack: P,
 }
 
@@ -165,11 +172,31 @@ impl<P> Lines<P> {
                 ),
             });
         }
-        let mut batch_start = 0;
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', text) {
-            let line = trim(&text[start..end]);
-            self.views.push(arrow::array::make_view(line, 0, (base + start) as u32));
+        let mut ends = std::mem::take(&mut self.ends);
+        ends.clear();
+        positions(text, b'\n', &mut ends);
+        let demand = self.push_lines(region, &ends, out);
+        self.ends = ends;
+        demand
+    }
+
+    /// Passes the lines on that end at `ends` of the region.
+    fn push_lines<T: LineText>(
+        &mut self,
+        region: &Region<'_>,
+        ends: &[u32],
+        out: &mut dyn Push<P::Item>,
+    ) -> Result<Demand, SourceError>
+    where
+        P: Pack<T>,
+    {
+        let base = region.range.start;
+        let padded = region.padded();
+        let (mut batch_start, mut start) = (0, 0);
+        for &end in ends {
+            let end = end as usize;
+            let len = trimmed(padded, start, end);
+            self.views.push(view(padded, start, len, base));
             start = end + 1;
             if self.views.len() == BATCH_RECORDS {
                 if self.push_batch(region, batch_start, out)? == Demand::Enough {
@@ -225,11 +252,18 @@ fn starts(region: &Region<'_>, start: usize, count: usize) -> Vec<usize> {
     std::iter::once(first).chain(next).take(count).collect()
 }
 
-/// A line without a `\r` at its end.
-#[inline]
-fn trim(line: &[u8]) -> &[u8] {
-    match line {
-        [rest @ .., b'\r'] => rest,
-        _ => line,
-    }
+/// The length of a line without a `\r` at its end.
+#[inline(always)]
+fn trimmed(text: &[u8], start: usize, end: usize) -> usize {
+    end - start - usize::from(end > start && text[end - 1] == b'\r')
+}
+
+/// The Arrow view of the `len` bytes at `start` of a text, behind which there are others, and which lies at `base` of
+/// buffer 0. Without a branch: which lines are short enough to be inline is anybody's guess.
+#[inline(always)]
+fn view(padded: &[u8], start: usize, len: usize, base: usize) -> u128 {
+    let inline = load(padded, start, len.min(INLINE_BYTES)) << 32;
+    let prefix = u32::from_le_bytes(*padded[start..].first_chunk().expect("there is padding"));
+    let long = u128::from(prefix) << 32 | ((base + start) as u128) << 96;
+    (if len <= INLINE_BYTES { inline } else { long }) | len as u128
 }
