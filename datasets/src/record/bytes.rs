@@ -1,13 +1,12 @@
 //! `String` and `Bytes`: byte strings as Arrow view columns, or dictionaries of them.
 
 use super::byte_slot::{ByteSlot, INLINE_BYTES};
+use super::bytes_builder::BytesBuilder;
 use super::{Batch, BindError, Builder, Heap, Key, Record};
-use crate::memory::{Gather, prefetch};
+use crate::memory::prefetch;
 use crate::push::Selection;
-use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, GenericByteViewArray, new_empty_array,
-};
-use arrow::buffer::{Buffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, GenericByteViewArray};
+use arrow::buffer::ScalarBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, Int32Type, StringViewType};
 use bytes::Bytes;
@@ -15,16 +14,13 @@ use std::cmp::Ordering;
 use std::hash::Hasher;
 use std::sync::Arc;
 
-/// The bytes that a builder gathers before it starts another data buffer.
-const BUFFER_BYTES: usize = 1 << 20;
-
 /// A column of byte strings: views, or a dictionary of views. Matched once a batch.
 #[derive(Debug)]
 pub enum BytesColumn<B: ByteViewType> {
     /// One view a record.
     Views(GenericByteViewArray<B>),
-    /// One code a record, and the values that codes stand for. Made by [`Batch::from_array`] only, which sees to
-    /// it that all codes are valid.
+    /// One code a record, and the values that codes stand for. Made by [`Batch::from_array`] and by
+    /// builders only, which see to it that all codes are valid.
     #[non_exhaustive]
     Dictionary {
         /// Indexes into `values`, all valid.
@@ -46,6 +42,17 @@ impl<B: ByteViewType> Clone for BytesColumn<B> {
 }
 
 impl<B: ByteViewType> BytesColumn<B> {
+    /// A dictionary.
+    ///
+    /// # Safety
+    /// All codes are indexes into `values`.
+    pub(super) unsafe fn of_codes(
+        codes: ScalarBuffer<i32>,
+        values: GenericByteViewArray<B>,
+    ) -> Self {
+        BytesColumn::Dictionary { codes, values }
+    }
+
     #[inline]
     unsafe fn position(&self, index: usize) -> (&GenericByteViewArray<B>, usize) {
         match self {
@@ -168,60 +175,6 @@ fn cast_error(wanted: &DataType, found: &DataType, error: &arrow::error::ArrowEr
     }
 }
 
-/// Builds a column of byte strings.
-pub struct BytesBuilder<B: ByteViewType> {
-    views: Gather<u128>,
-    data: Gather<u8>,
-    buffers: Vec<Buffer>,
-    kind: std::marker::PhantomData<fn() -> B>,
-}
-
-impl<B: ByteViewType> Default for BytesBuilder<B> {
-    fn default() -> Self {
-        BytesBuilder {
-            views: Gather::default(),
-            data: Gather::default(),
-            buffers: Vec::new(),
-            kind: std::marker::PhantomData,
-        }
-    }
-}
-
-impl<B: ByteViewType> BytesBuilder<B> {
-    #[inline]
-    fn append(&mut self, bytes: &[u8]) {
-        let slot = ByteSlot::borrowed(bytes);
-        if slot.is_inline() {
-            self.views.push(slot.bits());
-            return;
-        }
-        if self.data.len() + bytes.len() > BUFFER_BYTES && !self.data.is_empty() {
-            self.buffers.push(self.data.take());
-        }
-        let place = (self.buffers.len() as u64) | ((self.data.len() as u64) << 32);
-        self.data.extend(bytes);
-        self.views.push((slot.bits() as u64 as u128) | (u128::from(place) << 64));
-    }
-
-    fn finish_views(&mut self) -> BytesColumn<B> {
-        if !self.data.is_empty() {
-            self.buffers.push(self.data.take());
-        }
-        if self.views.is_empty() {
-            return BytesColumn::Views(new_empty_array(&B::DATA_TYPE).as_byte_view::<B>().clone());
-        }
-        let views = ScalarBuffer::from(self.views.take());
-        // SAFETY: `append` wrote each view over bytes of its own kind, within the buffer that it names.
-        BytesColumn::Views(unsafe {
-            GenericByteViewArray::new_unchecked(
-                views,
-                std::mem::take(&mut self.buffers).into(),
-                None,
-            )
-        })
-    }
-}
-
 macro_rules! byte_record {
     ($owned:ty, $kind:ty, $view:ty, $as_bytes:expr, $of_bytes:expr, $own:expr) => {
         impl Record for $owned {
@@ -303,16 +256,16 @@ macro_rules! byte_record {
             }
             #[inline]
             fn push_blank(&mut self) {
-                self.views.push(0);
+                self.append_blank();
             }
             fn len(&self) -> usize {
-                self.views.len()
+                self.rows()
             }
             fn reserve(&mut self, records: usize) {
-                self.views.reserve(records);
+                self.make_room(records);
             }
             fn finish(&mut self) -> BytesColumn<$kind> {
-                self.finish_views()
+                self.take()
             }
         }
 

@@ -10,6 +10,7 @@ use arrow::array::{
     UInt32Array,
 };
 use arrow::buffer::Buffer;
+use arrow::compute::cast;
 use arrow::compute::{interleave_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -154,9 +155,15 @@ impl Batch<Row> for RowBatch {
         if let Some(columns) = array.as_struct_opt() {
             return Ok(RowBatch::new(of_struct(columns)));
         }
-        let Some(values) = array.as_binary_view_opt() else {
-            return Err(BindError::wrong_type::<Row>(array.data_type()));
+        let wrong_type = || BindError::wrong_type::<Row>(array.data_type());
+        // All but the first are empty: frames have codes for such.
+        let values = match array.data_type() {
+            DataType::Dictionary(..) => {
+                cast(array, &DataType::BinaryView).map_err(|_| wrong_type())?
+            }
+            _ => array.clone(),
         };
+        let values = values.as_binary_view_opt().ok_or_else(wrong_type)?;
         if values.is_empty() {
             return Ok(RowBatch::new(RecordBatch::new_empty(Arc::new(Schema::empty()))));
         }
@@ -292,6 +299,13 @@ mod tests {
         assert_eq!(back.1.columns(), batch.1.columns());
         let numbers = back.1.columns().column(0).as_primitive::<arrow::datatypes::Int64Type>();
         assert_eq!(numbers.values()[..], [3, 10, 9, 3]);
+        // So many that all but the first, which are empty, have codes.
+        let many = rows(0..100);
+        (0..100).for_each(|n| builder.push((n as u32, many.get(n))));
+        let mut frame = Vec::new();
+        codec::encode::<(u32, Row)>(&builder.finish(), Compression::None, &mut frame).unwrap();
+        let back = codec::decode::<(u32, Row)>(&Buffer::from_slice_ref(&frame)).unwrap();
+        assert_eq!(back.1.columns(), many.columns());
         // What is cut is refused.
         let cut = batch.1.to_array().slice(0, 2);
         assert!(matches!(RowBatch::from_array(&cut), Err(BindError::Value { .. })));

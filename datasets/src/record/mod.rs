@@ -41,6 +41,7 @@
 
 mod byte_slot;
 mod bytes;
+mod bytes_builder;
 mod decimal;
 #[doc(hidden)]
 pub mod derived;
@@ -58,7 +59,8 @@ pub mod text;
 mod time;
 mod tuple;
 
-pub use self::bytes::{BytesBuilder, BytesColumn};
+pub use self::bytes::BytesColumn;
+pub use self::bytes_builder::BytesBuilder;
 pub use byte_slot::ByteSlot;
 pub use decimal::{Decimal, DecimalBuilder, DecimalColumn, DecimalError, DecimalSlot};
 pub use dynamic::{Row, RowBatch, RowBuilder, RowView};
