@@ -3,6 +3,7 @@
 //! A file has no name: it goes when it is dropped, however the process ends. Files are made in the scratch folders by
 //! turns, so that several disks are used side by side. A block has a checksum, which is verified when it is read.
 
+use crate::codec::Choice;
 use arrow::buffer::{Buffer, MutableBuffer};
 use std::fmt;
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Why something could not be spilled or read back.
 #[derive(Debug, thiserror::Error)]
@@ -71,20 +72,9 @@ struct Inner {
     bytes: AtomicU64,
     /// Bytes of all files so far.
     written: AtomicU64,
-    /// How long writing takes, of late: picoseconds a byte.
-    write_time: AtomicU64,
-    /// How often it was asked whether to compress.
-    asked: AtomicU64,
-    /// What compressing took when it was done last, in picoseconds, and the bytes that it saved.
-    compress_time: AtomicU64,
-    compress_saved: AtomicU64,
+    /// How what is written is compressed best.
+    choice: Choice,
 }
-
-/// Compression is tried once in so many times.
-const TRIED_ONE_IN: u64 = 32;
-
-/// The latest block counts as one part in so many when it is said how long writing takes.
-const LATEST: u64 = 16;
 
 impl Spills {
     /// Files in these folders by turns; in the system's folder for temporary files, if there are none. Nothing is made
@@ -96,10 +86,7 @@ impl Spills {
             files: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             written: AtomicU64::new(0),
-            write_time: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
-            compress_time: AtomicU64::new(0),
-            compress_saved: AtomicU64::new(0),
+            choice: Choice::default(),
         };
         Spills(Arc::new(inner))
     }
@@ -121,23 +108,9 @@ impl Spills {
         self.0.written.load(Relaxed)
     }
 
-    /// Whether what is written next should be compressed: once in a while, and as long as compressing takes less time
-    /// than to write and read what it saves. Writing takes little as long as the system has memory for what is written,
-    /// and what the disk takes once it has not.
-    pub fn compresses(&self) -> bool {
-        let Inner { write_time, asked, compress_time, compress_saved, .. } = &*self.0;
-        if asked.fetch_add(1, Relaxed).is_multiple_of(TRIED_ONE_IN) {
-            return true;
-        }
-        // Reading is quicker than writing, and decompressing than compressing: by half, and by three quarters.
-        let saved = compress_saved.load(Relaxed).saturating_mul(write_time.load(Relaxed));
-        saved / 2 * 3 > compress_time.load(Relaxed) / 4 * 5
-    }
-
-    /// Something was compressed, which saved so many bytes and took so long.
-    pub fn compressed(&self, saved: usize, took: Duration) {
-        self.0.compress_time.store(took.as_nanos() as u64 * 1000, Relaxed);
-        self.0.compress_saved.store(saved as u64, Relaxed);
+    /// How what is written is compressed best; how long it takes to write is known to it.
+    pub fn choice(&self) -> &Choice {
+        &self.0.choice
     }
 
     /// The bytes that lie in scratch now.
@@ -217,10 +190,7 @@ impl SpillFile {
         let at = self.len.fetch_add(u64::from(len), Relaxed);
         let begun = Instant::now();
         self.file.write_all_at(bytes, at).map_err(failed)?;
-        let took = begun.elapsed().as_nanos() as u64 * 1000 / u64::from(len.max(1));
-        let write_time = &self.spills.0.write_time;
-        // Another thread's may be lost, which does not matter.
-        write_time.store((write_time.load(Relaxed) * (LATEST - 1) + took) / LATEST, Relaxed);
+        self.spills.0.choice.wrote(u64::from(len), begun.elapsed());
         self.spills.0.bytes.fetch_add(u64::from(len), Relaxed);
         self.spills.0.written.fetch_add(u64::from(len), Relaxed);
         Ok(SpillBlock { at, bytes: len, crc: crc32fast::hash(bytes) })
@@ -326,20 +296,6 @@ mod tests {
         assert!(unsafe { spills.file().unwrap().map() }.unwrap().is_empty());
         let left = folders.iter().map(|folder| folder.path().read_dir().unwrap().count());
         assert_eq!(left.sum::<usize>(), 0);
-    }
-
-    #[test]
-    fn compression_is_tried_and_kept_where_it_saves_time() {
-        let spills = Spills::default();
-        spills.0.write_time.store(1000, Relaxed);
-        assert!(spills.compresses());
-        // 1,000 bytes take 1.5 us to write and to read.
-        spills.compressed(1000, Duration::from_nanos(1100));
-        assert!((1..TRIED_ONE_IN).all(|_| spills.compresses()));
-        spills.compressed(1000, Duration::from_nanos(1300));
-        assert!(spills.compresses());
-        assert!((1..TRIED_ONE_IN).all(|_| !spills.compresses()));
-        assert!(spills.compresses());
     }
 
     #[test]

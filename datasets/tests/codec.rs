@@ -14,7 +14,7 @@ use windrow_datasets::codec::{
 };
 use windrow_datasets::{Batch, Builder, Heap, Record};
 
-const BOTH: [Compression; 2] = [Compression::None, Compression::Lz4];
+const ALL: [Compression; 3] = [Compression::None, Compression::Lz4, Compression::Zstd];
 
 fn encoded<T: Record>(records: &[T], compression: Compression) -> Vec<u8> {
     let mut out = Vec::new();
@@ -24,7 +24,7 @@ fn encoded<T: Record>(records: &[T], compression: Compression) -> Vec<u8> {
 
 /// Encodes and decodes, with and without compression, aligned and not, checked and trusted.
 fn comes_back<T: Record + PartialEq + Debug>(records: &[T]) {
-    for compression in BOTH {
+    for compression in ALL {
         let frame = encoded(records, compression);
         assert_eq!(frame_records(&frame).unwrap(), records.len());
         assert_eq!(frame.len() % 16, 0);
@@ -36,11 +36,17 @@ fn comes_back<T: Record + PartialEq + Debug>(records: &[T]) {
         // SAFETY: the frame is as it was encoded.
         let again = unsafe { decode_trusted::<T>(&Buffer::from(Bytes::from(frame))) }.unwrap();
         assert_eq!(records_of::<T>(&again), records);
-        // A part of a batch takes the bytes of that part only.
-        let half = records.len() / 2;
-        let part = T::Batch::from_array(&again.to_array().slice(half, records.len() - half));
+    }
+}
+
+/// A part of a batch takes the bytes of that part only.
+fn a_part_is_itself<T: Record>(records: &[T]) {
+    let half = records.len() / 2;
+    let whole = batch_of(records).to_array();
+    let part = T::Batch::from_array(&whole.slice(half, records.len() - half)).unwrap();
+    for compression in ALL {
         let mut out = Vec::new();
-        encode::<T>(&part.unwrap(), compression, &mut out).unwrap();
+        encode::<T>(&part, compression, &mut out).unwrap();
         assert!(out == encoded(&records[half..], compression), "other bytes for a part");
     }
 }
@@ -67,6 +73,7 @@ proptest! {
     #[test]
     fn structs_come_back(records in vec(wide(), 0..20)) {
         comes_back(&records);
+        a_part_is_itself(&records);
     }
 
     #[test]
@@ -77,19 +84,58 @@ proptest! {
     ) {
         comes_back(&texts);
         comes_back(&bits);
+        a_part_is_itself(&texts[..texts.len().min(20)]);
+        a_part_is_itself(&bits);
         comes_back(&numbers.iter().map(|n| (n.0, n.1)).collect::<Vec<_>>());
         comes_back(&numbers.iter().map(|n| n.0).collect::<Vec<u8>>());
         comes_back(&vec![(); numbers.len()]);
         comes_back(&vec![vec![(); 3]; numbers.len()]);
     }
 
+    /// Text of few values, some of more than a byte has codes for.
+    #[test]
+    fn few_texts_come_back(
+        values in vec(text(), 1..30),
+        more in prop_oneof![Just(0usize), 250..600usize],
+        rows in 0..3000usize,
+    ) {
+        let value = |row: usize| {
+            let row = row.wrapping_mul(7919) % (values.len() + more);
+            values.get(row).cloned().unwrap_or_else(|| format!("another value, number {row}"))
+        };
+        let records: Vec<String> = (0..rows).map(value).collect();
+        comes_back(&records);
+        let optional = |row: usize| (!row.is_multiple_of(3)).then(|| value(row));
+        comes_back(&(0..rows).map(|row| (row as u32, optional(row))).collect::<Vec<_>>());
+        comes_back(&(0..rows / 4).map(|row| vec![value(row); row % 5]).collect::<Vec<_>>());
+        if rows > 1000 && values.len() + more <= 20 {
+            let frame = encoded(&records, Compression::None);
+            prop_assert!(frame.len() < 2 * rows + 10_000, "{} bytes of {rows} rows", frame.len());
+        }
+    }
+
+    #[test]
+    fn flipped_bits_in_codes_do_no_harm(
+        flips in vec((any::<prop::sample::Index>(), 0..8u8), 1..4),
+        values in prop_oneof![2..9usize, 300..400usize],
+    ) {
+        let records: Vec<String> = (0..4000).map(|row| format!("text of value {}", row % values)).collect();
+        let mut frame = encoded(&records, Compression::None);
+        for (at, bit) in flips {
+            // Most of it is codes: the header and what is around them as well.
+            let at = at.index(frame.len().min(200)) * if bit % 2 == 0 { 1 } else { frame.len() / 200 };
+            frame[at] ^= 1 << bit;
+        }
+        let _ = looked_at::<String>(&frame);
+    }
+
     #[test]
     fn flipped_bits_do_no_harm(
         records in vec(wide(), 1..12),
         flips in vec((any::<prop::sample::Index>(), 0..8u8), 1..4),
-        lz4: bool,
+        how in 0..3usize,
     ) {
-        let mut frame = encoded(&records, BOTH[usize::from(lz4)]);
+        let mut frame = encoded(&records, ALL[how]);
         for (at, bit) in flips {
             let at = at.index(frame.len());
             frame[at] ^= 1 << bit;
@@ -113,10 +159,10 @@ proptest! {
     fn noise_and_other_types_do_no_harm(
         mut bytes in vec(any::<u8>(), 0..400),
         records in vec(text(), 0..40),
-        lz4: bool,
+        how in 0..3usize,
     ) {
         let _ = looked_at::<Wide>(&bytes);
-        let frame = encoded(&records, BOTH[usize::from(lz4)]);
+        let frame = encoded(&records, ALL[how]);
         let _ = looked_at::<Wide>(&frame);
         let _ = looked_at::<Vec<Option<bool>>>(&frame);
         if bytes.len() > HEADER_BYTES {
@@ -126,8 +172,8 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_cut_short_is_an_error(records in vec(wide(), 1..8), cut: prop::sample::Index, lz4: bool) {
-        let frame = encoded(&records, BOTH[usize::from(lz4)]);
+    fn a_frame_cut_short_is_an_error(records in vec(wide(), 1..8), cut: prop::sample::Index, how in 0..3usize) {
+        let frame = encoded(&records, ALL[how]);
         prop_assert!(looked_at::<Wide>(&frame[..cut.index(frame.len())]).is_err());
     }
 }

@@ -11,6 +11,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use windrow_datasets::codec::Choice;
 use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::ids::{
     AttemptId, JobId, Round, ShuffleId, StageId, TaskId, TaskKind, WorkerId,
@@ -122,7 +123,7 @@ fn bare_stream(address: &str, memory: usize) -> Result<Duration, Error> {
 
 /// Runs on a thread of the runtime, as fetches of executors do.
 async fn fetched(address: String, (buckets, at_once): (u32, u32)) -> Result<Duration, String> {
-    let client = BlockClient::new(ClientLimits::default());
+    let client = BlockClient::new(ClientLimits::default(), Choice::default());
     let source = BlockWorker { worker: WorkerId(1), host: "there".into(), address };
     let attempts: Vec<AttemptId> = (0..ATTEMPTS).map(attempt).collect();
     let (mut came, started) = (0, Instant::now());

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 0..4 | `WRB` and a zero |
 //! | 4 | the version, 1 |
-//! | 5 | the compression: 0 none, 1 an lz4 block |
+//! | 5 | the compression: 0 none, 1 an lz4 block, 2 a zstd frame |
 //! | 6..8 | zero |
 //! | 8..16 | the number of records |
 //! | 16..24 | the length of the body, uncompressed |
@@ -23,17 +23,23 @@
 //! | `bool` | a bit a row |
 //! | numbers, dates, decimals, `[u8; N]` | the values |
 //! | text and bytes | the length of the data (u64); an Arrow view a row, all into buffer 0; the data |
+//! | the same, of few values | the number of values (u64), with the top bit set; a code a row, of one byte for up to 256 values, else of two; the values, as above |
 //! | lists | rows + 1 offsets (i32), the first of them 0; the column of elements |
 //! | structs and tuples | their columns |
 //!
 //! Types are not in the frame: who decodes knows `T`. Checksums are the caller's; [`decode`] is safe on any bytes.
 
+mod choice;
+mod few;
 mod read;
 mod write;
+
+pub use choice::Choice;
 
 use crate::record::{Batch, BindError, Record};
 use arrow::buffer::Buffer;
 use lz4_flex::block::{self, CompressTable};
+use std::time::Instant;
 
 /// The length of a frame's header, in bytes.
 pub const HEADER_BYTES: usize = 32;
@@ -41,14 +47,21 @@ pub const HEADER_BYTES: usize = 32;
 /// What frames and the parts of a body are aligned to, in bytes.
 const ALIGNMENT: usize = 16;
 
+/// The level of zstd: the quickest of the usual ones.
+const ZSTD_LEVEL: i32 = 1;
+
+/// The bit that says that text is written by codes.
+const BY_CODES: u64 = 1 << 63;
+
 const MAGIC: [u8; 4] = *b"WRB\0";
 const VERSION: u8 = 1;
 
 /// The most records of a frame.
 const MAX_RECORDS: usize = u32::MAX as usize;
 
-/// The most that lz4 can make of a byte.
-const LZ4_MOST: usize = 255;
+/// The most that is made of a byte, so that a frame of few bytes does not need much memory: all that lz4 can. Zstd can
+/// make more; what it makes more of is left to lz4.
+const MADE_OF_A_BYTE: usize = 255;
 
 /// How a frame's body is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +71,8 @@ pub enum Compression {
     None,
     /// As an lz4 block, where that is shorter.
     Lz4,
+    /// As a zstd frame of level 1, where that is shorter.
+    Zstd,
 }
 
 /// Why a batch could not be encoded, or a frame not decoded.
@@ -102,6 +117,7 @@ impl Header {
         bytes[5] = match self.compression {
             Compression::None => 0,
             Compression::Lz4 => 1,
+            Compression::Zstd => 2,
         };
         for (at, number) in [(8, self.records), (16, self.body), (24, self.stored)] {
             bytes[at..at + 8].copy_from_slice(&(number as u64).to_le_bytes());
@@ -122,6 +138,7 @@ impl Header {
         let compression = match header[5] {
             0 => Compression::None,
             1 => Compression::Lz4,
+            2 => Compression::Zstd,
             other => return Err(CodecError::Header(format!("it has compression {other}"))),
         };
         if header[6..8] != [0, 0] {
@@ -142,7 +159,7 @@ impl Header {
         }
         let fits = match compression {
             Compression::None => header.body == header.stored,
-            Compression::Lz4 => header.body / LZ4_MOST <= header.stored,
+            Compression::Lz4 | Compression::Zstd => header.body / MADE_OF_A_BYTE <= header.stored,
         };
         if !fits {
             let Header { body, stored, .. } = header;
@@ -157,19 +174,64 @@ impl Header {
     }
 }
 
+/// How an encoder compresses.
+enum Compressing {
+    Always(Compression),
+    Chosen(Choice),
+}
+
 /// Encodes batches, with memory that is used again.
-#[derive(Default)]
 pub struct Encoder {
-    compression: Compression,
+    compressing: Compressing,
     /// One table for bodies below 64 KiB and one for others: which is used decides the bytes.
     tables: [Option<CompressTable>; 2],
+    zstd: Option<zstd::bulk::Compressor<'static>>,
     compressed: Vec<u8>,
+    /// Of what was encoded since it was asked for last, if anybody asks.
+    content: Option<crc32fast::Hasher>,
+    content_bytes: u64,
+}
+
+/// What was encoded, however it was compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// A checksum.
+    pub crc: u32,
+    /// Bytes before they were compressed.
+    pub bytes: u64,
 }
 
 impl Encoder {
-    /// An encoder; allocates nothing yet.
+    /// An encoder that compresses in this way; allocates nothing yet.
     pub fn new(compression: Compression) -> Encoder {
-        Encoder { compression, ..Encoder::default() }
+        Encoder::of(Compressing::Always(compression))
+    }
+
+    /// An encoder that compresses as is quickest.
+    pub fn choosing(choice: Choice) -> Encoder {
+        Encoder::of(Compressing::Chosen(choice))
+    }
+
+    fn of(compressing: Compressing) -> Encoder {
+        Encoder {
+            compressing,
+            tables: [None, None],
+            zstd: None,
+            compressed: Vec::new(),
+            content: None,
+            content_bytes: 0,
+        }
+    }
+
+    /// This encoder, which makes a checksum of what it encodes.
+    pub fn with_content(self) -> Encoder {
+        Encoder { content: Some(crc32fast::Hasher::new()), ..self }
+    }
+
+    /// What was encoded since this was asked last; nothing for an encoder [without](Encoder::with_content).
+    pub fn take_content(&mut self) -> Content {
+        let crc = self.content.as_mut().map_or(0, |content| std::mem::take(content).finalize());
+        Content { crc, bytes: std::mem::take(&mut self.content_bytes) }
     }
 
     /// Appends the frame of a batch to `out`. A frame decodes without a copy only where it starts at an address
@@ -182,18 +244,6 @@ impl Encoder {
         batch: &T::Batch,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
-        self.encode_measured::<T>(batch, out).map(|_| ())
-    }
-
-    /// As [`Encoder::encode`]; gives the length of the frame's body, and its length as it is stored.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn encode_measured<T: Record>(
-        &mut self,
-        batch: &T::Batch,
-        out: &mut Vec<u8>,
-    ) -> Result<(usize, usize), CodecError> {
         let records = Batch::len(batch);
         if records > MAX_RECORDS {
             return Err(CodecError::TooLarge(format!("{records} records")));
@@ -207,22 +257,59 @@ impl Encoder {
             return Err(error);
         }
         let body = out.len() - body_start;
+        if let Some(content) = &mut self.content {
+            content.update(&(records as u64).to_le_bytes());
+            content.update(&out[body_start..]);
+            self.content_bytes += body as u64;
+        }
         let mut header = Header { compression: Compression::None, records, body, stored: body };
-        if self.compression == Compression::Lz4
-            && let Some(stored) = self.compress(&out[body_start..])
-        {
-            header.compression = Compression::Lz4;
+        if let Some((compression, stored)) = self.compress(&out[body_start..]) {
+            header.compression = compression;
             header.stored = stored;
             out.truncate(body_start);
             out.extend_from_slice(&self.compressed[..stored]);
         }
         out[start..body_start].copy_from_slice(&header.bytes());
         out.resize(start + header.frame_len(), 0);
-        Ok((header.body, header.stored))
+        Ok(())
     }
 
-    /// Compresses into `self.compressed`; the length, if that is less.
-    fn compress(&mut self, body: &[u8]) -> Option<usize> {
+    /// Compresses into `self.compressed`, if it is to be; how, and the length, if that is less.
+    fn compress(&mut self, body: &[u8]) -> Option<(Compression, usize)> {
+        let (wanted, choice) = match &self.compressing {
+            Compressing::Always(compression) => (*compression, None),
+            Compressing::Chosen(choice) => (choice.next(), Some(choice.clone())),
+        };
+        if wanted == Compression::None {
+            return None;
+        }
+        let begun = choice.is_some().then(Instant::now);
+        let compressed = match wanted {
+            Compression::Zstd => self.zstd(body).map(|stored| (wanted, stored)),
+            _ => None,
+        };
+        let compressed = compressed.or_else(|| Some((Compression::Lz4, self.lz4(body)?)));
+        if let (Some(choice), Some(begun)) = (choice, begun) {
+            let left = compressed.map_or(body.len(), |(_, stored)| stored);
+            choice.compressed(wanted, body.len(), left, begun.elapsed());
+        }
+        compressed
+    }
+
+    fn zstd(&mut self, body: &[u8]) -> Option<usize> {
+        let compressor = match &mut self.zstd {
+            Some(compressor) => compressor,
+            none => none.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL).ok()?),
+        };
+        let most = zstd::zstd_safe::compress_bound(body.len());
+        if self.compressed.len() < most {
+            self.compressed.resize(most, 0);
+        }
+        let stored = compressor.compress_to_buffer(body, &mut self.compressed[..]).ok()?;
+        (stored < body.len() && body.len() / MADE_OF_A_BYTE <= stored).then_some(stored)
+    }
+
+    fn lz4(&mut self, body: &[u8]) -> Option<usize> {
         let large = body.len() >= usize::from(u16::MAX);
         let table = self.tables[usize::from(large)].get_or_insert_with(|| {
             if large { CompressTable::large() } else { CompressTable::small() }
@@ -329,16 +416,23 @@ fn body_of(bytes: &Buffer) -> Result<(Header, Buffer), CodecError> {
     let body = match header.compression {
         Compression::None if stored.as_ptr().align_offset(ALIGNMENT) == 0 => stored,
         Compression::None => Buffer::from_slice_ref(stored.as_slice()),
-        Compression::Lz4 => {
-            let mut body = arrow::buffer::MutableBuffer::from_len_zeroed(header.body);
-            let len = block::decompress_into(&stored, &mut body)
-                .map_err(|error| CodecError::Corrupt(error.to_string()))?;
-            if len != header.body {
-                let wanted = header.body;
-                return Err(CodecError::Corrupt(format!("a body of {len} bytes, not {wanted}")));
-            }
-            body.into()
+        Compression::Lz4 => whole(header.body, |body| block::decompress_into(&stored, body))?,
+        Compression::Zstd => {
+            whole(header.body, |body| zstd::bulk::decompress_to_buffer(&stored, body))?
         }
     };
     Ok((header, body))
+}
+
+/// A body of this length, which `decompress` fills.
+fn whole<E: std::fmt::Display>(
+    wanted: usize,
+    decompress: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+) -> Result<Buffer, CodecError> {
+    let mut body = arrow::buffer::MutableBuffer::from_len_zeroed(wanted);
+    let len = decompress(&mut body).map_err(|error| CodecError::Corrupt(error.to_string()))?;
+    if len != wanted {
+        return Err(CodecError::Corrupt(format!("a body of {len} bytes, not {wanted}")));
+    }
+    Ok(body.into())
 }

@@ -1,13 +1,16 @@
 //! The body of a frame back into Arrow arrays, which share its memory.
 
-use super::{ALIGNMENT, CodecError};
+use super::few::VALUES_MAX;
+use super::{ALIGNMENT, BY_CODES, CodecError};
 use crate::record::Record;
 use arrow::array::{
-    ArrayData, ArrayRef, BooleanArray, FixedSizeBinaryArray, GenericByteViewArray, ListArray,
-    NullArray, StructArray, make_array,
+    ArrayData, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, GenericByteViewArray,
+    Int32Array, ListArray, NullArray, StructArray, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, StringViewType};
+use arrow::datatypes::{
+    BinaryViewType, ByteViewType, DataType, FieldRef, Fields, Int32Type, StringViewType,
+};
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
@@ -30,6 +33,18 @@ pub(super) struct Body {
 
 fn corrupt(error: &ArrowError) -> CodecError {
     CodecError::Corrupt(error.to_string())
+}
+
+fn length_of(number: u64) -> Result<usize, CodecError> {
+    usize::try_from(number).map_err(|_| CodecError::Corrupt(format!("a length of {number}")))
+}
+
+/// A field for what was read of it: text may have codes.
+fn field_of(field: &FieldRef, read: &ArrayRef) -> FieldRef {
+    if field.data_type() == read.data_type() {
+        return field.clone();
+    }
+    Arc::new(field.as_ref().clone().with_data_type(read.data_type().clone()))
 }
 
 fn too_many(records: usize) -> CodecError {
@@ -63,8 +78,8 @@ impl Body {
         let nulls = if nullable { self.nulls(rows)? } else { None };
         Ok(match data_type {
             DataType::Boolean => Arc::new(BooleanArray::new(self.bits(rows)?, nulls)),
-            DataType::Utf8View => self.views::<StringViewType>(rows, nulls)?,
-            DataType::BinaryView => self.views::<BinaryViewType>(rows, nulls)?,
+            DataType::Utf8View => self.text::<StringViewType>(rows, nulls)?,
+            DataType::BinaryView => self.text::<BinaryViewType>(rows, nulls)?,
             DataType::FixedSizeBinary(size) => {
                 let values = self.values(rows, *size as usize)?;
                 let array = FixedSizeBinaryArray::try_new_with_len(*size, values, nulls, rows);
@@ -74,7 +89,7 @@ impl Body {
                 let offsets = self.offsets(rows)?;
                 let elements = offsets[rows] as usize;
                 let values = self.column(element.data_type(), element.is_nullable(), elements)?;
-                let array = ListArray::try_new(element.clone(), offsets, values, nulls);
+                let array = ListArray::try_new(field_of(element, &values), offsets, values, nulls);
                 Arc::new(array.map_err(|e| corrupt(&e))?)
             }
             DataType::Struct(fields) => {
@@ -82,7 +97,9 @@ impl Body {
                     .iter()
                     .map(|field| self.column(field.data_type(), field.is_nullable(), rows))
                     .collect::<Result<Vec<_>, _>>()?;
-                let array = StructArray::try_new_with_length(fields.clone(), columns, nulls, rows);
+                let fields = fields.iter().zip(&columns).map(|(field, of)| field_of(field, of));
+                let fields = Fields::from_iter(fields);
+                let array = StructArray::try_new_with_length(fields, columns, nulls, rows);
                 Arc::new(array.map_err(|e| corrupt(&e))?)
             }
             other => {
@@ -114,10 +131,13 @@ impl Body {
         self.part(rows.checked_mul(width).ok_or_else(|| too_many(rows))?)
     }
 
-    fn length(&mut self) -> Result<usize, CodecError> {
+    fn number(&mut self) -> Result<u64, CodecError> {
         let part = self.part(8)?;
-        let length = u64::from_le_bytes(part.as_slice().try_into().expect("8 bytes"));
-        usize::try_from(length).map_err(|_| CodecError::Corrupt(format!("a length of {length}")))
+        Ok(u64::from_le_bytes(part.as_slice().try_into().expect("8 bytes")))
+    }
+
+    fn length(&mut self) -> Result<usize, CodecError> {
+        length_of(self.number()?)
     }
 
     fn bits(&mut self, rows: usize) -> Result<BooleanBuffer, CodecError> {
@@ -147,12 +167,38 @@ impl Body {
         Ok(unsafe { OffsetBuffer::new_unchecked(offsets) })
     }
 
-    fn views<B: ByteViewType>(
+    fn text<B: ByteViewType>(
         &mut self,
         rows: usize,
         nulls: Option<NullBuffer>,
     ) -> Result<ArrayRef, CodecError> {
-        let data_len = self.length()?;
+        let length = self.number()?;
+        if length & BY_CODES == 0 {
+            return self.views::<B>(length_of(length)?, rows, nulls);
+        }
+        let values = length_of(length & !BY_CODES)?;
+        if values > VALUES_MAX {
+            return Err(CodecError::Corrupt(format!("{values} values of text with codes")));
+        }
+        let codes: Vec<i32> = if values <= 256 {
+            self.values(rows, 1)?.iter().map(|&code| i32::from(code)).collect()
+        } else {
+            let codes = self.values(rows, 2)?;
+            codes.typed_data::<u16>().iter().map(|&code| i32::from(code)).collect()
+        };
+        let length = self.length()?;
+        let values = self.views::<B>(length, values, None)?;
+        let codes = Int32Array::new(codes.into(), nulls);
+        let array = DictionaryArray::<Int32Type>::try_new(codes, values);
+        Ok(Arc::new(array.map_err(|e| corrupt(&e))?))
+    }
+
+    fn views<B: ByteViewType>(
+        &mut self,
+        data_len: usize,
+        rows: usize,
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef, CodecError> {
         let views = ScalarBuffer::<u128>::new(self.values(rows, 16)?, 0, rows);
         let data = self.part(data_len)?;
         let buffers = if data.is_empty() { Vec::new() } else { vec![data] };

@@ -1,6 +1,7 @@
 //! Arrow arrays into the body of a frame.
 
-use super::{ALIGNMENT, CodecError};
+use super::few::{Few, few};
+use super::{ALIGNMENT, BY_CODES, CodecError};
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, StringViewType};
@@ -31,15 +32,15 @@ impl<'a> Body<'a> {
         }
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
         if nullable {
-            self.length(nulls.map_or(0, NullBuffer::null_count));
+            self.length(nulls.map_or(0, NullBuffer::null_count) as u64);
             if let Some(nulls) = nulls {
                 self.bits(nulls.inner());
             }
         }
         match data_type {
             DataType::Boolean => self.bits(array.as_boolean().values()),
-            DataType::Utf8View => self.views(array.as_byte_view::<StringViewType>())?,
-            DataType::BinaryView => self.views(array.as_byte_view::<BinaryViewType>())?,
+            DataType::Utf8View => self.text(array.as_byte_view::<StringViewType>())?,
+            DataType::BinaryView => self.text(array.as_byte_view::<BinaryViewType>())?,
             DataType::FixedSizeBinary(_) => {
                 let array = array.as_fixed_size_binary();
                 let len = array.len() * array.value_length() as usize;
@@ -78,8 +79,8 @@ impl<'a> Body<'a> {
         self.fill_up();
     }
 
-    fn length(&mut self, length: usize) {
-        self.part(&(length as u64).to_le_bytes());
+    fn length(&mut self, length: u64) {
+        self.part(&length.to_le_bytes());
     }
 
     fn fill_up(&mut self) {
@@ -96,6 +97,28 @@ impl<'a> Body<'a> {
             *last &= 0xff >> beyond;
         }
         self.fill_up();
+    }
+
+    /// Writes text: by codes where there are few values.
+    fn text<B: ByteViewType>(&mut self, array: &GenericByteViewArray<B>) -> Result<(), CodecError> {
+        let view = |(row, &view): (usize, &u128)| if array.is_null(row) { 0 } else { view };
+        let Some(Few { codes, rows }) = few(array.views().iter().enumerate().map(view)) else {
+            return self.views(array);
+        };
+        self.length(rows.len() as u64 | BY_CODES);
+        if rows.len() <= 256 {
+            self.out.extend(codes.iter().map(|&code| code as u8));
+        } else {
+            self.out.extend(codes.iter().flat_map(|code| code.to_le_bytes()));
+        }
+        self.fill_up();
+        let value = |&row: &usize| if array.is_null(row) { 0 } else { array.views()[row] };
+        let values: Vec<u128> = rows.iter().map(value).collect();
+        let buffers = array.data_buffers().clone();
+        // SAFETY: each view is one of the array's, over the same buffers, or that of an empty text.
+        self.views(&unsafe {
+            GenericByteViewArray::<B>::new_unchecked(values.into(), buffers, None)
+        })
     }
 
     /// Writes the views and, of the data, what they use.

@@ -1,9 +1,8 @@
 //! What stores write to scratch when memory is short: blocks with a head of their own and one frame.
 
 use arrow::buffer::Buffer;
-use std::time::Instant;
 use windrow_datasets::Record;
-use windrow_datasets::codec::{Compression, Encoder};
+use windrow_datasets::codec::Encoder;
 use windrow_datasets::memory::Budget;
 use windrow_datasets::push::PushError;
 use windrow_datasets::spill::{SpillBlock, SpillError, SpillFile};
@@ -48,11 +47,10 @@ pub(super) const BLOCK_BYTES: usize = 1 << 20;
 /// Heads are filled up to a multiple of this, as frames are, so that a frame decodes in place.
 const ALIGNMENT: usize = 16;
 
-/// Writes blocks, and compresses them where that [is worth it](windrow_datasets::spill::Spills::compresses).
+/// Writes blocks, compressed as is quickest.
 pub(super) struct BlockWriter<'f> {
     file: &'f SpillFile,
-    compressing: Encoder,
-    plain: Encoder,
+    encoder: Encoder,
     bytes: Vec<u8>,
 }
 
@@ -60,8 +58,7 @@ impl<'f> BlockWriter<'f> {
     pub(super) fn new(file: &'f SpillFile) -> BlockWriter<'f> {
         BlockWriter {
             file,
-            compressing: Encoder::new(Compression::Lz4),
-            plain: Encoder::new(Compression::None),
+            encoder: Encoder::choosing(file.spills().choice().clone()),
             bytes: Vec::new(),
         }
     }
@@ -76,13 +73,7 @@ impl<'f> BlockWriter<'f> {
         self.bytes.extend((head.len() as u64).to_le_bytes());
         self.bytes.extend(head.iter().flat_map(|number| number.to_le_bytes()));
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
-        if self.file.spills().compresses() {
-            let begun = Instant::now();
-            let (body, stored) = self.compressing.encode_measured::<T>(batch, &mut self.bytes)?;
-            self.file.spills().compressed(body - stored, begun.elapsed());
-        } else {
-            self.plain.encode::<T>(batch, &mut self.bytes)?;
-        }
+        self.encoder.encode::<T>(batch, &mut self.bytes)?;
         Ok(self.file.write(&self.bytes)?)
     }
 }

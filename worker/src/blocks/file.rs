@@ -4,7 +4,7 @@
 //! |---|---|
 //! | data | the blocks, in the order of the buckets |
 //! | index | for each bucket where its block ends (u64) and the block's CRC-32 (u32); it begins where the last one ends |
-//! | footer | `WRBLOCKS`, version (u32), number of buckets (u32), CRC-32 of the index (u32), content checksum (u32), CRC-32 of the footer so far (u32) |
+//! | footer | `WRBLOCKS`, version (u32), number of buckets (u32), CRC-32 of the index (u32), CRC-32 of the footer so far (u32) |
 //!
 //! A file is written under another name and gets its own once it is whole, so that a file with a name is whole unless
 //! the disk lost some of it; that is found by the checksums.
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"WRBLOCKS";
 const VERSION: u32 = 1;
-const FOOTER_BYTES: usize = 28;
+const FOOTER_BYTES: usize = 24;
 const ENTRY_BYTES: usize = 12;
 
 /// The most buckets of a file.
@@ -68,7 +68,6 @@ pub struct BlockFileWriter {
     crc: crc32fast::Hasher,
     len: u64,
     index: Vec<u8>,
-    content: crc32fast::Hasher,
 }
 
 impl BlockFileWriter {
@@ -95,7 +94,6 @@ impl BlockFileWriter {
             crc: crc32fast::Hasher::new(),
             len: 0,
             index: Vec::with_capacity(buckets as usize * ENTRY_BYTES),
-            content: crc32fast::Hasher::new(),
         })
     }
 
@@ -129,18 +127,15 @@ impl BlockFileWriter {
         }
     }
 
-    /// Ends the file and gives it its name. Returns the bytes in all blocks and the content checksum: two files with the
-    /// same bytes in the same buckets have the same.
+    /// Ends the file and gives it its name. Returns the bytes in all blocks.
     ///
     /// # Errors
     /// If it cannot be written; it is removed then.
-    pub fn finish(mut self) -> io::Result<(u64, u32)> {
+    pub fn finish(mut self) -> io::Result<u64> {
         self.end_blocks(self.buckets);
-        self.content.update(&self.index);
-        let content = std::mem::take(&mut self.content).finalize();
         let mut footer = Vec::with_capacity(FOOTER_BYTES);
         footer.extend_from_slice(MAGIC);
-        for word in [VERSION, self.buckets, crc32fast::hash(&self.index), content] {
+        for word in [VERSION, self.buckets, crc32fast::hash(&self.index)] {
             footer.extend_from_slice(&word.to_le_bytes());
         }
         footer.extend_from_slice(&crc32fast::hash(&footer).to_le_bytes());
@@ -155,7 +150,7 @@ impl BlockFileWriter {
                 return Err(error);
             }
         }
-        Ok((self.len, content))
+        Ok(self.len)
     }
 }
 
@@ -174,7 +169,6 @@ pub struct BlockFile {
     path: PathBuf,
     file: File,
     index: Vec<u8>,
-    content: u32,
 }
 
 impl BlockFile {
@@ -193,7 +187,7 @@ impl BlockFile {
         let word = |at: usize| {
             u32::from_le_bytes([footer[at], footer[at + 1], footer[at + 2], footer[at + 3]])
         };
-        if &footer[..8] != MAGIC || crc32fast::hash(&footer[..24]) != word(24) {
+        if &footer[..8] != MAGIC || crc32fast::hash(&footer[..20]) != word(20) {
             return Err(BlockError::corrupt(path, "it has no footer"));
         }
         if word(8) != VERSION {
@@ -209,7 +203,7 @@ impl BlockFile {
         if crc32fast::hash(&index) != word(16) {
             return Err(BlockError::corrupt(path, "its index has another checksum"));
         }
-        let file = BlockFile { path: path.to_path_buf(), file, index, content: word(20) };
+        let file = BlockFile { path: path.to_path_buf(), file, index };
         let ends = file.buckets().checked_sub(1).map_or(0, |last| file.end(last));
         let ascend = (1..file.buckets()).all(|bucket| file.end(bucket - 1) <= file.end(bucket));
         if ends != data_len || !ascend {
@@ -226,11 +220,6 @@ impl BlockFile {
     /// The number of buckets.
     pub fn buckets(&self) -> u32 {
         (self.index.len() / ENTRY_BYTES) as u32
-    }
-
-    /// The content checksum; see [`BlockFileWriter::finish`].
-    pub fn content(&self) -> u32 {
-        self.content
     }
 
     fn end(&self, bucket: u32) -> u64 {

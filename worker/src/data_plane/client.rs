@@ -1,5 +1,6 @@
 //! The side of the data plane that needs blocks.
 
+use super::link::{Answer, Link};
 use super::receive::Connection;
 use super::wire::{receive, send, within};
 use crate::blocks::{BlockBytes, BlockList, OpenFiles};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use windrow_datasets::codec::Choice;
 use windrow_protocol::data::{
     ANSWER_BYTES_MAX, BlockAnswer, BlockHead, BlockRequest, DATA_VERSION, PREFACE_BYTES,
     REQUEST_ATTEMPTS_MAX, REQUEST_BYTES_MAX, preface, preface_version,
@@ -93,6 +95,7 @@ pub struct BlockClient {
     limits: ClientLimits,
     idle: Mutex<HashMap<String, Vec<(Connection, Instant)>>>,
     files: Arc<OpenFiles>,
+    link: Link,
 }
 
 /// Why one try did not bring all.
@@ -115,10 +118,10 @@ enum Answered {
 }
 
 impl BlockClient {
-    /// A client without connections.
-    pub fn new(limits: ClientLimits) -> BlockClient {
+    /// A client without connections. It tells `choice` how long bytes take.
+    pub fn new(limits: ClientLimits, choice: Choice) -> BlockClient {
         let files = Arc::new(OpenFiles::new(128));
-        BlockClient { limits, idle: Mutex::default(), files }
+        BlockClient { limits, idle: Mutex::default(), files, link: Link::new(choice) }
     }
 
     /// The blocks of some buckets, by bucket, in the order of the attempts; their checksums are verified.
@@ -275,8 +278,9 @@ impl BlockClient {
     ) -> Result<Answered, Stopped> {
         let answered = match answer {
             BlockAnswer::Stream => {
+                let mut answer = self.link.answer();
                 while !coming.complete() {
-                    self.receive_block(&mut connection, fetch, coming).await?;
+                    self.receive_block(&mut connection, fetch, coming, &mut answer).await?;
                 }
                 Answered::Blocks
             }
@@ -301,6 +305,7 @@ impl BlockClient {
         connection: &mut Connection,
         fetch: &Fetch<'_>,
         coming: &mut Coming,
+        answer: &mut Answer<'_>,
     ) -> Result<(), Stopped> {
         let attempt = coming.attempt(fetch);
         let lost = |cause: &str| Stopped::Lost(fetch.failure(&[attempt], cause));
@@ -321,6 +326,7 @@ impl BlockClient {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
             block.came(read);
+            answer.came(read as u64);
         }
         let Some(block) = coming.block.take() else { return Ok(()) };
         if block.crc.finalize() == head.crc {

@@ -5,6 +5,7 @@
 //! [`windrow_protocol::data`].
 
 mod client;
+mod link;
 mod receive;
 mod server;
 mod stream;

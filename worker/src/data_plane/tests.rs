@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use windrow_datasets::codec::Choice;
 use windrow_protocol::data::{PREFACE_BYTES, preface};
 use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -77,7 +78,7 @@ fn client() -> BlockClient {
         retries: vec![Duration::from_millis(5); 2],
         ..ClientLimits::default()
     };
-    BlockClient::new(limits)
+    BlockClient::new(limits, Choice::default())
 }
 
 async fn fetch(

@@ -62,13 +62,13 @@ impl BlockOut for FileOut<'_> {
         added.map_err(|error| self.named(&error))
     }
 
-    fn end(&mut self) -> io::Result<(u64, u32)> {
+    fn end(&mut self) -> io::Result<u64> {
         let Some((shuffle, writer)) = self.current.take() else {
             return Err(io::Error::other("the end of no shuffle: a defect of the engine"));
         };
-        let sums = writer.and_then(BlockFileWriter::finish).map_err(|error| self.named(&error))?;
+        let bytes = writer.and_then(BlockFileWriter::finish).map_err(|error| self.named(&error))?;
         self.written.push((shuffle, file_path(self.folder, self.attempt, shuffle)));
-        Ok(sums)
+        Ok(bytes)
     }
 }
 
