@@ -18,8 +18,9 @@ pub const LANE_RECORDS: u64 = 65_536;
 /// The number of bytes in a lane of text or of other sources cut by byte range.
 pub const LANE_BYTES: u64 = 4 << 20;
 
-/// The size that sources cut large files to and pack small ones to, in bytes: a split is a task's worth at most.
-pub const SPLIT_BYTES: u64 = 64 << 20;
+/// The size that sources cut large files to and pack small ones to, in bytes: a quarter of a task, so that tasks made of
+/// splits are about the same size.
+pub const SPLIT_BYTES: u64 = 16 << 20;
 
 /// A part of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -249,7 +249,7 @@ mod tests {
         assert!(read_all(&memory).unwrap().into_iter().eq(0..count));
         let large = MemorySource::in_lanes((0..9).map(|_| vec![b'x'; 20 << 20]), 2);
         let shapes = splits(&large, &Storage::new()).unwrap();
-        assert_eq!(shapes.iter().map(|s| s.lanes).collect::<Vec<_>>(), [1, 1, 1, 2]);
+        assert_eq!(shapes.iter().map(|s| s.lanes).collect::<Vec<_>>(), [1; 5]);
         let made = GeneratedSource::new(count * 10, |i| i);
         let shapes = splits(&made, &Storage::new()).unwrap();
         assert_eq!(shapes.iter().map(|s| s.lanes).collect::<Vec<_>>(), [16, 5]);

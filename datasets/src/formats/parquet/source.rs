@@ -20,7 +20,7 @@ use crate::source::{
 use crate::storage::{Object, Storage};
 use arrow::array::ArrayRef;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -176,16 +176,18 @@ impl<T: Record> ParquetSource<T> {
         let mut groups = Vec::new();
         for ((number, group), kept) in metadata.row_groups().iter().enumerate().zip(kept) {
             let rows = group.num_rows() as u64;
-            let bytes: u64 = binding
-                .leaves
-                .iter()
-                .map(|&leaf| group.column(leaf).compressed_size() as u64)
-                .sum();
+            let sum = |size: &dyn Fn(&ColumnChunkMetaData) -> i64| -> u64 {
+                let sizes = binding.leaves.iter().map(|&leaf| size(group.column(leaf)));
+                // What the footer says need not be true.
+                sizes.fold(0, |sum, size| sum.saturating_add(u64::try_from(size).unwrap_or(0)))
+            };
+            // What there is to do goes by what it becomes; what is read, by what it is.
+            let bytes = sum(&|column| column.uncompressed_size());
             scan.groups += 1;
             scan.groups_pruned += u64::from(kept.is_empty() && rows > 0);
             scan.rows += rows;
             scan.rows_pruned += rows - kept.count();
-            scan.bytes_of_columns += bytes;
+            scan.bytes_of_columns += sum(&|column| column.compressed_size());
             let paged = binding
                 .leaves
                 .iter()
