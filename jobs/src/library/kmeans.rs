@@ -73,11 +73,13 @@ impl Job for Kmeans {
         let start = named.top(self.clusters as usize, |a, b| a.0.cmp(&b.0));
         let tolerance = self.tolerance * self.tolerance;
         let centers = start.iterate_until(self.rounds, |centers| {
-            let assigned = points.map_with(&centers.broadcast(), |point, centers| {
-                let away = centers.iter().map(|(name, (_, at))| (name, distance(point, at)));
-                let nearest = away.min_by(|a, b| a.1.total_cmp(&b.1));
-                (nearest.map_or(0, |nearest| nearest.0), point.iter().collect::<Vec<f64>>())
-            });
+            let centers_at_hand = centers.broadcast();
+            let assigned =
+                points.map_with_to::<_, _, (u64, Vec<f64>)>(&centers_at_hand, |point, centers| {
+                    let away = centers.iter().map(|(name, (_, at))| (name, distance(point, at)));
+                    let nearest = away.min_by(|a, b| a.1.total_cmp(&b.1));
+                    (nearest.map_or(0, |nearest| nearest.0), point)
+                });
             let next = assigned
                 .fold_by_key(
                     || (0u64, Vec::new()),

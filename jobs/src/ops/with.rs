@@ -9,6 +9,18 @@ use std::sync::Arc;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Key, Record};
 
+/// A function from a view and a [`Lookup`] to a view: `Fn(T::View<'a>, &'a Lookup<K, V>) -> U::View<'a>` for every `'a`.
+/// Implemented for all such functions; a bound of its own because Rust cannot say it in place.
+pub trait LookupFn<'a, T: Record, K: Key, V: Record, U: Record>:
+    Fn(T::View<'a>, &'a Lookup<K, V>) -> U::View<'a>
+{
+}
+
+impl<'a, T: Record, K: Key, V: Record, U: Record, F> LookupFn<'a, T, K, V, U> for F where
+    F: Fn(T::View<'a>, &'a Lookup<K, V>) -> U::View<'a>
+{
+}
+
 /// A dataset that every task gets whole: see [`Dataset::broadcast`].
 pub struct Broadcast<K: Key, V: Record> {
     collect: u32,
@@ -133,6 +145,27 @@ impl<T: Record> Dataset<T> {
     ) -> Dataset<U> {
         self.each_with("map_with", CodePlace::caller(), lookup, move |view, lookup, out| {
             out.push(f(view, lookup).view())
+        })
+    }
+
+    /// As [`map_to`](Dataset::map_to), with a broadcast dataset at hand: nothing is owned on the way. `U` has to be named,
+    /// and so do the types of the lookup.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let names = flow.from_iter([(3u32, "three".to_string())]).broadcast();
+    /// let named = flow.read_lines("/tmp/a.txt").map_with_to::<_, _, (String, String)>(&names, |line, names| {
+    ///     (names.get(line.len() as u32).unwrap_or("other"), line)
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn map_with_to<K: Key, V: Record, U: Record>(
+        &self,
+        lookup: &Broadcast<K, V>,
+        f: impl for<'a> LookupFn<'a, T, K, V, U> + Send + Sync + 'static,
+    ) -> Dataset<U> {
+        self.each_with("map_with_to", CodePlace::caller(), lookup, move |view, lookup, out| {
+            out.push(f(T::shorten(view), lookup))
         })
     }
 
