@@ -62,6 +62,7 @@ pub use windrow_datasets::{
     Batch, Builder, Col, Cols, Columns, Heap, Key, Record, Sink, Source, TextRecord, codec,
     columns, commit, formats, generate, location, place, push, record, sink, source, storage,
 };
+pub use windrow_jobs::shuffle::Combining;
 pub use windrow_jobs::{
     Broadcast, Counter, Dataset, Error, Flow, Job, JobArgs, Lookup, Out, Outcome, Result,
     RowsError, Summary, Values, exec, ops, plan,

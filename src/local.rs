@@ -9,7 +9,7 @@ use windrow_datasets::memory::{self, Budget};
 use windrow_datasets::spill::Spills;
 use windrow_datasets::storage::Storage;
 use windrow_jobs::plan::Plan;
-use windrow_jobs::shuffle::Memory;
+use windrow_jobs::shuffle::{Combining, Memory};
 use windrow_jobs::{Flow, Job, Outcome};
 use windrow_worker::local::{LocalJob, LocalOptions};
 
@@ -29,6 +29,7 @@ pub struct Local {
     threads: Option<usize>,
     memory: Option<u64>,
     scratch: Vec<PathBuf>,
+    combining: Combining,
     mode: WriteMode,
     storage: Storage,
 }
@@ -57,6 +58,13 @@ impl Local {
     #[must_use]
     pub fn scratch(self, folders: impl IntoIterator<Item = PathBuf>) -> Local {
         Local { scratch: folders.into_iter().collect(), ..self }
+    }
+
+    /// Whether threads combine rows of a key before exact aggregates add them up; where it pays, if it is not said. The
+    /// result is the same: it is for measuring and for tests.
+    #[must_use]
+    pub fn combining(self, combining: Combining) -> Local {
+        Local { combining, ..self }
     }
 
     /// What is done about output that is there already.
@@ -98,7 +106,8 @@ impl Local {
             budget: Budget::of_process(self.memory.unwrap_or_else(memory::of_machine)),
             spills: Spills::to(self.scratch.clone()),
         };
-        let options = LocalOptions { threads, memory, mode: self.mode, short_id: short_id() };
+        let (combining, mode) = (self.combining, self.mode);
+        let options = LocalOptions { threads, memory, combining, mode, short_id: short_id() };
         LocalJob::new(plan, self.storage.clone(), options)
     }
 }

@@ -13,7 +13,7 @@ use windrow::push::{BATCH_RECORDS, Demand, Push, Selection};
 use windrow::record::mix;
 use windrow::source::{Source, SourceDescription, SourceError, Split};
 use windrow::storage::Storage;
-use windrow::{Builder, Dataset, Flow, Key, Local, Outcome, Record, Result, RunError};
+use windrow::{Builder, Combining, Dataset, Flow, Key, Local, Outcome, Record, Result, RunError};
 use workers::Call;
 
 /// A way in which jobs run. Another one is a variant here, and a branch in [`Mode::run`].
@@ -25,6 +25,8 @@ enum Mode {
     Spilling(usize),
     /// The same with so much memory, in bytes.
     Memory(usize, u64),
+    /// The same with combining before exact aggregates forced on or off.
+    Combining(usize, Combining),
     /// Over so many local worker processes.
     Workers(usize),
     /// Over so many, of which an executor dies once.
@@ -36,13 +38,15 @@ const THREADS: [Mode; 4] =
     [Mode::Threads(1), Mode::Threads(2), Mode::Threads(5), Mode::Spilling(3)];
 
 /// More ways within this process.
-const MANY: [Mode; 6] = [
+const MANY: [Mode; 8] = [
     Mode::Memory(1, 8 << 30),
     Mode::Memory(2, 64 << 20),
     Mode::Memory(3, 1 << 20),
     Mode::Memory(7, 64 << 20),
     Mode::Spilling(2),
     Mode::Memory(7, 8 << 30),
+    Mode::Combining(3, Combining::Always),
+    Mode::Combining(2, Combining::Never),
 ];
 
 /// The ways over worker processes: the first plan of a test runs in the first two of them, and each one behind it in one.
@@ -56,6 +60,9 @@ impl Mode {
             Mode::Threads(threads) => Local::new().threads(threads),
             Mode::Spilling(threads) => Local::new().threads(threads).memory(0),
             Mode::Memory(threads, bytes) => Local::new().threads(threads).memory(bytes),
+            Mode::Combining(threads, combining) => {
+                Local::new().threads(threads).combining(combining)
+            }
             Mode::Workers(_) | Mode::Faulted(_) => unreachable!("those are other processes"),
         }
     }
@@ -69,7 +76,7 @@ impl Mode {
         let output = Location::of_path(folder).unwrap();
         let plan = |flow: &Flow| plan(flow, &output);
         match self {
-            Mode::Threads(_) | Mode::Spilling(_) | Mode::Memory(..) => {
+            Mode::Threads(_) | Mode::Spilling(_) | Mode::Memory(..) | Mode::Combining(..) => {
                 self.local().run_plan("test", plan)
             }
             Mode::Workers(workers) => Ok(call.run(workers, false, folder, plan)),

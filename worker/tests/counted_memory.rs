@@ -76,8 +76,13 @@ fn run(plan: impl FnOnce(&Flow) -> Result<()>) -> Most {
     let scratch = tempfile::tempdir().unwrap();
     let budget = Budget::of(BUDGET);
     let memory = Memory { budget: budget.clone(), spills: Spills::to(vec![scratch.path().into()]) };
-    let options =
-        LocalOptions { threads: 2, memory, mode: WriteMode::Error, short_id: "counted".into() };
+    let options = LocalOptions {
+        threads: 2,
+        memory,
+        combining: Default::default(),
+        mode: WriteMode::Error,
+        short_id: "counted".into(),
+    };
     let job = LocalJob::new(Plan::from_fn("counted", plan).unwrap(), Storage::new(), options);
     let (before, ended) = (in_use(), Arc::new(AtomicBool::new(false)));
     let looking = std::thread::spawn({

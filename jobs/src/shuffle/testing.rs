@@ -1,6 +1,6 @@
 //! How tests of shuffles fill stores and read buckets.
 
-use super::{Bucket, Memory, ReadCode, ShuffleCode, Store, StoreContext};
+use super::{Bucket, Combining, Memory, ReadCode, ShuffleCode, Store, StoreContext};
 use crate::exec::Whole;
 use arrow::buffer::Buffer;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,14 @@ pub(crate) type Tasks<T> = Vec<Vec<Vec<T>>>;
 
 pub(crate) fn context(buckets: u32, whole: &Whole) -> StoreContext {
     let (lanes, whole) = (Arc::default(), whole.clone());
-    StoreContext { buckets, lanes, whole, memory: Memory::default(), filter: None }
+    StoreContext {
+        buckets,
+        lanes,
+        whole,
+        memory: Memory::default(),
+        filter: None,
+        combining: Combining::default(),
+    }
 }
 
 /// The same with so much memory for rows.

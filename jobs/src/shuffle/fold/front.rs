@@ -12,6 +12,7 @@
 use super::Folding;
 use super::store::FoldStore;
 use super::table::{Row, range_of};
+use crate::shuffle::Combining;
 use std::mem::MaybeUninit;
 use windrow_datasets::memory::{Piece, prefetch};
 use windrow_datasets::{Heap, Key, Record};
@@ -37,6 +38,7 @@ const PASSED_BY_ROWS: usize = 16 * TRIAL_MISSES;
 /// Whether rows are looked for in the front.
 #[derive(Default)]
 struct Trial {
+    combining: Combining,
     found: usize,
     missed: usize,
     /// For how many more rows the front is passed by.
@@ -44,13 +46,25 @@ struct Trial {
 }
 
 impl Trial {
+    fn new(combining: Combining) -> Trial {
+        let passed_by = if combining == Combining::Never { usize::MAX } else { 0 };
+        Trial { combining, passed_by, ..Trial::default() }
+    }
+
     #[inline(always)]
     fn miss(&mut self) {
         self.missed += 1;
         if self.missed == TRIAL_MISSES {
-            let pass = self.found * FOUND_ONE_IN < self.found + self.missed;
-            *self = Trial { passed_by: if pass { PASSED_BY_ROWS } else { 0 }, ..Trial::default() };
+            self.end();
         }
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        let pass = self.combining != Combining::Always
+            && self.found * FOUND_ONE_IN < self.found + self.missed;
+        let passed_by = if pass { PASSED_BY_ROWS } else { 0 };
+        *self = Trial { combining: self.combining, passed_by, ..Trial::default() };
     }
 }
 
@@ -79,13 +93,13 @@ pub(super) struct Front<F: Folding> {
 unsafe impl<F: Folding> Send for Front<F> {}
 
 impl<F: Folding> Front<F> {
-    pub(super) fn new(tables: u32) -> Front<F> {
+    pub(super) fn new(tables: u32, combining: Combining) -> Front<F> {
         Front {
             places: Piece::zeroed(PLACES * size_of::<PlaceOf<F>>()),
             batches: Piece::zeroed(tables as usize * BATCH * size_of::<RowOf<F>>()),
             waiting: vec![0; tables as usize],
             heap: Heap::new(),
-            trial: Trial::default(),
+            trial: Trial::new(combining),
             fold: std::marker::PhantomData,
         }
     }
@@ -289,5 +303,9 @@ mod tests {
         let mut trial = Trial { found: TRIAL_MISSES / 2, ..Trial::default() };
         (0..TRIAL_MISSES).for_each(|_| trial.miss());
         assert_eq!((trial.passed_by, trial.found, trial.missed), (0, 0, 0));
+        let mut trial = Trial::new(Combining::Always);
+        (0..TRIAL_MISSES).for_each(|_| trial.miss());
+        assert_eq!(trial.passed_by, 0);
+        assert!(Trial::new(Combining::Never).passed_by > usize::MAX / 2);
     }
 }

@@ -8,7 +8,9 @@ use super::read::{FoldBucket, Tables};
 use super::spilled::{Merged, Part};
 use super::table::{Row, Table, order_hash, range_of};
 use crate::shuffle::left_out::{KeyHash, leaving_out};
-use crate::shuffle::{Bucket, KeyFilter, Lanes, Memory, SpillFailed, Store, StoreContext, lock};
+use crate::shuffle::{
+    Bucket, Combining, KeyFilter, Lanes, Memory, SpillFailed, Store, StoreContext, lock,
+};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use windrow_datasets::codec::Encoder;
@@ -46,6 +48,7 @@ pub(super) struct FoldStore<F: Folding> {
     of_fronts: Share,
     lanes: Arc<Lanes>,
     /// The keys whose rows are of use.
+    combining: Combining,
     filter: Option<Arc<KeyFilter>>,
     pub(super) seen: Seen,
     memory: Memory,
@@ -114,6 +117,7 @@ impl<F: Folding> FoldStore<F> {
             of_fronts: budget.share(),
             lanes: context.lanes.clone(),
             filter: context.filter.clone(),
+            combining: context.combining,
             seen: Seen::default(),
             memory: context.memory.clone(),
             table_bytes: bytes / u64::from(tables),
@@ -130,7 +134,7 @@ impl<F: Folding> FoldStore<F> {
     /// A front for a thread.
     pub(super) fn front(&self) -> Front<F> {
         lock(&self.fronts).pop().unwrap_or_else(|| {
-            let front = Front::new(self.tables());
+            let front = Front::new(self.tables(), self.combining);
             self.of_fronts.add(front.bytes() as u64);
             front
         })
