@@ -193,6 +193,18 @@ fn tpch() {
         assert_eq!(answer("workers", " --workers 2"), expected, "{query}");
         assert_eq!(answer("tight", " --memory 1MiB"), expected, "{query}");
     }
+    // A join that nobody sees the order of has nothing left to do: rows are looked up as they come.
+    for flags in ["--threads 2", "--workers 2", "--workers 2 --memory 1MiB"] {
+        let line =
+            format!("run by-priority --input tables --output joined --overwrite --json {flags}");
+        let told = ran("tpch", folder.path(), &line.split(' ').collect::<Vec<_>>()).stdout;
+        let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+        let stages = told["stages"].as_array().unwrap();
+        let join = stages.iter().find(|s| s["name"].as_str().unwrap().starts_with("join")).unwrap();
+        // A worker without memory has none for a table.
+        let is_looked_up = !flags.contains("memory");
+        assert_eq!(join["tasks"] == 0, is_looked_up, "{flags}: {told}");
+    }
     // Other parameters than those of the specification.
     run("run q6 --input tables --output year --date 1995-01-01 --discount 0.05 --quantity 25");
     assert_eq!(table(&folder.path().join("year")), "revenue\n1002188.8822\n");

@@ -457,8 +457,7 @@ fn over_workers() {
     }
 }
 
-/// What joins give is seen by nothing but sums: in one process rows are looked up as they come then, over workers they
-/// are not.
+/// What joins give is seen by nothing but sums: rows are looked up as they come then.
 fn check_sums_of_joins(seed: u64, run: impl Fn(&dyn Fn(&Flow, &Location) -> Result<()>) -> Ran) {
     let kinds = [0, 1, 2, 3, 4, 11, 12, 18, 18, 19, 20, 21, 22, 22, 23];
     let (mut steps, mut expected) = job(seed, &kinds);

@@ -13,18 +13,12 @@ use windrow_protocol::shape::{
 };
 
 fn shape() -> JobShape {
-    let stage = |root, outputs| StageShape {
-        name: "measured".into(),
-        root,
-        whole_inputs: Vec::new(),
-        outputs,
-        sample: false,
-    };
+    let stage = |root, outputs| StageShape::new("measured", root, outputs);
     let source = RootShape::Source { listed_by: StageId(0) };
     let map = stage(source, vec![OutputShape::Shuffle(ShuffleId(0))]);
     let reduce = stage(RootShape::Shuffles(vec![ShuffleId(0)]), Vec::new());
     let shuffle = ShuffleShape { producers: vec![StageId(0)], cut: CutShape::ByBytes };
-    JobShape { stages: vec![map, reduce], shuffles: vec![shuffle], sinks: 0, collects: Vec::new() }
+    JobShape { stages: vec![map, reduce], shuffles: vec![shuffle], ..JobShape::default() }
 }
 
 #[allow(clippy::disallowed_methods, reason = "it measures")]
@@ -44,7 +38,7 @@ fn main() {
     let mut events: VecDeque<Event> = (1..=workers)
         .map(|worker| {
             let (worker, host) = (WorkerId(worker), HostId(worker as u32));
-            Event::WorkerJoined { worker, slots: 4, host, build: "measured".into() }
+            Event::WorkerJoined { worker, slots: 4, memory: 0, host, build: "measured".into() }
         })
         .collect();
     events.push_back(Event::SubmitJob(Box::new(request)));
@@ -71,7 +65,7 @@ fn main() {
                 events.push_back(Event::SplitsListed { worker, attempt, page: 0, splits });
                 pages = 1;
             }
-            events.push_back(Event::AttemptDone { worker, attempt, pages });
+            events.push_back(Event::AttemptDone { worker, attempt, pages, written: Vec::new() });
         }
     }
     let seconds = begun.elapsed().as_secs_f64();

@@ -23,13 +23,8 @@ fn binary() -> BinaryId {
 
 /// One stage of `tasks` tasks, which write nothing into one sink.
 fn job() -> JobSubmission {
-    let stage = StageShape {
-        name: "nothing".to_owned(),
-        root: RootShape::Source { listed_by: StageId(0) },
-        whole_inputs: Vec::new(),
-        outputs: vec![OutputShape::Sink(SinkId(0))],
-        sample: false,
-    };
+    let source = RootShape::Source { listed_by: StageId(0) };
+    let stage = StageShape::new("nothing", source, vec![OutputShape::Sink(SinkId(0))]);
     JobSubmission {
         token: draw_token(),
         name: "dispatch".to_owned(),
@@ -51,6 +46,7 @@ async fn work(address: SocketAddr, slots: u32, tasks: u32) -> Result<u64, AnyErr
         host: "here".to_owned(),
         data_address: "127.0.0.1:1".to_owned(),
         slots,
+        memory: 1 << 30,
         binary: binary(),
     };
     let worker = call(Duration::from_secs(5), |ctx| client.register(ctx, hello)).await??.worker;

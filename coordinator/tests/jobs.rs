@@ -58,12 +58,15 @@ async fn a_job_of_two_stages_runs_to_its_end() {
     for (order, at) in orders[1..6].iter().zip(0..) {
         let cuts = vec![(ShuffleId(0), cut)];
         let input = TaskInput::Splits(vec![splits(5)[at].clone()]);
-        assert_eq!(order.work, Work::Compute { input, cuts, whole_inputs: Vec::new() });
+        assert_eq!(
+            order.work,
+            Work::Compute { input, cuts, whole_inputs: Vec::new(), lookups: Vec::new() }
+        );
     }
     for (order, at) in orders[6..9].iter().zip(0..) {
         let input = TaskInput::Buckets { cut, buckets: vec![at] };
         let (cuts, whole_inputs) = (Vec::new(), Vec::new());
-        assert_eq!(order.work, Work::Compute { input, cuts, whole_inputs });
+        assert_eq!(order.work, Work::Compute { input, cuts, whole_inputs, lookups: Vec::new() });
     }
     let parts = (0..3).map(staged).collect();
     assert_eq!(
@@ -304,11 +307,9 @@ async fn a_job_without_input_succeeds() {
 #[tokio::test]
 async fn broadcasts_and_samples_get_what_they_read() {
     let shape = |name: &str, root, whole_inputs, outputs, sample| StageShape {
-        name: name.to_owned(),
-        root,
         whole_inputs,
-        outputs,
         sample,
+        ..StageShape::new(name, root, outputs)
     };
     let source = || RootShape::Source { listed_by: StageId(0) };
     let job = JobShape {
@@ -325,6 +326,7 @@ async fn broadcasts_and_samples_get_what_they_read() {
         shuffles: Vec::new(),
         sinks: 0,
         collects: vec![vec![StageId(0)], vec![StageId(1)]],
+        lookups: Vec::new(),
     };
     let running = start().await;
     let client = client(&running).await;

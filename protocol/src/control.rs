@@ -68,6 +68,8 @@ pub struct WorkerHello {
     pub data_address: String,
     /// How many tasks it runs at once.
     pub slots: u32,
+    /// Memory for records, in bytes: the executors of each job have so much.
+    pub memory: u64,
     /// The code that it runs.
     pub binary: BinaryId,
 }

@@ -44,6 +44,8 @@ pub struct ExecutorStart {
     pub worker: WorkerId,
     /// Its host, as the worker calls it.
     pub host: String,
+    /// Whether all other workers are on this host too.
+    pub peers_are_here: bool,
     /// The number of compute threads.
     pub threads: u32,
     /// Memory for all attempts together, in bytes.

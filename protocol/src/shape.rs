@@ -18,9 +18,55 @@ pub struct JobShape {
     pub sinks: u32,
     /// For each collected dataset the stages that write it, in the order in which their rows count.
     pub collects: Vec<Vec<StageId>>,
+    /// The rows that may be looked up as they come.
+    pub lookups: Vec<LookUp>,
+}
+
+/// A join whose rows may come in any order, seen from one of its sides: the stages that write that side can look its rows
+/// up in a table of all rows of the other side, and do themselves what the joined stage would do with what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LookUp {
+    /// The stage that joins, and does nothing else with either side.
+    pub stage: StageId,
+    /// The shuffle whose rows are looked up.
+    pub shuffle: ShuffleId,
+    /// The shuffle that the table is made of.
+    pub table: ShuffleId,
 }
 
 impl JobShape {
+    /// The shape of what is left to do where rows are looked up as they come: the stages that write them write what the
+    /// joined stage would, and read what it would read whole, and all of the table; the joined stage has no task.
+    ///
+    /// Shuffles are cut as before: by the shape without it.
+    pub fn look_up(&mut self, lookup: LookUp) {
+        let Some(joined) = self.stages.get_mut(lookup.stage.0 as usize) else { return };
+        joined.dissolved = true;
+        let outputs = std::mem::take(&mut joined.outputs);
+        let lookups = std::mem::take(&mut joined.lookups);
+        let whole = joined.whole_inputs.clone();
+        let Some(looked_up) = self.shuffles.get(lookup.shuffle.0 as usize) else { return };
+        let makers = looked_up.producers.clone();
+        for maker in &makers {
+            let Some(maker) = self.stages.get_mut(maker.0 as usize) else { continue };
+            maker.outputs.retain(|output| *output != OutputShape::Shuffle(lookup.shuffle));
+            add(&mut maker.outputs, &outputs);
+            add(&mut maker.whole_inputs, &whole);
+            maker.lookups.push(lookup);
+            add(&mut maker.lookups, &lookups);
+        }
+        for output in &outputs {
+            if let OutputShape::Shuffle(shuffle) = output
+                && let Some(shuffle) = self.shuffles.get_mut(shuffle.0 as usize)
+                && let Some(at) = shuffle.producers.iter().position(|p| *p == lookup.stage)
+            {
+                shuffle.producers.splice(at..=at, makers.iter().copied());
+                let mut seen = BTreeSet::new();
+                shuffle.producers.retain(|producer| seen.insert(*producer));
+            }
+        }
+    }
+
     /// The shuffles that some stage reads together with this one, or with another of them, itself included: those are cut
     /// alike, by the logical bytes below all of them.
     pub fn cut_alike(&self, shuffle: ShuffleId) -> BTreeSet<ShuffleId> {
@@ -83,6 +129,15 @@ impl JobShape {
     }
 }
 
+/// Adds what is not there.
+fn add<T: Copy + PartialEq>(all: &mut Vec<T>, more: &[T]) {
+    for one in more {
+        if !all.contains(one) {
+            all.push(*one);
+        }
+    }
+}
+
 /// One stage: a chain (or tree) of narrow operators from one root to its outputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageShape {
@@ -98,6 +153,37 @@ pub struct StageShape {
     /// Whether it only looks at a sample: it is then one task, of at most [`SAMPLE_UNITS`] splits or partitions at
     /// fixed positions.
     pub sample: bool,
+    /// How much of what it reads is thought to pass its filters, in thousandths.
+    pub passes_permille: u32,
+    /// Rows that its tasks look up as they come: see [`JobShape::look_up`].
+    pub lookups: Vec<LookUp>,
+    /// Whether other stages do its work, since they look its rows up: it has no tasks.
+    pub dissolved: bool,
+}
+
+impl StageShape {
+    /// A stage that reads `root` and writes `outputs`, and is nothing special.
+    pub fn new(name: impl Into<String>, root: RootShape, outputs: Vec<OutputShape>) -> StageShape {
+        StageShape {
+            name: name.into(),
+            root,
+            whole_inputs: Vec::new(),
+            outputs,
+            sample: false,
+            passes_permille: 1000,
+            lookups: Vec::new(),
+            dissolved: false,
+        }
+    }
+
+    /// The shuffles that a task reads: parts of those of its root, and all of those that it looks rows up in.
+    pub fn reads(&self) -> impl Iterator<Item = ShuffleId> {
+        let of_root = match &self.root {
+            RootShape::Shuffles(shuffles) => &shuffles[..],
+            RootShape::Source { .. } => &[],
+        };
+        of_root.iter().copied().chain(self.lookups.iter().map(|lookup| lookup.table))
+    }
 }
 
 /// What a stage reads.
@@ -254,7 +340,7 @@ mod tests {
             reads => RootShape::Shuffles(reads.iter().map(|&n| ShuffleId(n)).collect()),
         };
         let outputs = writes.iter().map(|&n| OutputShape::Shuffle(ShuffleId(n))).collect();
-        StageShape { name: String::new(), root, whole_inputs: Vec::new(), outputs, sample: false }
+        StageShape::new("", root, outputs)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What an executor is told to do, and what it answers: an attempt's order and its output.
 
 use crate::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId};
-use crate::shape::{Cut, sample_positions};
+use crate::shape::{Cut, LookUp, sample_positions};
 use serde::{Deserialize, Serialize};
 
 pub use windrow_datasets::commit::{Place, Staged, StagedFiles, StagedList};
@@ -27,6 +27,17 @@ pub struct TaskOrder {
     pub work: Work,
 }
 
+impl TaskOrder {
+    /// The shuffles that rows are looked up in.
+    pub fn tables(&self) -> impl Iterator<Item = ShuffleId> + use<> {
+        let lookups = match &self.work {
+            Work::Compute { lookups, .. } => lookups.clone(),
+            _ => Vec::new(),
+        };
+        lookups.into_iter().map(|(lookup, _)| lookup.table)
+    }
+}
+
 /// What an attempt is to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Work {
@@ -40,6 +51,8 @@ pub enum Work {
         cuts: Vec<(ShuffleId, Cut)>,
         /// The collected datasets that the stage reads whole: frames, in the order of their rows.
         whole_inputs: Vec<(CollectId, Vec<u8>)>,
+        /// The rows that are looked up as they come, and how the shuffle is cut whose rows the table is made of.
+        lookups: Vec<(LookUp, Cut)>,
     },
     /// Make the job's outputs visible: for each sink what all its tasks have staged, in order.
     Commit {
@@ -117,6 +130,8 @@ pub struct ShuffleOutput {
     pub rows: u64,
     /// Bytes in all buckets, as stored.
     pub bytes: u64,
+    /// Bytes in all buckets, before they were compressed.
+    pub encoded: u64,
     /// A checksum of the content, which two attempts of one task have in common.
     pub content: u32,
 }

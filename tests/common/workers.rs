@@ -6,6 +6,7 @@
 //! have to give for the test to come that far, they have recorded.
 
 use super::Ran;
+use arrow::buffer::Buffer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -19,9 +20,11 @@ use windrow::record::mix;
 use windrow::storage::Storage;
 use windrow::{Cluster, Failure, Flow, Outcome, Result};
 use windrow_coordinator::{Config, Coordinator};
-use windrow_protocol::ids::SinkId;
+use windrow_protocol::ids::{ShuffleId, SinkId};
+use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{TaskOrder, TaskOutput};
 use windrow_worker::data_plane::ClientLimits;
+use windrow_worker::executor::BuildSide;
 use windrow_worker::executor::task::Tasks;
 use windrow_worker::executor_process::{self, BlockOut, Engine, Env, PlanSource, TaskRun};
 use windrow_worker::process::{die_with_parent, spawn_from_lasting_thread};
@@ -246,12 +249,24 @@ impl Engine for Dying {
         &self,
         plan: &Arc<Plan>,
         order: &TaskOrder,
+        sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
-        let run = self.tasks.start(plan, order, env)?;
+        let run = self.tasks.start(plan, order, sides, env)?;
         let stage = order.attempt.task.stage.0 as usize;
         let point = self.point.clone().filter(|point| stage >= point.stage);
         Ok(Arc::new(DyingRun { run, point, lanes: AtomicUsize::new(0) }))
+    }
+
+    fn build_side(
+        &self,
+        plan: &Plan,
+        lookup: LookUp,
+        cut: Cut,
+        blocks: Vec<Vec<Buffer>>,
+        env: &Env,
+    ) -> Result<BuildSide, Failure> {
+        self.tasks.build_side(plan, lookup, cut, blocks, env)
     }
 
     fn split(
@@ -300,11 +315,7 @@ impl TaskRun for DyingRun {
         self.run.bucket(lane)
     }
 
-    fn run_lane(
-        &self,
-        lane: u32,
-        blocks: Option<Vec<Vec<arrow::buffer::Buffer>>>,
-    ) -> Result<(), Failure> {
+    fn run_lane(&self, lane: u32, blocks: Option<Vec<Vec<Buffer>>>) -> Result<(), Failure> {
         if self.lanes.fetch_add(1, Ordering::Relaxed) == 0 {
             self.reached(When::Begin);
         }

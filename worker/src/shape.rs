@@ -3,32 +3,36 @@
 use windrow_jobs::plan::{Output, Plan, Root};
 use windrow_protocol::ids::{CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::shape::{
-    CutShape, JobShape, OutputShape, RootShape, ShuffleShape, StageShape,
+    CutShape, JobShape, LookUp, OutputShape, RootShape, ShuffleShape, StageShape,
 };
 
 /// The shape of a plan.
 pub fn shape_of(plan: &Plan) -> JobShape {
-    let stage = |stage: &windrow_jobs::plan::Stage| StageShape {
-        name: stage.name.clone(),
-        root: match &stage.root {
+    let stage = |stage: &windrow_jobs::plan::Stage| {
+        let root = match &stage.root {
             Root::Source { listed_by } => {
                 RootShape::Source { listed_by: StageId(*listed_by as u32) }
             }
             Root::Shuffles(shuffles) => {
                 RootShape::Shuffles(shuffles.iter().map(|&n| ShuffleId(n)).collect())
             }
-        },
-        whole_inputs: stage.whole_inputs.iter().map(|&n| CollectId(n)).collect(),
-        outputs: stage
-            .outputs
-            .iter()
-            .map(|output| match *output {
-                Output::Shuffle(n) => OutputShape::Shuffle(ShuffleId(n)),
-                Output::Sink(n) => OutputShape::Sink(SinkId(n)),
-                Output::Collect(n) => OutputShape::Collect(CollectId(n)),
-            })
-            .collect(),
-        sample: stage.sample,
+        };
+        let outputs = stage.outputs.iter().map(|output| match *output {
+            Output::Shuffle(n) => OutputShape::Shuffle(ShuffleId(n)),
+            Output::Sink(n) => OutputShape::Sink(SinkId(n)),
+            Output::Collect(n) => OutputShape::Collect(CollectId(n)),
+        });
+        StageShape {
+            whole_inputs: stage.whole_inputs.iter().map(|&n| CollectId(n)).collect(),
+            sample: stage.sample,
+            passes_permille: (stage.passes * 1000.0) as u32,
+            ..StageShape::new(&stage.name, root, outputs.collect())
+        }
+    };
+    let lookup = |shuffle: u32| {
+        let probe = plan.probe(shuffle)?;
+        let (stage, table) = (StageId(probe.stage as u32), ShuffleId(probe.other));
+        Some(LookUp { stage, shuffle: ShuffleId(shuffle), table })
     };
     let stages = |of: &[usize]| of.iter().map(|&stage| StageId(stage as u32)).collect();
     let shuffle = |number: u32| {
@@ -43,6 +47,7 @@ pub fn shape_of(plan: &Plan) -> JobShape {
         shuffles: (0..plan.shuffles() as u32).map(shuffle).collect(),
         sinks: plan.sinks() as u32,
         collects: (0..plan.collects() as u32).map(|n| stages(plan.collect(n).producers)).collect(),
+        lookups: (0..plan.shuffles() as u32).filter_map(lookup).collect(),
     }
 }
 

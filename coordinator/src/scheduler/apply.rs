@@ -3,7 +3,6 @@
 //! Nothing is decided here. An outcome that does not fit the state (of a journal that was written by something else)
 //! changes nothing, or as little as makes sense; it never panics.
 
-use super::event::HostId;
 use super::job::Job;
 use super::outcome::{Cause, Outcome, RevokeReason};
 use super::state::{ENDED_JOBS_MAX, Ended, State};
@@ -44,10 +43,28 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
         Outcome::AttemptEnded { attempt, worker, failure, charge } => {
             attempt_ended(state, *attempt, *worker, failure, *charge);
         }
-        Outcome::TaskCommitted { attempt, worker } => committed(state, *attempt, *worker),
+        Outcome::TaskCommitted { attempt, worker, written } => {
+            committed(state, *attempt, *worker);
+            state.change_job(attempt.task.job, |job| job.add_written(written));
+        }
+        Outcome::LookedUp { job, lookup } => {
+            state.touched.0.insert(*job);
+            state.change_job(*job, |job| job.look_up(*lookup));
+        }
         Outcome::TaskReopened { task, .. } => reopened(state, *task),
-        Outcome::WorkerJoined { worker, slots, host, build } => {
-            worker_joined(state, *worker, *slots, *host, build);
+        Outcome::WorkerJoined { worker, slots, memory, host, build } => {
+            let joined = Worker {
+                slots: *slots,
+                memory: *memory,
+                host: *host,
+                build: build.clone(),
+                draining: false,
+                running: Vec::new(),
+                used: 0,
+                outputs: BTreeMap::new(),
+                heard: Volatile::default(),
+            };
+            worker_joined(state, *worker, joined);
         }
         Outcome::WorkerLost { worker, .. } => worker_lost(state, *worker),
         Outcome::WorkerDraining { worker, hand_over } => {
@@ -78,19 +95,9 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
     }
 }
 
-fn worker_joined(state: &mut State, id: WorkerId, slots: u32, host: HostId, build: &str) {
-    let joined = Worker {
-        slots,
-        host,
-        build: build.into(),
-        draining: false,
-        running: Vec::new(),
-        used: 0,
-        outputs: BTreeMap::new(),
-        heard: Volatile::default(),
-    };
+fn worker_joined(state: &mut State, id: WorkerId, joined: Worker) {
     state.last_worker = state.last_worker.max(id);
-    state.slots += u64::from(slots);
+    state.slots += u64::from(joined.slots);
     if joined.is_free() {
         state.free.insert((0, id));
     }

@@ -102,4 +102,6 @@ pub(crate) enum Mutation {
     ForgetAttempts,
     /// It panics when a worker is lost.
     PanicAtLoss,
+    /// Rows are looked up though their stage has begun.
+    LookUpLate,
 }

@@ -10,7 +10,7 @@ use super::state::State;
 use super::task::{Lease, Status};
 use super::time::Millis;
 use windrow_protocol::failure::{Blame, Failure};
-use windrow_protocol::ids::{AttemptId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::ids::{AttemptId, ShuffleId, TaskId, TaskKind, WorkerId};
 
 /// What a decision looks at, and where it goes.
 pub(crate) struct Decider<'s> {
@@ -25,13 +25,14 @@ pub(crate) struct Decider<'s> {
 pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
     match event {
         Event::SubmitJob(request) => decider.submit(request),
-        Event::WorkerJoined { worker, slots, host, build } => {
+        Event::WorkerJoined { worker, slots, memory, host, build } => {
             if *worker <= decider.state.last_worker {
                 return decider.marks.mark(Mark::KnownAlready);
             }
             decider.out.push(Outcome::WorkerJoined {
                 worker: *worker,
                 slots: *slots,
+                memory: *memory,
                 host: *host,
                 build: build.clone(),
             });
@@ -47,7 +48,9 @@ pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
             let splits = splits.clone();
             decider.out.push(Outcome::SplitsAdded { attempt: *attempt, page: *page, splits });
         }
-        Event::AttemptDone { worker, attempt, pages } => decider.done(*worker, *attempt, *pages),
+        Event::AttemptDone { worker, attempt, pages, written } => {
+            decider.done(*worker, *attempt, *pages, written);
+        }
         Event::AttemptFailed { worker, attempt, failure } => {
             decider.failed(*worker, *attempt, failure);
         }
@@ -110,14 +113,24 @@ impl Decider<'_> {
         (lease.worker == worker).then_some(lease)
     }
 
-    fn done(&mut self, worker: WorkerId, attempt: AttemptId, pages: u32) {
+    fn done(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        pages: u32,
+        written: &[(ShuffleId, u64)],
+    ) {
         let Some((job, group)) = self.state.find(attempt.task) else {
             return self.marks.mark(Mark::LateReport);
         };
         let task = &job.groups[group as usize].tasks[attempt.task.partition as usize];
         let Some(lease) = self.lease(worker, attempt) else {
             if self.planted(Mutation::CommitRevoked) && attempt.number < task.next {
-                self.out.push(Outcome::TaskCommitted { attempt, worker });
+                self.out.push(Outcome::TaskCommitted {
+                    attempt,
+                    worker,
+                    written: written.to_vec(),
+                });
             }
             return self.marks.mark(Mark::LateReport);
         };
@@ -136,7 +149,7 @@ impl Decider<'_> {
             let (worker, why) = (other.worker, RevokeReason::OtherWon);
             self.out.push(Outcome::Revoked { attempt, worker, why });
         }
-        self.out.push(Outcome::TaskCommitted { attempt, worker });
+        self.out.push(Outcome::TaskCommitted { attempt, worker, written: written.to_vec() });
     }
 
     fn failed(&mut self, worker: WorkerId, attempt: AttemptId, failure: &Failure) {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use windrow_protocol::failure::Failure;
-use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
+use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, WorkerId};
 use windrow_protocol::shape::JobShape;
 
 /// A host, numbered by the driver: workers on one host share it, and splits name the hosts that have their bytes.
@@ -47,6 +47,8 @@ pub enum Event {
         worker: WorkerId,
         /// How many attempts it runs at once.
         slots: u32,
+        /// Memory for records, in bytes.
+        memory: u64,
         /// The host it is on.
         host: HostId,
         /// The build of its supervisor, for people.
@@ -85,6 +87,8 @@ pub enum Event {
         attempt: AttemptId,
         /// The pages that a split task has sent; 0 for other kinds. Ignored until all of them have arrived.
         pages: u32,
+        /// The bytes that it wrote into shuffles, before they were compressed.
+        written: Vec<(ShuffleId, u64)>,
     },
     /// An attempt has failed.
     AttemptFailed {

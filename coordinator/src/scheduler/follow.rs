@@ -12,7 +12,7 @@ use super::task::Status;
 use super::worker::Worker;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{JobId, StageId, WorkerId};
-use windrow_protocol::shape::RootShape;
+use windrow_protocol::shape::{RootShape, StageShape};
 
 impl Decider<'_> {
     /// The next attempt of a lost worker ends.
@@ -48,8 +48,19 @@ impl Decider<'_> {
             }
             return;
         }
+        if let Some(lookup) = self.looked_up(job) {
+            self.marks.mark(Mark::LookedUp);
+            self.out.push(Outcome::LookedUp { job: id, lookup });
+            return;
+        }
         for &stage in &job.unopened {
-            self.open(job, stage);
+            self.open(job, stage, true);
+        }
+        if self.out.is_empty() && job.is_idle() {
+            // Stages that wait for one another's tables.
+            for &stage in &job.unopened {
+                self.open(job, stage, false);
+            }
         }
         if self.out.is_empty() && self.is_done(job) {
             if job.shape.sinks > 0 {
@@ -68,11 +79,14 @@ impl Decider<'_> {
         job.incomplete.is_empty()
     }
 
-    /// Opens a stage if all that its size depends on is known, and all that it reads is there.
-    fn open(&mut self, job: &Job, stage: u32) {
+    /// Opens a stage if all that its size depends on is known, and all that it reads is there, unless it waits for a table.
+    fn open(&mut self, job: &Job, stage: u32, may_wait: bool) {
         let shape = &job.shape.stages[stage as usize];
         if !job.is_listed(stage) || !job.has_inputs(stage) {
             return;
+        }
+        if may_wait && self.waits_for_table(job, stage) {
+            return self.marks.mark(Mark::WaitsForTable);
         }
         let (tasks, cut) = match &shape.root {
             RootShape::Source { listed_by } => {
@@ -83,7 +97,11 @@ impl Decider<'_> {
                 (cut.partitions, Some(cut))
             }
         };
-        let tasks = if shape.sample { 1 } else { tasks };
+        let tasks = match shape {
+            StageShape { dissolved: true, .. } => 0,
+            StageShape { sample: true, .. } => 1,
+            _ => tasks,
+        };
         if tasks == 0 {
             self.marks.mark(Mark::EmptyStage);
         }

@@ -8,7 +8,7 @@ use super::time::{Durations, Millis, Volatile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use windrow_protocol::ids::{JobId, Round, ShuffleId, StageId, TaskId, TaskKind};
-use windrow_protocol::shape::{Cut, JobShape, RootShape, pack};
+use windrow_protocol::shape::{Cut, JobShape, LookUp, RootShape, pack};
 
 /// A job that has not ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +16,13 @@ pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) name: String,
     pub(crate) weight: u32,
+    /// As it was submitted: shuffles are cut by it.
+    pub(crate) submitted: Box<JobShape>,
+    /// What is left of it to do: some rows are looked up.
     pub(crate) shape: Box<JobShape>,
     pub(crate) links: Links,
+    /// By shuffle: the bytes that were written into it, those of tasks that ran again as often as they did.
+    pub(crate) written: Vec<u64>,
     /// Two a stage (split, compute), and the commit's.
     pub(crate) groups: Vec<Group>,
     /// By stage; only those that list their source have any.
@@ -76,6 +81,8 @@ impl Job {
             name,
             weight: weight.max(1),
             links: Links::of(&shape),
+            submitted: shape.clone(),
+            written: vec![0; shape.shuffles.len()],
             splits: vec![Splits::default(); count],
             unopened: (0..count as u32).collect(),
             incomplete: (0..count as u32).collect(),
@@ -199,6 +206,11 @@ impl Job {
         true
     }
 
+    /// Whether all that has begun is done.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.groups.iter().all(|group| !group.open || group.complete())
+    }
+
     /// Whether something of the job may start now.
     pub(crate) fn ready(&self) -> bool {
         !self.ready_retries.is_empty() || !self.ready_fresh.is_empty()
@@ -237,7 +249,33 @@ impl Job {
     /// How a shuffle is cut, once all sources that it depends on are listed.
     pub(crate) fn cut(&self, shuffle: ShuffleId) -> Cut {
         let bytes = |stage: StageId| self.splits.get(stage.0 as usize).map(|splits| splits.bytes);
-        self.shape.cut(shuffle, bytes).expect("the shape was checked when the job was taken on")
+        self.submitted.cut(shuffle, bytes).expect("the shape was checked when the job was taken on")
+    }
+
+    /// Rows are looked up from now on.
+    pub(crate) fn look_up(&mut self, lookup: LookUp) {
+        self.shape.look_up(lookup);
+        self.links = Links::of(&self.shape);
+        // Cuts depend on what they did before.
+        let before = Links::of(&self.submitted);
+        for stage in 0..self.shape.stages.len() {
+            let mut listings = before.listings[stage].clone();
+            for lookup in &self.shape.stages[stage].lookups {
+                listings.extend(&before.listings[lookup.stage.0 as usize]);
+            }
+            listings.sort_unstable();
+            listings.dedup();
+            self.links.listings[stage] = listings;
+        }
+    }
+
+    /// A task has written into shuffles.
+    pub(crate) fn add_written(&mut self, written: &[(ShuffleId, u64)]) {
+        for &(shuffle, bytes) in written {
+            if let Some(sum) = self.written.get_mut(shuffle.0 as usize) {
+                *sum = sum.saturating_add(bytes);
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows from a job's shape alone: who reads whom, and whether the shape makes sense.
 
 use windrow_protocol::ids::{ShuffleId, StageId};
-use windrow_protocol::shape::{CutShape, JobShape, OutputShape, RootShape};
+use windrow_protocol::shape::{CutShape, JobShape, LookUp, OutputShape, RootShape, StageShape};
 
 /// Who reads whom, by stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) struct Links {
     pub(crate) after: Vec<Vec<u32>>,
     /// The stages whose shuffles this one reads.
     pub(crate) producers: Vec<Vec<u32>>,
+    /// By shuffle: the stages that write it.
+    pub(crate) makers: Vec<Vec<u32>>,
     /// The split tasks whose listing must be known before a stage opens.
     pub(crate) listings: Vec<Vec<u32>>,
 }
@@ -40,11 +42,16 @@ impl Links {
             readers: vec![Vec::new(); count],
             after: vec![Vec::new(); count],
             producers: vec![Vec::new(); count],
+            makers: shape
+                .shuffles
+                .iter()
+                .map(|shuffle| shuffle.producers.iter().map(|producer| producer.0).collect())
+                .collect(),
             listings: vec![Vec::new(); count],
         };
         for stage in 0..count {
             let producers = &mut links.producers[stage];
-            for shuffle in shuffles_of(shape, stage) {
+            for shuffle in shape.stages[stage].reads() {
                 producers.extend(shape.shuffles[shuffle.0 as usize].producers.iter().map(|p| p.0));
             }
             producers.sort_unstable();
@@ -121,9 +128,7 @@ pub(crate) fn check(shape: &JobShape) -> Result<(), String> {
             }
         }
         for collect in &stage.whole_inputs {
-            let makes = |s: &windrow_protocol::shape::StageShape| {
-                s.outputs.contains(&OutputShape::Collect(*collect))
-            };
+            let makes = |s: &StageShape| s.outputs.contains(&OutputShape::Collect(*collect));
             let makers = shape.stages.iter().filter(|s| makes(s)).count();
             if makers == 0 || shape.stages[number..].iter().any(makes) {
                 return Err(format!(
@@ -144,6 +149,9 @@ pub(crate) fn check(shape: &JobShape) -> Result<(), String> {
             }
         }
     }
+    for lookup in &shape.lookups {
+        check_lookup(shape, lookup)?;
+    }
     for (number, shuffle) in shape.shuffles.iter().enumerate() {
         if shuffle.producers.iter().any(|p| p.0 as usize >= shape.stages.len()) {
             return Err(format!("shuffle {number} is written by a stage that is not there"));
@@ -160,4 +168,21 @@ fn check_shuffle(shape: &JobShape, reader: usize, shuffle: ShuffleId) -> Result<
         return Err(format!("stage {reader} reads shuffle {} before it is written", shuffle.0));
     }
     Ok(())
+}
+
+fn check_lookup(shape: &JobShape, lookup: &LookUp) -> Result<(), String> {
+    let LookUp { stage, shuffle, table } = *lookup;
+    let joins = |stage: &StageShape| {
+        let sides =
+            [RootShape::Shuffles(vec![shuffle, table]), RootShape::Shuffles(vec![table, shuffle])];
+        sides.contains(&stage.root)
+            && stage.outputs.iter().all(|output| matches!(output, OutputShape::Shuffle(_)))
+    };
+    let reads = |stage: &&StageShape| stage.reads().any(|read| read == shuffle || read == table);
+    let alone = shape.stages.iter().filter(reads).count() == 1;
+    let found = shape.stages.get(stage.0 as usize);
+    if alone && shuffle != table && found.is_some_and(joins) {
+        return Ok(());
+    }
+    Err(format!("the rows of shuffle {} cannot be looked up by stage {}", shuffle.0, stage.0))
 }

@@ -53,11 +53,15 @@ pub enum Mark {
     Local,
     /// A stage without tasks was complete at once.
     EmptyStage,
+    /// Rows are looked up as they come.
+    LookedUp,
+    /// A stage waited for a table that its rows may be looked up in.
+    WaitsForTable,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 25] = [
+    pub const ALL: [Mark; 27] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -83,6 +87,8 @@ impl Mark {
         Mark::CommitDelayed,
         Mark::Local,
         Mark::EmptyStage,
+        Mark::LookedUp,
+        Mark::WaitsForTable,
     ];
 }
 

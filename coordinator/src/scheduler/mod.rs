@@ -12,6 +12,7 @@ mod dispatch;
 mod event;
 mod follow;
 mod job;
+mod joins;
 mod links;
 mod marks;
 mod outcome;
@@ -175,7 +176,7 @@ impl Scheduler {
     }
 
     fn note_before(&mut self, outcome: &Outcome, now: Millis) {
-        let Outcome::TaskCommitted { attempt, worker } = outcome else { return };
+        let Outcome::TaskCommitted { attempt, worker, .. } = outcome else { return };
         let Some(worker) = self.state.workers.get(worker) else { return };
         let Some(running) = worker.running(*attempt) else { return };
         let elapsed = now.since(running.started.0);

@@ -6,8 +6,8 @@
 use super::event::{HostId, SplitInfo};
 use serde::{Deserialize, Serialize};
 use windrow_protocol::failure::{Blame, Failure};
-use windrow_protocol::ids::{AttemptId, JobId, LaneRange, StageId, TaskId, WorkerId};
-use windrow_protocol::shape::{Cut, JobShape};
+use windrow_protocol::ids::{AttemptId, JobId, LaneRange, ShuffleId, StageId, TaskId, WorkerId};
+use windrow_protocol::shape::{Cut, JobShape, LookUp};
 
 /// The version of the outcomes' encoding. A journal says which one it has.
 pub const OUTCOME_VERSION: u16 = 1;
@@ -41,6 +41,13 @@ pub enum Outcome {
         page: u32,
         /// The splits.
         splits: Vec<SplitInfo>,
+    },
+    /// One side of a join is small enough: the rows of the other side will be looked up in it as they come.
+    LookedUp {
+        /// The job.
+        job: JobId,
+        /// Which rows, and in what.
+        lookup: LookUp,
     },
     /// The size of a stage's input is known: it has its tasks.
     StageOpened {
@@ -90,6 +97,8 @@ pub enum Outcome {
         attempt: AttemptId,
         /// The worker that ran it, and has its map output.
         worker: WorkerId,
+        /// The bytes that it wrote into shuffles, before they were compressed.
+        written: Vec<(ShuffleId, u64)>,
     },
     /// A committed task has to run again, for its output is gone and still needed.
     TaskReopened {
@@ -106,6 +115,8 @@ pub enum Outcome {
         worker: WorkerId,
         /// How many attempts it runs at once.
         slots: u32,
+        /// Memory for records, in bytes.
+        memory: u64,
         /// The host it is on.
         host: HostId,
         /// The build of its supervisor.

@@ -4,11 +4,11 @@ use super::*;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, WorkerId};
 use windrow_protocol::shape::{
-    CutShape, JobShape, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
+    CutShape, JobShape, LookUp, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
 };
 
 fn stage(root: RootShape, outputs: Vec<OutputShape>) -> StageShape {
-    StageShape { name: "s".into(), root, whole_inputs: Vec::new(), outputs, sample: false }
+    StageShape::new("s", root, outputs)
 }
 
 /// Source > shuffle of two partitions > sink.
@@ -21,7 +21,34 @@ fn two_stages() -> JobShape {
         ],
         shuffles: vec![ShuffleShape { producers: vec![StageId(0)], cut: CutShape::Fixed(2) }],
         sinks: 1,
-        collects: Vec::new(),
+        ..JobShape::default()
+    }
+}
+
+/// Two sources, joined > shuffle of two partitions > sink; the rows of either side may be looked up.
+fn join() -> JobShape {
+    let source = |listed_by| RootShape::Source { listed_by: StageId(listed_by) };
+    let read =
+        |shuffles: &[u32]| RootShape::Shuffles(shuffles.iter().map(|&n| ShuffleId(n)).collect());
+    let into = |shuffle| vec![OutputShape::Shuffle(ShuffleId(shuffle))];
+    let lookup = |shuffle, table| LookUp {
+        stage: StageId(2),
+        shuffle: ShuffleId(shuffle),
+        table: ShuffleId(table),
+    };
+    let of =
+        |producer| ShuffleShape { producers: vec![StageId(producer)], cut: CutShape::Fixed(2) };
+    JobShape {
+        stages: vec![
+            stage(source(0), into(0)),
+            stage(source(1), into(1)),
+            stage(read(&[0, 1]), into(2)),
+            stage(read(&[2]), vec![OutputShape::Sink(SinkId(0))]),
+        ],
+        shuffles: vec![of(0), of(1), of(2)],
+        sinks: 1,
+        lookups: vec![lookup(0, 1), lookup(1, 0)],
+        ..JobShape::default()
     }
 }
 
@@ -41,6 +68,7 @@ impl Story {
             story.tell(Event::WorkerJoined {
                 worker: WorkerId(worker),
                 slots,
+                memory: 1 << 30,
                 host: HostId(worker as u32),
                 build: "b".into(),
             });
@@ -78,12 +106,25 @@ impl Story {
         let split = SplitInfo { bytes: TASK_BYTES, lanes: 1, hosts: Box::default() };
         let splits = vec![split; splits];
         self.tell(Event::SplitsListed { worker, attempt, page: 0, splits });
-        self.tell(Event::AttemptDone { worker, attempt, pages: 1 })
+        self.tell(Event::AttemptDone { worker, attempt, pages: 1, written: Vec::new() })
     }
 
     fn done(&mut self, kind: TaskKind, stage: u32, partition: u32) -> &mut Story {
         let (worker, attempt) = self.find(kind, stage, partition);
-        self.tell(Event::AttemptDone { worker, attempt, pages: 0 })
+        self.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() })
+    }
+
+    /// A task of a stage has written so many bytes into a shuffle.
+    fn wrote(&mut self, stage: u32, partition: u32, shuffle: u32, bytes: u64) -> &mut Story {
+        let (worker, attempt) = self.find(Compute, stage, partition);
+        let written = vec![(ShuffleId(shuffle), bytes)];
+        self.tell(Event::AttemptDone { worker, attempt, pages: 0, written })
+    }
+
+    /// The tasks of a stage, if it has opened.
+    fn tasks(&self, stage: u32) -> Option<u32> {
+        let of = self.scheduler.state().progress(JobId(1)).into_iter().nth(stage as usize)?;
+        of.open.then_some(of.tasks)
     }
 
     fn fail(&mut self, stage: u32, partition: u32, class: FailureClass) -> &mut Story {
@@ -200,7 +241,7 @@ fn a_silent_worker_is_lost_and_its_late_reports_change_nothing() {
     story.now = Millis(30_000);
     story.tell(Event::Tick);
     assert_eq!(story.find(TaskKind::Split, 0, 0).0, other);
-    story.tell(Event::AttemptDone { worker: silent, attempt, pages: 0 });
+    story.tell(Event::AttemptDone { worker: silent, attempt, pages: 0, written: Vec::new() });
     assert!(story.last.is_empty());
     assert_eq!(story.marked(Mark::LateReport), 1);
 }
@@ -216,7 +257,7 @@ fn a_slow_attempt_gets_a_backup_and_the_first_to_commit_wins() {
     let slow = story.running();
     assert_eq!(slow.len(), 2);
     let (worker, attempt) = *slow.iter().find(|(_, a)| a.number == 1).expect("a backup");
-    story.tell(Event::AttemptDone { worker, attempt, pages: 0 });
+    story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
     assert_eq!((story.marked(Mark::BackupWon), story.marked(Mark::OtherRevoked)), (1, 1));
     assert_eq!(story.running().len(), 2, "the readers run");
 }
@@ -249,14 +290,14 @@ fn jobs_share_the_slots_by_weight_and_a_cancel_ends_one() {
     {
         let split = SplitInfo { bytes: TASK_BYTES, lanes: 1, hosts: Box::default() };
         story.tell(Event::SplitsListed { worker, attempt, page: 0, splits: vec![split; 9] });
-        story.tell(Event::AttemptDone { worker, attempt, pages: 1 });
+        story.tell(Event::AttemptDone { worker, attempt, pages: 1, written: Vec::new() });
     }
     let of_job_1 = |story: &Story| -> Vec<_> {
         story.running().into_iter().filter(|(_, a)| a.task.job == JobId(1)).collect()
     };
     for _ in 0..4 {
         let (worker, attempt) = of_job_1(&story)[0];
-        story.tell(Event::AttemptDone { worker, attempt, pages: 0 });
+        story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
         assert_eq!(story.running().len(), 4);
     }
     assert_eq!(of_job_1(&story).len(), 1);
@@ -302,15 +343,100 @@ fn what_is_known_already_changes_nothing() {
     story.submit(1, two_stages());
     assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 1));
     let (slots, host) = (4, HostId(9));
-    story.tell(Event::WorkerJoined { worker: WorkerId(2), slots, host, build: "other".into() });
+    story.tell(Event::WorkerJoined {
+        worker: WorkerId(2),
+        slots,
+        memory: 0,
+        host,
+        build: "other".into(),
+    });
     assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 2));
     assert_eq!(story.running(), running);
     // Also once they have ended, and for numbers that were passed over.
     story.tell(Event::WorkerLeft { worker: WorkerId(2) }).tell(Event::Cancel { job: JobId(1) });
-    story.tell(Event::WorkerJoined { worker: WorkerId(2), slots, host, build: "b".into() });
+    story.tell(Event::WorkerJoined {
+        worker: WorkerId(2),
+        slots,
+        memory: 0,
+        host,
+        build: "b".into(),
+    });
     story.submit(1, two_stages());
     assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 4));
     story.submit(5, two_stages()).submit(3, two_stages());
     assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 5));
     assert_eq!(story.scheduler.state().jobs().collect::<Vec<_>>(), [JobId(5)]);
+}
+
+#[test]
+fn rows_of_the_larger_side_of_a_join_wait_for_the_smaller_one_and_are_looked_up_in_it() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, join()).list(0, 4).list(1, 1);
+    assert_eq!((story.tasks(0), story.tasks(1)), (None, Some(1)));
+    assert!(story.marked(Mark::WaitsForTable) > 0);
+    story.wrote(1, 0, 1, 1 << 20);
+    let [lookup, _] = join().lookups[..] else { unreachable!() };
+    assert!(story.last.contains(&Outcome::LookedUp { job: JobId(1), lookup }));
+    assert_eq!((story.tasks(0), story.tasks(2)), (Some(4), None));
+    // What the joined stage would have written is written by those that look up, and read from them.
+    (0..4).for_each(|partition| {
+        story.wrote(0, partition, 2, 10);
+    });
+    assert_eq!((story.tasks(2), story.tasks(3)), (Some(0), Some(2)));
+    let makers = story.scheduler.state().outputs_of(JobId(1), ShuffleId(2));
+    assert!(makers.map(|(attempt, _)| attempt.task.stage).eq([StageId(0); 4]));
+    story.done(Compute, 3, 0).done(Compute, 3, 1).done(Commit, 0, 0);
+    assert_eq!(story.end(1), Some(&JobEnd::Succeeded));
+}
+
+#[test]
+fn a_table_that_is_lost_before_its_last_reader_is_made_again() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, join()).list(0, 4).list(1, 1);
+    let (lost, _) = story.find(Compute, 1, 0);
+    story.wrote(1, 0, 1, 1 << 20).tell(Event::WorkerLeft { worker: lost });
+    assert_eq!(story.marked(Mark::OutputReopened), 1);
+    // As soon as there is a slot, and before any more rows are looked up.
+    let (worker, attempt) = story.running()[0];
+    story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+    story.find(Compute, 1, 0);
+}
+
+#[test]
+fn a_side_that_turns_out_to_be_large_is_shuffled() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, join()).list(0, 4).list(1, 1);
+    story.wrote(1, 0, 1, 1 << 30);
+    assert_eq!((story.marked(Mark::LookedUp), story.tasks(0)), (0, Some(4)));
+    (0..4).for_each(|partition| {
+        story.wrote(0, partition, 0, 10);
+    });
+    // The side that was thought to be larger is the smaller one: but nobody is left who could look up.
+    assert_eq!((story.marked(Mark::LookedUp), story.tasks(2)), (0, Some(2)));
+}
+
+#[test]
+fn no_table_takes_more_than_its_part_of_a_workers_memory() {
+    let mut story = Story::new(1, 1);
+    let (slots, memory, host) = (1, 8 * TASK_BYTES, HostId(2));
+    story.tell(Event::WorkerJoined { worker: WorkerId(2), slots, memory, host, build: "b".into() });
+    story.submit(1, join()).list(0, 4).list(1, 1);
+    assert_eq!((story.tasks(0), story.tasks(1)), (None, Some(1)));
+    story.wrote(1, 0, 1, TASK_BYTES + 1);
+    assert_eq!((story.tasks(0), story.marked(Mark::LookedUp)), (Some(4), 0));
+}
+
+#[test]
+fn a_lookup_that_the_plan_does_not_allow_is_refused() {
+    let mut seen = join();
+    seen.stages[2].outputs.push(OutputShape::Sink(SinkId(0)));
+    let mut read_twice = join();
+    read_twice.stages[3].root = RootShape::Shuffles(vec![ShuffleId(1), ShuffleId(2)]);
+    for shape in [seen, read_twice] {
+        let mut story = Story::new(1, 1);
+        story.submit(1, shape);
+        assert!(
+            matches!(&story.last[..], [Outcome::JobRefused { why, .. }] if why.contains("looked up"))
+        );
+    }
 }

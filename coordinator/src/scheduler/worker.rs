@@ -9,6 +9,8 @@ use windrow_protocol::ids::{AttemptId, JobId};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Worker {
     pub(crate) slots: u32,
+    /// Memory for records, in bytes.
+    pub(crate) memory: u64,
     pub(crate) host: HostId,
     pub(crate) build: Box<str>,
     pub(crate) draining: bool,

@@ -61,7 +61,12 @@ impl Core {
                 }
                 self.publish(What::AttemptFailed(attempt, worker, failure), now);
             }
-            Outcome::TaskCommitted { attempt, worker } => {
+            Outcome::LookedUp { job, lookup } => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.shape.look_up(lookup);
+                }
+            }
+            Outcome::TaskCommitted { attempt, worker, .. } => {
                 self.task_committed(attempt, worker, arrived, now);
             }
             Outcome::TaskReopened { task, .. } => self.task_reopened(task, now),
@@ -111,7 +116,7 @@ impl Core {
         now: Millis,
     ) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let shape = &job.submission.shape.stages[stage.0 as usize];
+        let shape = &job.shape.stages[stage.0 as usize];
         let ranges = match (&shape.root, job.splits_of(stage)) {
             (RootShape::Source { .. }, Some(splits)) if !shape.sample => {
                 pack(splits.iter().map(|split| split.bytes))

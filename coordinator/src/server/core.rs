@@ -204,11 +204,12 @@ impl Core {
         let fresh = HostId(self.hosts.len() as u32);
         let host = *self.hosts.entry(hello.host.clone()).or_insert(fresh);
         let build = hello.binary.build.clone();
-        let slots = hello.slots;
+        let (slots, memory) = (hello.slots, hello.memory);
         self.worker_tokens.insert(hello.token, worker);
         self.workers.insert(worker, Worker::new(hello));
         self.pool(&build).alive.insert(worker);
-        let event = Event::WorkerJoined { worker, slots, host, build: build.as_str().into() };
+        let named = build.as_str().into();
+        let event = Event::WorkerJoined { worker, slots, memory, host, build: named };
         self.handle(&build, event, None, now);
         self.explain_waiting(now);
         Ok(Registered { worker, lease_ms })
@@ -253,7 +254,10 @@ impl Core {
                         pages += 1;
                     }
                 }
-                (Event::AttemptDone { worker, attempt, pages }, Some((attempt, output)))
+                let shuffles = output.shuffles.iter();
+                let written = shuffles.map(|made| (made.shuffle, made.encoded)).collect();
+                let event = Event::AttemptDone { worker, attempt, pages, written };
+                (event, Some((attempt, output)))
             }
         };
         self.handle(build, event.0, event.1, now);

@@ -12,7 +12,7 @@ use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
 };
-use windrow_protocol::shape::{Cut, OutputShape, RootShape};
+use windrow_protocol::shape::{Cut, JobShape, OutputShape, RootShape};
 use windrow_protocol::task::{Split, StagedFiles, TaskCounts, TaskOutput};
 
 /// A job, from its submission until it is forgotten.
@@ -20,6 +20,8 @@ use windrow_protocol::task::{Split, StagedFiles, TaskCounts, TaskOutput};
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) submission: Arc<JobSubmission>,
+    /// What is left to do of the submitted shape: some rows are looked up.
+    pub(crate) shape: JobShape,
     pub(crate) submitted: Millis,
     pub(crate) ended: Option<Millis>,
     pub(crate) state: JobState,
@@ -83,6 +85,7 @@ impl Job {
             stages: submission.shape.stages.iter().map(|_| Stage::default()).collect(),
             cuts: vec![None; submission.shape.shuffles.len()],
             versions: vec![1; submission.shape.shuffles.len()],
+            shape: submission.shape.clone(),
             submission: Arc::new(submission),
             counts: TaskCounts::default(),
             running: 0,
@@ -256,7 +259,7 @@ impl Job {
     }
 
     fn outputs_changed(&mut self, stage: StageId) {
-        let Some(shape) = self.submission.shape.stages.get(stage.0 as usize) else { return };
+        let Some(shape) = self.shape.stages.get(stage.0 as usize) else { return };
         for output in &shape.outputs {
             if let OutputShape::Shuffle(shuffle) = output
                 && let Some(version) = self.versions.get_mut(shuffle.0 as usize)
@@ -268,7 +271,7 @@ impl Job {
 
     /// The producers of a shuffle, in the order in which their rows count.
     pub(crate) fn producers(&self, shuffle: ShuffleId) -> &[StageId] {
-        self.submission.shape.shuffles.get(shuffle.0 as usize).map_or(&[], |of| &of.producers)
+        self.shape.shuffles.get(shuffle.0 as usize).map_or(&[], |of| &of.producers)
     }
 
     /// The frames of a collected dataset, in the order of its rows.

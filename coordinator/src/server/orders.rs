@@ -43,22 +43,23 @@ impl Job {
     }
 
     fn compute(&mut self, attempt: AttemptId) -> Result<Work, Failure> {
-        let submission = self.submission.clone();
         let stage = attempt.task.stage;
-        let shape = submission
-            .shape
-            .stages
-            .get(stage.0 as usize)
-            .ok_or_else(|| defect(attempt, "has no such stage"))?;
+        let shape = self.shape.stages.get(stage.0 as usize).cloned();
+        let shape = &shape.ok_or_else(|| defect(attempt, "has no such stage"))?;
         let input = self.input(attempt, shape)?;
+        let mut cut_of = |shuffle: ShuffleId| {
+            let cut = self.cut_of(shuffle);
+            cut.ok_or_else(|| defect(attempt, "reads or writes a shuffle of unknown size"))
+        };
         let mut cuts = Vec::new();
         for output in &shape.outputs {
             if let OutputShape::Shuffle(shuffle) = *output {
-                let cut = self
-                    .cut_of(shuffle)
-                    .ok_or_else(|| defect(attempt, "writes a shuffle of unknown size"))?;
-                cuts.push((shuffle, cut));
+                cuts.push((shuffle, cut_of(shuffle)?));
             }
+        }
+        let mut lookups = Vec::new();
+        for &lookup in &shape.lookups {
+            lookups.push((lookup, cut_of(lookup.table)?));
         }
         let whole: Vec<(CollectId, Vec<u8>)> =
             shape.whole_inputs.iter().map(|&collect| (collect, self.whole(collect))).collect();
@@ -72,7 +73,7 @@ impl Job {
                 ),
             ));
         }
-        Ok(Work::Compute { input, cuts, whole_inputs: whole })
+        Ok(Work::Compute { input, cuts, whole_inputs: whole, lookups })
     }
 
     fn input(&self, attempt: AttemptId, shape: &StageShape) -> Result<TaskInput, Failure> {

@@ -144,7 +144,7 @@ fn permille(progress: Progress) -> u16 {
 fn size_of(order: &TaskOrder) -> usize {
     let work = match &order.work {
         Work::Split => 0,
-        Work::Compute { input, cuts, whole_inputs } => {
+        Work::Compute { input, cuts, whole_inputs, lookups } => {
             let input = match input {
                 TaskInput::Splits(splits) => splits
                     .iter()
@@ -156,7 +156,7 @@ fn size_of(order: &TaskOrder) -> usize {
                 TaskInput::Buckets { buckets, .. } => buckets.len() * 3,
             };
             let whole: usize = whole_inputs.iter().map(|(_, frames)| frames.len()).sum();
-            input + cuts.len() * 8 + whole
+            input + cuts.len() * 8 + lookups.len() * 20 + whole
         }
         Work::Commit { outputs, counters } => {
             let parts: usize = outputs.iter().map(|(_, parts)| parts.len() * 200).sum();

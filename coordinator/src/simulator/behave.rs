@@ -3,7 +3,7 @@
 use super::node::{Item, Message};
 use super::random::join;
 use super::swarm::Fault;
-use super::workload::{of_inputs, of_splits};
+use super::workload::{bytes_of, of_inputs, of_splits};
 use super::world::World;
 use super::{LEASE_MS, POLL_MS};
 use crate::scheduler::{Event, Outcome, SplitInfo};
@@ -59,7 +59,7 @@ impl World {
                 let message = Message::Start(self.answers, *attempt);
                 self.send_to(self.places[worker], *worker, message);
             }
-            Outcome::TaskCommitted { attempt, worker }
+            Outcome::TaskCommitted { attempt, worker, .. }
                 if attempt.task.kind == TaskKind::Compute =>
             {
                 let node = &self.nodes[self.places[worker]];
@@ -255,7 +255,9 @@ impl World {
             TaskKind::Commit => {}
         }
         let pages = events.len() as u32;
-        events.push(Event::AttemptDone { worker, attempt, pages });
+        let shuffles = self.model.written(task).into_iter();
+        let written = shuffles.map(|shuffle| (shuffle, bytes_of(task, shuffle))).collect();
+        events.push(Event::AttemptDone { worker, attempt, pages, written });
         Ok(events)
     }
 
@@ -286,10 +288,6 @@ impl World {
     }
 
     fn compute(&mut self, task: TaskId) -> Result<u64, Failure> {
-        if let Some(&RootShape::Source { listed_by }) = self.model.root(task) {
-            let range = self.scheduler.state().splits_of(task).unwrap_or_default();
-            return Ok(of_splits(task.job.0, listed_by.0, range));
-        }
         let inputs = self.model.inputs(task);
         if let Some(&(stage, tasks, _)) = inputs.first()
             && tasks > 0
@@ -318,7 +316,11 @@ impl World {
             }
             digests.push(if tasks <= READ_MAX { sum } else { digest });
         }
-        Ok(of_inputs(task.partition, digests.into_iter()))
+        let Some(&RootShape::Source { listed_by }) = self.model.root(task) else {
+            return Ok(of_inputs(task.partition, digests.into_iter()));
+        };
+        let range = self.scheduler.state().splits_of(task).unwrap_or_default();
+        Ok(of_splits(task.job.0, listed_by.0, range, digests.into_iter()))
     }
 
     /// Reads a block from the worker that has it.

@@ -5,8 +5,8 @@ use super::workload::{Plan, of_inputs, of_splits};
 use crate::scheduler::{JobEnd, Outcome, ReopenReason, RevokeReason};
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::failure::{Blame, FailureClass};
-use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, TaskKind, WorkerId};
-use windrow_protocol::shape::{OutputShape, RootShape, pack};
+use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::shape::{LookUp, OutputShape, RootShape, pack};
 
 /// A worker, as outcomes tell.
 #[derive(Default)]
@@ -77,20 +77,20 @@ impl Job {
     }
 
     fn producers(&self, stage: StageId) -> Vec<StageId> {
-        match &self.plan.shape.stages[stage.0 as usize].root {
-            RootShape::Source { .. } => Vec::new(),
-            RootShape::Shuffles(shuffles) => {
-                let of = |s: &windrow_protocol::ids::ShuffleId| {
-                    self.plan.shape.shuffles[s.0 as usize].producers.clone()
-                };
-                shuffles.iter().flat_map(of).collect()
-            }
-        }
+        let of = |s: ShuffleId| self.plan.shape.shuffles[s.0 as usize].producers.clone();
+        self.plan.shape.stages[stage.0 as usize].reads().flat_map(of).collect()
+    }
+
+    fn written(&self, stage: StageId) -> impl Iterator<Item = ShuffleId> {
+        let outputs = self.plan.shape.stages[stage.0 as usize].outputs.iter();
+        outputs.filter_map(|output| match *output {
+            OutputShape::Shuffle(shuffle) => Some(shuffle),
+            _ => None,
+        })
     }
 
     fn is_read(&self, stage: StageId) -> bool {
-        let outputs = &self.plan.shape.stages[stage.0 as usize].outputs;
-        outputs.iter().any(|output| matches!(output, OutputShape::Shuffle(_)))
+        self.written(stage).next().is_some()
     }
 
     fn complete(&self, stage: StageId) -> bool {
@@ -141,12 +141,19 @@ impl Model {
         Some(&self.plans.get(&task.job)?.shape.stages.get(task.stage.0 as usize)?.root)
     }
 
+    /// The shuffles that a task writes into.
+    pub(crate) fn written(&self, task: TaskId) -> Vec<ShuffleId> {
+        let job = self.jobs.get(&task.job).filter(|_| task.kind == TaskKind::Compute);
+        job.map_or_else(Vec::new, |job| job.written(task.stage).collect())
+    }
+
     /// Takes note of an outcome, or says what is wrong with it.
     pub(crate) fn take(&mut self, outcome: &Outcome) -> Checked {
         match outcome {
             Outcome::JobAdmitted { job, .. } => self.admitted(*job),
             Outcome::JobRefused { job, why } => Err(format!("{job} was refused: {why}")),
             Outcome::SplitsAdded { .. } => Ok(()),
+            Outcome::LookedUp { job, lookup } => self.looked_up(*job, *lookup),
             Outcome::StageOpened { job, stage, tasks, .. } => self.opened(*job, *stage, *tasks),
             Outcome::Assigned { attempt, worker, backup, .. } => {
                 self.assigned(*attempt, *worker, *backup)
@@ -161,7 +168,7 @@ impl Model {
                 Ok(())
             }
             Outcome::AttemptEnded { attempt, worker, .. } => self.ended_attempt(*attempt, *worker),
-            Outcome::TaskCommitted { attempt, worker } => self.committed(*attempt, *worker),
+            Outcome::TaskCommitted { attempt, worker, .. } => self.committed(*attempt, *worker),
             Outcome::TaskReopened { task, number, why } => self.reopened(*task, *number, *why),
             Outcome::WorkerJoined { worker, slots, .. } => {
                 let host = Host { slots: *slots, ..Host::default() };
@@ -199,6 +206,20 @@ impl Model {
         ensure(self.jobs.insert(id, job).is_none(), || format!("{id} was admitted twice"))
     }
 
+    fn looked_up(&mut self, id: JobId, lookup: LookUp) -> Checked {
+        let job = self.jobs.get_mut(&id).ok_or("rows of no job are looked up")?;
+        let allowed = job.plan.shape.lookups.contains(&lookup);
+        ensure(allowed, || format!("{id} looks up what it may not: {lookup:?}"))?;
+        let makers = |shuffle: ShuffleId| &job.plan.shape.shuffles[shuffle.0 as usize].producers;
+        let begun = makers(lookup.shuffle).iter().chain([&lookup.stage]);
+        let begun = begun.copied().find(|stage| job.stages[stage.0 as usize].open);
+        ensure(begun.is_none(), || format!("{id} looks rows up though {begun:?} has begun"))?;
+        let undone = makers(lookup.table).iter().copied().find(|stage| !job.complete(*stage));
+        ensure(undone.is_none(), || format!("{id} looks rows up while {undone:?} is undone"))?;
+        job.plan.shape.look_up(lookup);
+        Ok(())
+    }
+
     fn opened(&mut self, id: JobId, stage: StageId, tasks: u32) -> Checked {
         let job = self.jobs.get_mut(&id).ok_or("a stage of no job")?;
         let producers = job.producers(stage);
@@ -206,7 +227,9 @@ impl Model {
             return Err(format!("{id}/{stage} opens while {undone}, which it reads, is undone"));
         }
         let shape = &job.plan.shape.stages[stage.0 as usize];
+        let digests = || producers.iter().map(|p| job.stages[p.0 as usize].digest);
         let values: Vec<u64> = match &shape.root {
+            _ if shape.dissolved => Vec::new(),
             RootShape::Source { listed_by } => {
                 let sizes = &job.plan.sizes[listed_by.0 as usize];
                 let ranges = if shape.sample {
@@ -214,10 +237,10 @@ impl Model {
                 } else {
                     pack(sizes.iter().copied())
                 };
-                ranges.into_iter().map(|range| of_splits(id.0, listed_by.0, range)).collect()
+                let of = |range| of_splits(id.0, listed_by.0, range, digests());
+                ranges.into_iter().map(of).collect()
             }
             RootShape::Shuffles(_) => {
-                let digests = || producers.iter().map(|p| job.stages[p.0 as usize].digest);
                 (0..tasks).map(|partition| of_inputs(partition, digests())).collect()
             }
         };

@@ -59,6 +59,7 @@ fn each_planted_defect_is_found() {
         ReadEarly,
         ForgetAttempts,
         PanicAtLoss,
+        LookUpLate,
     ];
     for mutation in all {
         let found = (1..=200)

@@ -1,9 +1,9 @@
 //! Jobs of several shapes, and the splits of their sources.
 
 use super::random::{Random, join};
-use windrow_protocol::ids::{CollectId, ShuffleId, SinkId, StageId};
+use windrow_protocol::ids::{CollectId, ShuffleId, SinkId, StageId, TaskId};
 use windrow_protocol::shape::{
-    CutShape, JobShape, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
+    CutShape, JobShape, LookUp, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
 };
 
 /// A job, and the sizes of its sources' splits by stage.
@@ -23,8 +23,14 @@ fn read(shuffles: &[u32]) -> RootShape {
 }
 
 fn stage(root: RootShape, outputs: &[OutputShape]) -> StageShape {
-    let outputs = outputs.to_vec();
-    StageShape { name: "simulated".into(), root, whole_inputs: Vec::new(), outputs, sample: false }
+    StageShape::new("simulated", root, outputs.to_vec())
+}
+
+/// The rows of either side may be looked up.
+fn either(stage: u32, [left, right]: [u32; 2]) -> [LookUp; 2] {
+    let (stage, left, right) = (StageId(stage), ShuffleId(left), ShuffleId(right));
+    let of = |shuffle, table| LookUp { stage, shuffle, table };
+    [of(left, right), of(right, left)]
 }
 
 fn into(shuffle: u32) -> OutputShape {
@@ -72,8 +78,43 @@ fn stages(template: u64) -> (Vec<StageShape>, Vec<Vec<u32>>) {
             ];
             (diamond, vec![vec![0], vec![0], vec![1], vec![2]])
         }
+        6 => {
+            let join = vec![
+                stage(source(0), &[into(0)]),
+                stage(source(1), &[into(1)]),
+                stage(read(&[0, 1]), &[into(2)]),
+                stage(read(&[2]), &[SINK]),
+            ];
+            (join, vec![vec![0], vec![1], vec![2]])
+        }
+        7 => {
+            let joins = vec![
+                stage(source(0), &[into(0)]),
+                stage(source(1), &[into(1)]),
+                stage(read(&[0, 1]), &[into(2)]),
+                stage(source(3), &[into(3)]),
+                stage(read(&[2, 3]), &[into(4)]),
+                stage(read(&[4]), &[SINK, COLLECT]),
+            ];
+            (joins, vec![vec![0], vec![1], vec![2], vec![3], vec![4]])
+        }
         _ => (vec![stage(source(0), &[into(0)]), stage(read(&[0]), &[COLLECT])], vec![vec![0]]),
     }
+}
+
+/// The joins of a job whose rows may be looked up.
+fn lookups(template: u64) -> Vec<LookUp> {
+    match template {
+        6 => either(2, [0, 1]).to_vec(),
+        7 => [either(2, [0, 1]), either(4, [2, 3])].concat(),
+        _ => Vec::new(),
+    }
+}
+
+/// The bytes that a task writes into a shuffle.
+pub(crate) fn bytes_of(task: TaskId, shuffle: ShuffleId) -> u64 {
+    let place = join(join(task.job.0, u64::from(task.stage.0)), u64::from(shuffle.0));
+    TASK_BYTES / [1, 4, 100, 10_000][(join(place, u64::from(task.partition)) % 4) as usize]
 }
 
 /// A job of about so many tasks.
@@ -85,7 +126,8 @@ pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
             CutShape::Fixed((tasks / parts).clamp(1, 4096))
         }
     };
-    let (stages, producers) = stages(random.below(7));
+    let template = random.below(9);
+    let (stages, producers) = stages(template);
     let count = stages.len() as u32;
     let first_cut = cut(random, count);
     let shuffles: Vec<ShuffleShape> = producers
@@ -117,13 +159,19 @@ pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
         .collect();
     let collects = if collectors.is_empty() { Vec::new() } else { vec![collectors] };
     let weight = random.between(1, 3) as u32;
-    Plan { shape: JobShape { stages, shuffles, sinks, collects }, sizes, weight }
+    let lookups = lookups(template);
+    Plan { shape: JobShape { stages, shuffles, sinks, collects, lookups }, sizes, weight }
 }
 
-/// What a task that reads a source makes.
-pub(crate) fn of_splits(job: u64, listed_by: u32, range: std::ops::Range<usize>) -> u64 {
+/// What a task that reads a source makes, and looks its rows up in what stages with such outputs made.
+pub(crate) fn of_splits(
+    job: u64,
+    listed_by: u32,
+    range: std::ops::Range<usize>,
+    digests: impl Iterator<Item = u64>,
+) -> u64 {
     let place = join(join(job, u64::from(listed_by)), range.start as u64);
-    join(place, range.end as u64)
+    digests.fold(join(place, range.end as u64), join)
 }
 
 /// What a task makes that reads stages with such outputs.

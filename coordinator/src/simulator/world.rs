@@ -243,7 +243,8 @@ impl World {
         self.places.insert(id, at);
         self.heard.insert(id, self.now);
         self.plan(POLL_MS, Item::Ask(at, id));
-        self.tell(Event::WorkerJoined { worker: id, slots, host, build: "simulated".into() })
+        let (memory, build) = (1 << 30, "simulated".into());
+        self.tell(Event::WorkerJoined { worker: id, slots, memory, host, build })
     }
 
     /// Tells the scheduler, checks what it decides, and sends what follows from it.

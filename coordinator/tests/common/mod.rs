@@ -59,6 +59,7 @@ pub(crate) fn hello(build: &str, slots: u32) -> WorkerHello {
         host: format!("host-{:x}", token as u16),
         data_address: format!("127.0.0.1:{}", token as u16),
         slots,
+        memory: 1 << 30,
         binary: binary(build),
     }
 }
@@ -80,20 +81,16 @@ pub(crate) fn submission(shape: JobShape) -> JobSubmission {
 pub(crate) fn two_stages(partitions: u32) -> JobShape {
     JobShape {
         stages: vec![
-            StageShape {
-                name: "read > shuffle".to_owned(),
-                root: RootShape::Source { listed_by: StageId(0) },
-                whole_inputs: Vec::new(),
-                outputs: vec![OutputShape::Shuffle(ShuffleId(0))],
-                sample: false,
-            },
-            StageShape {
-                name: "reduce > write".to_owned(),
-                root: RootShape::Shuffles(vec![ShuffleId(0)]),
-                whole_inputs: Vec::new(),
-                outputs: vec![OutputShape::Collect(CollectId(0)), OutputShape::Sink(SinkId(0))],
-                sample: false,
-            },
+            StageShape::new(
+                "read > shuffle",
+                RootShape::Source { listed_by: StageId(0) },
+                vec![OutputShape::Shuffle(ShuffleId(0))],
+            ),
+            StageShape::new(
+                "reduce > write",
+                RootShape::Shuffles(vec![ShuffleId(0)]),
+                vec![OutputShape::Collect(CollectId(0)), OutputShape::Sink(SinkId(0))],
+            ),
         ],
         shuffles: vec![ShuffleShape {
             producers: vec![StageId(0)],
@@ -101,6 +98,7 @@ pub(crate) fn two_stages(partitions: u32) -> JobShape {
         }],
         sinks: 1,
         collects: vec![vec![StageId(1)]],
+        lookups: Vec::new(),
     }
 }
 
@@ -130,6 +128,7 @@ pub(crate) fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
                     stage: order.attempt.task.stage,
                     rows: 10,
                     bytes: 100,
+                    encoded: 100,
                     content: 1,
                 })
                 .collect();

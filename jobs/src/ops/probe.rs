@@ -5,7 +5,7 @@ use crate::dataset::Dataset;
 use crate::exec::{Emitter, LaneContext};
 use crate::shuffle::left_out::leaving_out;
 use crate::shuffle::rows::{ByOrder, Found, HashOrder, Seek, Table};
-use crate::shuffle::{KeyFilter, Memory, ProbeCode, ProbeTable, Store};
+use crate::shuffle::{Bucket, KeyFilter, Memory, ProbeCode, ProbeTable};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,8 +46,7 @@ struct Code<K, P, B, U, F> {
 }
 
 struct Prober<K: Key, P, B: Record, U, F> {
-    table: Arc<Table<K, B>>,
-    filter: Option<Arc<KeyFilter>>,
+    table: Table<K, B>,
     gives: Arc<F>,
     types: Types<K, P, B, U>,
 }
@@ -57,25 +56,31 @@ impl<K: Key, P: Record, B: Record, U: Record, F: Probe<K, P, B, U>> ProbeCode
 {
     fn build(
         &self,
-        store: &Arc<dyn Store>,
-        filter: Option<Arc<KeyFilter>>,
-        buckets: u32,
+        buckets: Vec<Bucket>,
         memory: &Memory,
     ) -> Result<Arc<dyn ProbeTable>, PushError> {
-        let table = Arc::new(Table::<K, B>::of(store, buckets, memory)?);
+        let table = Table::<K, B>::of(buckets, memory)?;
         let gives = self.gives.clone();
-        Ok(Arc::new(Prober::<K, P, B, U, F> { table, filter, gives, types: PhantomData }))
+        Ok(Arc::new(Prober::<K, P, B, U, F> { table, gives, types: PhantomData }))
     }
 }
 
 impl<K: Key, P: Record, B: Record, U: Record, F: Probe<K, P, B, U>> ProbeTable
     for Prober<K, P, B, U, F>
 {
-    fn lane(self: Arc<Self>, context: &LaneContext, out: AnyPush) -> AnyPush {
+    fn keys(&self, memory: &Memory) -> Option<KeyFilter> {
+        self.table.keys(memory)
+    }
+
+    fn lane(
+        self: Arc<Self>,
+        keys: Option<Arc<KeyFilter>>,
+        context: &LaneContext,
+        out: AnyPush,
+    ) -> AnyPush {
         let out = Emitter::with_batches(out, context.batch_records);
-        let filter = self.filter.clone();
         leaving_out::<ByOrder<HashOrder<K, P>>>(
-            filter,
+            keys,
             Lane { of: self, out, seeks: Vec::new(), rows: Vec::new() },
         )
     }

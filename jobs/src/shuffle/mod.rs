@@ -76,6 +76,21 @@ pub struct StoreContext {
     pub memory: Memory,
     /// If it is there, rows whose key is not in it need not be kept.
     pub filter: Option<Arc<KeyFilter>>,
+    /// Whether threads combine rows of a key before exact aggregates add them up in their tables.
+    pub combining: Combining,
+}
+
+/// Whether threads combine rows of a key, in a small table of their own, before exact aggregates add them up in tables
+/// that all share. Results are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Combining {
+    /// As long as enough rows are found there to be worth it.
+    #[default]
+    WhereItPays,
+    /// Whatever it brings.
+    Always,
+    /// All rows go straight to the tables.
+    Never,
 }
 
 /// What there is for rows that have to be kept: memory, and scratch for those that do not fit.
@@ -168,24 +183,30 @@ pub trait Store: Send + Sync {
 /// How the rows of one side of a join are looked up in a table of the other: they need not be kept then, but come in
 /// the order of the lanes they are in, not in that of their keys.
 pub trait ProbeCode: Send + Sync {
-    /// A table of the rows of a store with so many buckets, which has been sealed. Rows of the other side whose key is not
-    /// in `filter` are of no use.
+    /// A table of all rows of one side, by bucket.
     ///
     /// # Errors
     /// If the rows cannot be read.
     fn build(
         &self,
-        store: &Arc<dyn Store>,
-        filter: Option<Arc<KeyFilter>>,
-        buckets: u32,
+        buckets: Vec<Bucket>,
         memory: &Memory,
     ) -> Result<Arc<dyn ProbeTable>, PushError>;
 }
 
 /// A table of all rows of one side of a join.
 pub trait ProbeTable: Send + Sync {
-    /// The receiver for one lane of the other side's rows; `out` receives what comes of them.
-    fn lane(self: Arc<Self>, context: &LaneContext, out: AnyPush) -> AnyPush;
+    /// The keys that the rows have; none if they are too many.
+    fn keys(&self, memory: &Memory) -> Option<KeyFilter>;
+
+    /// The receiver for one lane of the other side's rows; `out` receives what comes of them. Rows whose key is not in
+    /// `keys` are of no use.
+    fn lane(
+        self: Arc<Self>,
+        keys: Option<Arc<KeyFilter>>,
+        context: &LaneContext,
+        out: AnyPush,
+    ) -> AnyPush;
 }
 
 /// The part of a wide operator behind its shuffles.

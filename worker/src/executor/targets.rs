@@ -28,7 +28,7 @@ pub(crate) struct Writer<'t> {
 }
 
 /// What lanes write into for one output.
-pub(crate) enum Target {
+enum Target {
     /// The number of the shuffle.
     Shuffle(u32, Arc<dyn Store>),
     /// The number of the sink.
@@ -70,11 +70,6 @@ impl Targets {
         let all =
             plan.stages()[stage].outputs.iter().map(target).collect::<Result<_, Failure>>()?;
         Ok(Targets { all, lanes })
-    }
-
-    /// The targets.
-    pub(crate) fn all(&self) -> &[Target] {
-        &self.all
     }
 
     /// The receivers for lane `lane` of the task, which is lane `rank` among all that write into its stores, as far as

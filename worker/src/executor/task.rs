@@ -3,24 +3,26 @@
 use super::failure::{in_stage, of_push, of_storage};
 use super::lane::{LaneInput, run_lane};
 use super::lock;
-use super::targets::{Target, Targets, Writer};
+use super::probe::{BuildSide, ProbeStore};
+use super::targets::{Targets, Writer};
 use super::units::{Unit, units};
 use crate::executor_process::{BlockOut, Engine, Env, TaskRun};
 use arrow::buffer::Buffer;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use windrow_datasets::codec::{Compression, Encoder};
+use std::time::{Duration, Instant};
+use windrow_datasets::codec::{Choice, Encoder};
 use windrow_datasets::commit::{self, JobInfo};
-use windrow_datasets::push::PushError;
+use windrow_datasets::push::{BATCH_RECORDS, PushError};
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
-use windrow_jobs::exec::Whole;
-use windrow_jobs::plan::{Plan, Root};
-use windrow_jobs::shuffle::{Lanes, Memory, Store, StoreContext};
+use windrow_jobs::exec::{LaneContext, Whole};
+use windrow_jobs::plan::{Output, Plan, Root};
+use windrow_jobs::shuffle::{Combining, Lanes, Memory, Store, StoreContext};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
-use windrow_protocol::shape::Cut;
+use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{
     MANIFEST_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
 };
@@ -62,9 +64,33 @@ impl Engine for Tasks {
         &self,
         plan: &Arc<Plan>,
         order: &TaskOrder,
+        sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
-        Ok(Arc::new(ComputeTask::new(plan, &self.storage, order, env)?))
+        Ok(Arc::new(ComputeTask::new(plan, &self.storage, order, sides, env)?))
+    }
+
+    fn build_side(
+        &self,
+        plan: &Plan,
+        lookup: LookUp,
+        cut: Cut,
+        blocks: Vec<Vec<Buffer>>,
+        env: &Env,
+    ) -> Result<BuildSide, Failure> {
+        let probe = plan.probe(lookup.shuffle.0).filter(|probe| probe.other == lookup.table.0);
+        let why = "rows are to be looked up that the plan keeps";
+        let probe = probe.ok_or_else(|| Failure::new(FailureClass::Internal, why))?;
+        let named = |error: PushError| in_stage(of_push(&error), plan, probe.stage);
+        let context = context_of_readers(cut, Whole::default(), env.memory.clone());
+        let code = plan.shuffle(probe.other).code;
+        let buckets =
+            (0..).zip(blocks).map(|(bucket, blocks)| code.decode(bucket, blocks, &context));
+        let buckets = buckets.collect::<Result<_, _>>().map_err(named)?;
+        let table = probe.code.build(buckets, &env.memory).map_err(named)?;
+        let filtered = plan.shuffle(lookup.shuffle.0).filtered_by == Some(probe.other);
+        let keys = if filtered { table.keys(&env.memory).map(Arc::new) } else { None };
+        Ok(BuildSide { table, keys })
     }
 
     fn traffic(&self) -> Traffic {
@@ -149,19 +175,68 @@ struct ComputeTask {
     units: Vec<Unit>,
     whole: Whole,
     memory: Memory,
+    choice: Choice,
     targets: Targets,
-    /// How the shuffles that it writes are cut.
-    cuts: Vec<(ShuffleId, Cut)>,
+    /// The shuffles that it writes, and how they are cut.
+    written: Vec<(ShuffleId, Cut, Arc<dyn Store>)>,
     counts: Mutex<TaskCounts>,
     records: AtomicU64,
     cancelled: AtomicBool,
 }
 
-/// How a shuffle is cut, as the order says.
-fn cut_of(cuts: &[(ShuffleId, Cut)], shuffle: u32) -> Result<Cut, Failure> {
-    let cut = cuts.iter().find(|(id, _)| id.0 == shuffle).map(|(_, cut)| *cut);
-    let why = "an order without the cut of a shuffle";
-    cut.ok_or_else(|| Failure::new(FailureClass::Internal, why))
+/// How the reader of a shuffle decodes its blocks.
+fn context_of_readers(cut: Cut, whole: Whole, memory: Memory) -> StoreContext {
+    StoreContext {
+        buckets: cut.buckets,
+        lanes: Arc::default(),
+        whole,
+        memory,
+        filter: None,
+        combining: Combining::default(),
+    }
+}
+
+/// The stores that a task writes into.
+struct Stores<'t> {
+    plan: &'t Arc<Plan>,
+    /// How shuffles are cut, as the order says.
+    cuts: &'t [(ShuffleId, Cut)],
+    /// By shuffle whose rows are looked up, what they are looked up in.
+    sides: &'t [(ShuffleId, BuildSide)],
+    /// Without the number of buckets.
+    context: StoreContext,
+    made: Vec<(ShuffleId, Cut, Arc<dyn Store>)>,
+}
+
+impl Stores<'_> {
+    /// What takes the rows of a shuffle: a store, or a table that they are looked up in on their way to others.
+    fn of(&mut self, shuffle: u32) -> Result<Arc<dyn Store>, Failure> {
+        let internal = |why: &str| Failure::new(FailureClass::Internal, why);
+        if let Some((_, side)) = self.sides.iter().find(|(id, _)| id.0 == shuffle) {
+            let probe = self.plan.probe(shuffle);
+            let stage = probe.ok_or_else(|| internal("a table for rows that are kept"))?.stage;
+            let mut outputs = Vec::new();
+            for output in &self.plan.stages()[stage].outputs {
+                let Output::Shuffle(shuffle) = *output else {
+                    return Err(internal("a join that is seen by more than shuffles"));
+                };
+                outputs.push(self.of(shuffle)?);
+            }
+            let whole = self.context.whole.clone();
+            let context = LaneContext { batch_records: BATCH_RECORDS, whole };
+            let (plan, side) = (self.plan.clone(), side.clone());
+            return Ok(Arc::new(ProbeStore { plan, stage, context, side, outputs }));
+        }
+        if let Some((.., store)) = self.made.iter().find(|(id, ..)| id.0 == shuffle) {
+            return Ok(store.clone());
+        }
+        let cut = self.cuts.iter().find(|(id, _)| id.0 == shuffle);
+        let &(id, cut) = cut.ok_or_else(|| internal("an order without the cut of a shuffle"))?;
+        let context = StoreContext { buckets: cut.buckets, ..self.context.clone() };
+        let store = self.plan.shuffle(shuffle).code.store(&context);
+        self.made.push((id, cut, store.clone()));
+        Ok(store)
+    }
 }
 
 impl ComputeTask {
@@ -169,10 +244,11 @@ impl ComputeTask {
         plan: &Arc<Plan>,
         storage: &Storage,
         order: &TaskOrder,
+        sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<ComputeTask, Failure> {
         let internal = |message: &str| Failure::new(FailureClass::Internal, message);
-        let Work::Compute { input, cuts, whole_inputs } = &order.work else {
+        let Work::Compute { input, cuts, whole_inputs, .. } = &order.work else {
             return Err(internal("an order without input"));
         };
         let task = order.attempt.task;
@@ -193,16 +269,17 @@ impl ComputeTask {
             outputs: &outputs,
             lanes: units.len() as u32,
         };
-        let targets = Targets::new(&writer, |shuffle| {
-            let context = StoreContext {
-                buckets: cut_of(cuts, shuffle)?.buckets,
-                lanes: Arc::new(Lanes::of(units.len() as u64)),
-                whole: whole.clone(),
-                memory: env.memory.clone(),
-                filter: None,
-            };
-            Ok(plan.shuffle(shuffle).code.store(&context))
-        })?;
+        let context = StoreContext {
+            buckets: 0,
+            lanes: Arc::new(Lanes::of(units.len() as u64)),
+            whole: whole.clone(),
+            memory: env.memory.clone(),
+            filter: None,
+            combining: Combining::default(),
+        };
+        let mut stores = Stores { plan, cuts, sides, context, made: Vec::new() };
+        let targets = Targets::new(&writer, |shuffle| stores.of(shuffle))?;
+        let written = stores.made;
         Ok(ComputeTask {
             plan: plan.clone(),
             storage: storage.clone(),
@@ -211,8 +288,9 @@ impl ComputeTask {
             units,
             whole,
             memory: env.memory.clone(),
+            choice: env.choice.clone(),
             targets,
-            cuts: cuts.clone(),
+            written,
             counts: Mutex::default(),
             records: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
@@ -230,13 +308,7 @@ impl ComputeTask {
         else {
             return Err(Failure::new(FailureClass::Internal, "blocks for a stage with a source"));
         };
-        let context = StoreContext {
-            buckets: cut.buckets,
-            lanes: Arc::default(),
-            whole: self.whole.clone(),
-            memory: self.memory.clone(),
-            filter: None,
-        };
+        let context = context_of_readers(*cut, self.whole.clone(), self.memory.clone());
         let mut buckets = Vec::new();
         for (shuffle, blocks) in shuffles.iter().zip(blocks) {
             let decoded = self.plan.shuffle(*shuffle).code.decode(bucket, blocks, &context);
@@ -260,17 +332,32 @@ impl ComputeTask {
         let failed = |error: PushError| in_stage(of_push(&error), &self.plan, self.stage());
         store.seal().map_err(failed)?;
         blocks.begin(shuffle, cut.buckets);
-        let mut encoder = Encoder::new(Compression::Lz4);
-        let (mut rows, mut frames) = (0, Vec::new());
+        let mut encoder = Encoder::choosing(self.choice.clone()).with_content();
+        let (mut rows, mut encoded, mut frames) = (0, 0, Vec::new());
+        let (mut wrote, mut content) = (Duration::ZERO, crc32fast::Hasher::new());
         for bucket in 0..cut.buckets {
             frames.clear();
             rows += store.encode(bucket, &mut encoder, &mut frames).map_err(failed)?;
+            let of_bucket = encoder.take_content();
+            content.update(&of_bucket.crc.to_le_bytes());
+            encoded += of_bucket.bytes;
             if !frames.is_empty() {
+                let begun = Instant::now();
                 blocks.bucket(bucket, &frames).map_err(scratch)?;
+                wrote += begun.elapsed();
             }
         }
-        let (bytes, content) = blocks.end().map_err(scratch)?;
-        Ok(ShuffleOutput { shuffle, stage: StageId(self.stage() as u32), rows, bytes, content })
+        let bytes = blocks.end().map_err(scratch)?;
+        self.choice.wrote(bytes, wrote);
+        let content = content.finalize();
+        Ok(ShuffleOutput {
+            shuffle,
+            stage: StageId(self.stage() as u32),
+            rows,
+            bytes,
+            encoded,
+            content,
+        })
     }
 }
 
@@ -326,11 +413,8 @@ impl TaskRun for ComputeTask {
                 made.counts.bytes_read = splits.iter().map(|split| split.bytes).sum();
             }
         }
-        for target in self.targets.all() {
-            if let Target::Shuffle(shuffle, store) = target {
-                let cut = cut_of(&self.cuts, *shuffle)?;
-                made.shuffles.push(self.write(ShuffleId(*shuffle), cut, store, blocks)?);
-            }
+        for (shuffle, cut, store) in &self.written {
+            made.shuffles.push(self.write(*shuffle, *cut, store, blocks)?);
         }
         for (sink, staged) in self.targets.staged()? {
             made.counts.records_written += staged.rows;

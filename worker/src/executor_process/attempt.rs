@@ -99,15 +99,22 @@ async fn work(
             let manifests = compute(pool, move || engine.commit(&plan, &order, &env)).await?;
             Ok((TaskOutput { manifests, ..TaskOutput::default() }, Vec::new()))
         }
-        Work::Compute { input, .. } => {
+        Work::Compute { input, lookups, .. } => {
             let reads_blocks = matches!(input, TaskInput::Buckets { .. });
             let range = order.lanes;
-            let run = compute(pool, move || engine.start(&plan, &order, &env)).await?;
+            let inputs = inputs?;
+            let (of_root, of_tables) = inputs.split_at(inputs.len() - lookups.len());
+            let sides = tokio::select! {
+                sides = executor.sides.of(executor, lookups, of_tables) => sides?,
+                () = stop.token.cancelled() => return Err(cancelled()),
+            };
+            let start = move || engine.start(&plan, &order, &sides, &env);
+            let run = compute(pool, start).await?;
             stop.begins(&run);
             let lanes: Vec<u32> = (range.start..range.end.min(run.lanes())).collect();
             let progress = Telling::new(executor.clone(), attempt, lanes.len() as u32);
             if reads_blocks {
-                let places = Places::new(executor.fetcher.clone(), &inputs?)?;
+                let places = Places::new(executor.fetcher.clone(), of_root)?;
                 run_reading(executor, &run, places, lanes, progress, stop).await?;
             } else {
                 let (run, stop) = (run.clone(), stop.clone());

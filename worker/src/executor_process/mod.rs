@@ -9,6 +9,7 @@ mod compute;
 mod output;
 mod places;
 mod run;
+mod sides;
 mod window;
 
 pub use run::{BlockOut, Engine, Env, PlanSource, TaskRun};
@@ -20,6 +21,7 @@ use crate::process;
 use attempt::Stop;
 use compute::compute;
 use places::Fetcher;
+use sides::Sides;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use windrow_datasets::codec::Choice;
 use windrow_datasets::memory::Budget;
 use windrow_datasets::scan::Scan;
 use windrow_datasets::spill::Spills;
@@ -41,6 +44,9 @@ use windrow_protocol::task::TaskOrder;
 
 /// The least room for blocks that were fetched ahead, for each attempt, in bytes.
 const WINDOW_MIN: u64 = 8 << 20;
+
+/// What a byte takes over a link to another host before that was measured, in picoseconds: 1 Gbit/s.
+const LINK_BEFORE_MEASURED: u64 = 8_000;
 
 /// How an executor behaves, apart from what its supervisor tells it.
 #[derive(Clone, Debug)]
@@ -144,6 +150,8 @@ struct Executor {
     env: Arc<Env>,
     pool: rayon::ThreadPool,
     fetcher: Arc<Fetcher>,
+    /// What rows are looked up in.
+    sides: Sides,
     /// The folder for block files.
     blocks: PathBuf,
     /// Bytes of blocks that an attempt may have fetched ahead.
@@ -213,7 +221,12 @@ impl Executor {
                 Failure::new(FailureClass::Memory, text)
             })?;
         }
+        let choice = Choice::default();
+        if !start.peers_are_here {
+            choice.set_link(LINK_BEFORE_MEASURED);
+        }
         let env = Env {
+            choice: choice.clone(),
             job: start.job,
             options: spec.options.clone(),
             threads,
@@ -232,10 +245,11 @@ impl Executor {
             blocks: PathBuf::from(&start.blocks),
             window: (start.memory / 8 / threads as u64).max(WINDOW_MIN),
             fetcher: Arc::new(Fetcher {
-                client: BlockClient::new(config.fetch),
+                client: BlockClient::new(config.fetch, choice),
                 files: Arc::new(OpenFiles::new(128)),
                 start,
             }),
+            sides: Sides::default(),
             attempts: Mutex::default(),
             told: Mutex::default(),
             out,
@@ -279,9 +293,9 @@ impl Executor {
 
     fn run(self: Arc<Self>, order: TaskOrder, places: &HashMap<ShuffleId, Arc<BlockPlaces>>) {
         let stage = order.attempt.task.stage;
-        let reads = self.inputs.get(stage.0 as usize).map_or(&[][..], Vec::as_slice);
-        let inputs = reads.iter().map(|shuffle| {
-            places.get(shuffle).cloned().ok_or_else(|| {
+        let of_root = self.inputs.get(stage.0 as usize).into_iter().flatten().copied();
+        let inputs = of_root.chain(order.tables()).map(|shuffle| {
+            places.get(&shuffle).cloned().ok_or_else(|| {
                 let text = format!("nobody said where the blocks of shuffle {} are", shuffle.0);
                 Failure::new(FailureClass::Internal, text)
             })

@@ -1,8 +1,10 @@
 //! What the shell of an executor process needs of those who plan jobs and run lanes.
 
+use crate::executor::BuildSide;
 use arrow::buffer::Buffer;
 use std::io;
 use std::sync::Arc;
+use windrow_datasets::codec::Choice;
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::Traffic;
@@ -11,6 +13,7 @@ use windrow_jobs::shuffle::Memory;
 use windrow_protocol::control::JobOptions;
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{JobId, ShuffleId, SinkId};
+use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{TaskOrder, TaskOutput};
 
 /// Makes the plans of the jobs that a binary has.
@@ -33,6 +36,8 @@ pub struct Env {
     pub threads: usize,
     /// Memory for all attempts together, and scratch that goes with the worker.
     pub memory: Memory,
+    /// How blocks are compressed best.
+    pub choice: Choice,
 }
 
 /// Runs the tasks of jobs. All methods are called on compute threads; a panic in them is a failure of the attempt.
@@ -40,7 +45,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Called once, before anything else is.
     fn begin(&self, _env: &Env) {}
 
-    /// Begins an attempt of a compute task.
+    /// Begins an attempt of a compute task; `sides` is what rows are looked up in, by their shuffle.
     ///
     /// # Errors
     /// If it cannot begin: the attempt fails.
@@ -48,8 +53,23 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         plan: &Arc<Plan>,
         order: &TaskOrder,
+        sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure>;
+
+    /// What rows are looked up in: made of all blocks of a shuffle with this cut, by bucket, in the order of the map
+    /// outputs.
+    ///
+    /// # Errors
+    /// If the rows cannot be read.
+    fn build_side(
+        &self,
+        plan: &Plan,
+        lookup: LookUp,
+        cut: Cut,
+        blocks: Vec<Vec<Buffer>>,
+        env: &Env,
+    ) -> Result<BuildSide, Failure>;
 
     /// Lists the source of the order's stage and cuts it.
     ///
@@ -126,9 +146,9 @@ pub trait BlockOut {
     /// If they cannot be written.
     fn bucket(&mut self, bucket: u32, frames: &[u8]) -> io::Result<()>;
 
-    /// Ends the blocks of the shuffle. Returns their bytes, and a checksum that depends on the bytes in each bucket.
+    /// Ends the blocks of the shuffle. Returns their bytes.
     ///
     /// # Errors
     /// If they cannot be written.
-    fn end(&mut self) -> io::Result<(u64, u32)>;
+    fn end(&mut self) -> io::Result<u64>;
 }

@@ -1,10 +1,10 @@
 //! A job in this process: its stages one after the other, then the commit.
 
 use super::order;
-use super::probe::ProbeStore;
 use super::stage::{StageProgress, StageRun};
 use crate::executor::failure::{in_stage, of_push, of_storage};
 use crate::executor::task::{outputs_of, split};
+use crate::executor::{BuildSide, ProbeStore};
 use crate::shape::shape_of;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::{LaneContext, Whole};
 use windrow_jobs::plan::{Output, Plan, Root, Stage};
-use windrow_jobs::shuffle::{KeyFilter, Lanes, Memory, ProbeTable, Store, StoreContext};
+use windrow_jobs::shuffle::{Combining, KeyFilter, Lanes, Memory, Store, StoreContext};
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{ShuffleId, StageId};
@@ -32,6 +32,8 @@ pub struct LocalOptions {
     pub threads: usize,
     /// Memory for the job's records, and scratch for those that do not fit.
     pub memory: Memory,
+    /// Whether threads combine before exact aggregates.
+    pub combining: Combining,
     /// What is done about output that is there already.
     pub mode: WriteMode,
     /// The job's short id, which names of part files contain.
@@ -69,7 +71,7 @@ struct Between {
     /// The keys of shuffles whose rows are in tables now.
     keys: BTreeMap<u32, Arc<KeyFilter>>,
     /// By shuffle whose rows will be looked up as they come, the stage that joins them, and with what.
-    tables: BTreeMap<u32, (usize, Arc<dyn ProbeTable>)>,
+    tables: BTreeMap<u32, (usize, BuildSide)>,
     /// By shuffle whose rows are looked up as they come, the stage that would read them.
     probed_by: BTreeMap<u32, usize>,
     /// Frames, by collected dataset and by the stage's number among those that collect it.
@@ -357,6 +359,7 @@ impl LocalJob {
             whole: self.whole(&sample, between)?,
             memory: self.options.memory.clone(),
             filter: self.filter(view.filtered_by, between),
+            combining: self.options.combining,
         };
         between.stores[shuffle as usize] = Some(view.code.store(&context));
         Ok(())
@@ -394,14 +397,16 @@ impl LocalJob {
         let filtered = |shuffle: u32| self.plan.shuffle(shuffle).filtered_by == Some(probe.other);
         let asks = |shuffle: u32| filtered(shuffle) && !self.is_complete(shuffle, &between.done);
         let asked_for = (0..self.plan.shuffles() as u32).any(asks);
-        let keys = if asked_for { other.keys().map(Arc::new) } else { None };
-        let filter = keys.clone().filter(|_| filtered(shuffle));
-        let buckets = self.cut(probe.other, between).buckets;
-        let table = probe.code.build(other, filter, buckets, &self.options.memory);
+        let memory = &self.options.memory;
+        let buckets = 0..self.cut(probe.other, between).buckets;
+        let buckets = buckets.map(|bucket| other.clone().bucket(bucket)).collect();
+        let table = probe.code.build(buckets, memory);
         let table = table.map_err(|error| in_stage(of_push(&error), &self.plan, probe.stage))?;
-        between.tables.insert(shuffle, (probe.stage, table));
+        let all_keys = if asked_for { table.keys(memory).map(Arc::new) } else { None };
+        let keys = all_keys.clone().filter(|_| filtered(shuffle));
+        between.tables.insert(shuffle, (probe.stage, BuildSide { table, keys }));
         between.stores[probe.other as usize] = None;
-        between.keys.extend(keys.map(|keys| (probe.other, keys)));
+        between.keys.extend(all_keys.map(|keys| (probe.other, keys)));
         Ok(())
     }
 
@@ -409,7 +414,7 @@ impl LocalJob {
     fn probe_store(
         &self,
         shuffle: u32,
-        (number, table): (usize, Arc<dyn ProbeTable>),
+        (number, side): (usize, BuildSide),
         between: &mut Between,
     ) -> Result<(), Failure> {
         between.probed_by.insert(shuffle, number);
@@ -423,7 +428,7 @@ impl LocalJob {
             plan: self.plan.clone(),
             stage: number,
             context: LaneContext { batch_records: BATCH_RECORDS, whole },
-            table,
+            side,
             outputs,
         }));
         Ok(())

@@ -6,7 +6,6 @@
 
 mod job;
 mod order;
-mod probe;
 mod stage;
 
 pub use job::{LocalJob, LocalOptions};

@@ -187,6 +187,8 @@ impl Running {
             spec,
             worker,
             host: keeping.config.host.clone(),
+            // Nobody elsewhere could reach its data plane.
+            peers_are_here: keeping.config.data_listen.ip().is_loopback(),
             threads: keeping.config.threads,
             memory: keeping.config.memory,
             scratch: scratch.to_string_lossy().into_owned(),
@@ -449,9 +451,10 @@ impl Running {
         match to_do {
             ToDo::Run(order) => {
                 let stage = order.attempt.task.stage;
-                let reads =
-                    matches!(order.work, Work::Compute { input: TaskInput::Buckets { .. }, .. });
-                if !reads {
+                let Work::Compute { input, lookups, .. } = &order.work else {
+                    return self.begin(keeping, name, order);
+                };
+                if matches!(input, TaskInput::Splits(_)) && lookups.is_empty() {
                     return self.begin(keeping, name, order);
                 }
                 self.waiting.entry(stage).or_default().next.push(*order);
@@ -486,7 +489,9 @@ impl Running {
             return;
         }
         waiting.asked = std::mem::take(&mut waiting.next);
-        let shuffles = self.inputs.get(stage.0 as usize).cloned().unwrap_or_default();
+        let mut shuffles = self.inputs.get(stage.0 as usize).cloned().unwrap_or_default();
+        // All orders of a stage look rows up in the same tables.
+        shuffles.extend(waiting.asked.iter().take(1).flat_map(TaskOrder::tables));
         let keeping = keeping.clone();
         self.asking.spawn(async move {
             let mut located = Vec::new();

@@ -175,6 +175,7 @@ impl<C: Control> Supervisor<C> {
             host: config.host.clone(),
             data_address: format!("{}:{}", config.data_host, self.data.address().port()),
             slots: config.slots,
+            memory: config.memory,
             binary: config.binary.clone(),
         };
         let mut absent = Absent::new(config.give_up_after);

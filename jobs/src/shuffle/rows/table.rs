@@ -7,11 +7,10 @@
 
 use super::{HashOrder, RowsBucket, Sorted};
 use crate::shuffle::fold::{order_hash, range_of};
-use crate::shuffle::{Memory, Store};
+use crate::shuffle::{Bucket, KeyFilter, Memory};
 use arrow::buffer::ScalarBuffer;
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::Arc;
 use windrow_datasets::memory::{Gather, Share, prefetch};
 use windrow_datasets::push::PushError;
 use windrow_datasets::{Batch, Builder, Key, Record};
@@ -195,25 +194,35 @@ fn place_of(hash: u64, buckets: u32, shift: u32) -> u32 {
 }
 
 impl<K: Key, V: Record> Table<K, V> {
-    /// A table of all rows of a store, which has been sealed.
+    /// A table of the rows of all buckets.
     ///
     /// # Errors
     /// If rows cannot be read.
-    pub(crate) fn of(
-        store: &Arc<dyn Store>,
-        buckets: u32,
-        memory: &Memory,
-    ) -> Result<Self, PushError> {
+    pub(crate) fn of(buckets: Vec<Bucket>, memory: &Memory) -> Result<Self, PushError> {
         let share = memory.budget.share();
-        let part = |number: u32| {
+        let count = buckets.len() as u32;
+        let part = |bucket: Bucket| {
             let _told = tracing::info_span!(target: "windrow::trace", "table").entered();
-            let bucket: RowsBucket<HashOrder<K, V>> = store.clone().bucket(number).into();
-            let part = Part::of(&bucket.sort()?, buckets);
+            let bucket: RowsBucket<HashOrder<K, V>> = bucket.into();
+            let part = Part::of(&bucket.sort()?, count);
             share.add(part.bytes);
             Ok::<_, PushError>(part)
         };
-        let parts = (0..buckets).into_par_iter().map(part).collect::<Result<Vec<_>, _>>()?;
+        let parts = buckets.into_par_iter().map(part).collect::<Result<Vec<_>, _>>()?;
         Ok(Table { parts, _share: share })
+    }
+
+    /// The keys that the rows have; none if they are too many.
+    pub(crate) fn keys(&self, memory: &Memory) -> Option<KeyFilter> {
+        let batches = || self.parts.iter().flat_map(|part| &part.batches);
+        let keys = KeyFilter::for_rows(batches().map(Batch::len).sum(), &memory.budget)?;
+        self.parts.par_iter().flat_map_iter(|part| &part.batches).for_each(|batch| {
+            for at in 0..batch.len() {
+                // SAFETY: the index is below the batch's length; the slot borrows from the batch.
+                keys.add(order_hash(unsafe { K::slot_hash(&K::probe_batch(&batch.0, at)) }));
+            }
+        });
+        Some(keys)
     }
 
     /// Where a key would be; asks for what [`ask`](Table::ask) will look at.
@@ -280,7 +289,8 @@ mod tests {
         lane.batch(&builder.finish(), Selection::All).unwrap();
         lane.finish().unwrap();
         store.seal().unwrap();
-        Table::of(&store, buckets, &context.memory).unwrap()
+        let buckets = (0..buckets).map(|bucket| store.clone().bucket(bucket)).collect();
+        Table::of(buckets, &context.memory).unwrap()
     }
 
     fn found(table: &Table<String, u64>, key: &str) -> Vec<u64> {

@@ -1,6 +1,7 @@
 //! A coordinator without decisions, and an engine whose tasks do what their partition's number says.
 
 use super::super::*;
+use crate::executor::BuildSide;
 use crate::executor_process::{self, BlockOut, Engine, Env, ExecutorConfig, PlanSource, TaskRun};
 use arrow::buffer::Buffer;
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
     AttemptId, CollectId, LaneRange, Round, ShuffleId, SinkId, StageId, TaskId, TaskKind,
 };
-use windrow_protocol::shape::Cut;
+use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{ShuffleOutput, TaskInput, TaskOrder, TaskOutput, Work};
 
 /// Tasks of stage 0 with this partition go on for ever, whatever they are told.
@@ -55,16 +56,20 @@ pub(super) fn attempt(job: u64, stage: u32, partition: u32, number: u32) -> Atte
     AttemptId { task, number }
 }
 
+fn compute(input: TaskInput) -> Work {
+    Work::Compute { input, cuts: Vec::new(), whole_inputs: Vec::new(), lookups: Vec::new() }
+}
+
 pub(super) fn map(job: u64, partition: u32) -> TaskOrder {
     let input = TaskInput::Splits(Vec::new());
-    let work = Work::Compute { input, cuts: Vec::new(), whole_inputs: Vec::new() };
+    let work = compute(input);
     TaskOrder { attempt: attempt(job, 0, partition, 0), lanes: LaneRange::ALL, work }
 }
 
 pub(super) fn reduce(job: u64, buckets: Vec<u32>) -> TaskOrder {
     let cut = Cut { buckets: BUCKETS, partitions: 1 };
     let input = TaskInput::Buckets { cut, buckets };
-    let work = Work::Compute { input, cuts: Vec::new(), whole_inputs: Vec::new() };
+    let work = compute(input);
     TaskOrder { attempt: attempt(job, 1, 0, 0), lanes: LaneRange::ALL, work }
 }
 
@@ -88,6 +93,7 @@ impl Engine for FakeEngine {
         &self,
         _: &Arc<Plan>,
         order: &TaskOrder,
+        _: &[(ShuffleId, BuildSide)],
         _: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
         let buckets = match &order.work {
@@ -99,6 +105,17 @@ impl Engine for FakeEngine {
         let read = Mutex::default();
         let stopped = AtomicBool::new(false);
         Ok(Arc::new(FakeRun { attempt: order.attempt, buckets, read, stopped }))
+    }
+
+    fn build_side(
+        &self,
+        _: &Plan,
+        _: LookUp,
+        _: Cut,
+        _: Vec<Vec<Buffer>>,
+        _: &Env,
+    ) -> Result<BuildSide, Failure> {
+        Err(Failure::new(FailureClass::Internal, "nothing is looked up"))
     }
 
     fn split(&self, _: &Arc<Plan>, _: &TaskOrder, _: &Env) -> Result<Vec<Split>, Failure> {
@@ -171,9 +188,10 @@ impl TaskRun for FakeRun {
             for bucket in 0..BUCKETS {
                 blocks.bucket(bucket, &block(partition, bucket)).unwrap();
             }
-            let (bytes, content) = blocks.end().unwrap();
+            let bytes = blocks.end().unwrap();
             let (shuffle, stage) = (ShuffleId(0), StageId(0));
-            output.shuffles = vec![ShuffleOutput { shuffle, stage, rows: 0, bytes, content }];
+            output.shuffles =
+                vec![ShuffleOutput { shuffle, stage, rows: 0, bytes, encoded: 0, content: 0 }];
         }
         Ok(output)
     }

@@ -7,17 +7,26 @@ use windrow_datasets::codec::Encoder;
 use windrow_datasets::push::{AnyPush, PushError};
 use windrow_jobs::exec::LaneContext;
 use windrow_jobs::plan::Plan;
-use windrow_jobs::shuffle::{Bucket, ProbeTable, Store};
+use windrow_jobs::shuffle::{Bucket, KeyFilter, ProbeTable, Store};
+
+/// The side of a join that is all there.
+#[derive(Clone)]
+pub struct BuildSide {
+    /// Its rows.
+    pub table: Arc<dyn ProbeTable>,
+    /// Its keys, if it is worth to look at them first.
+    pub keys: Option<Arc<KeyFilter>>,
+}
 
 /// In place of the store of the side that is looked up.
-pub(super) struct ProbeStore {
-    pub(super) plan: Arc<Plan>,
+pub(crate) struct ProbeStore {
+    pub(crate) plan: Arc<Plan>,
     /// The stage that joins.
-    pub(super) stage: usize,
-    pub(super) context: LaneContext,
-    pub(super) table: Arc<dyn ProbeTable>,
+    pub(crate) stage: usize,
+    pub(crate) context: LaneContext,
+    pub(crate) side: BuildSide,
     /// The stores that the stage writes, in the order of its outputs.
-    pub(super) outputs: Vec<Arc<dyn Store>>,
+    pub(crate) outputs: Vec<Arc<dyn Store>>,
 }
 
 impl Store for ProbeStore {
@@ -25,7 +34,8 @@ impl Store for ProbeStore {
         // Lanes of other stages may have the same rank: the order of their rows makes no difference.
         let outputs = self.outputs.iter().map(|store| store.clone().lane(rank)).collect();
         let joined = self.plan.chain(self.stage, &self.context, outputs);
-        self.table.clone().lane(&self.context, joined)
+        let BuildSide { table, keys } = self.side.clone();
+        table.lane(keys, &self.context, joined)
     }
 
     fn seal(&self) -> Result<(), PushError> {

@@ -1,0 +1,115 @@
+//! Joins by measured sizes: where one side of a join is complete and small, the stages that write the other side look
+//! their rows up in it, and the joined stage has nothing left to do. For that the stages of the larger side wait.
+//!
+//! Only the work is divided in another way: where that is allowed, the order of rows makes no difference.
+
+use super::config::Mutation;
+use super::decide::Decider;
+use super::job::Job;
+use std::collections::BTreeSet;
+use windrow_protocol::ids::{ShuffleId, StageId};
+use windrow_protocol::shape::{LookUp, RootShape};
+
+/// A table of so few bytes is worth it for any number of rows.
+const FEW_BYTES: u64 = 1 << 20;
+
+/// No table is made of more bytes: each worker fetches them all.
+const BYTES_MAX: u64 = 512 << 20;
+
+/// They are at most so much of each worker's memory: a table takes up to twice as many, and so much again while it is
+/// made.
+const PART_OF_MEMORY: u64 = 8;
+
+impl Decider<'_> {
+    /// Rows that shall be looked up from now on, if some can be.
+    pub(crate) fn looked_up(&self, job: &Job) -> Option<LookUp> {
+        let may = |lookup: &LookUp| {
+            self.is_open_to(job, lookup)
+                && job.makers(lookup.table).iter().all(|&maker| job.complete(maker))
+                && job.makes_whole(lookup.stage).all(|maker| job.complete(maker))
+                && self.is_worth_it(job, lookup)
+        };
+        job.shape.lookups.iter().copied().find(may)
+    }
+
+    /// Whether a stage had better wait for a table that its rows may be looked up in.
+    pub(crate) fn waits_for_table(&self, job: &Job, stage: u32) -> bool {
+        job.shape.lookups.iter().any(|lookup| {
+            let makers = job.makers(lookup.table);
+            job.makers(lookup.shuffle).contains(&stage)
+                && self.is_open_to(job, lookup)
+                && !makers.iter().all(|&maker| job.complete(maker))
+                && !job.is_before(stage, makers)
+                && job.estimate(lookup.table) < job.estimate(lookup.shuffle)
+                && self.is_worth_it(job, lookup)
+        })
+    }
+
+    /// Whether rows may still be looked up: nobody has begun to write or to join them.
+    fn is_open_to(&self, job: &Job, lookup: &LookUp) -> bool {
+        let joined = &job.shape.stages[lookup.stage.0 as usize];
+        let fresh = |stage: &u32| job.unopened.contains(stage);
+        let late = self.planted(Mutation::LookUpLate);
+        !joined.dissolved
+            && (late || job.makers(lookup.shuffle).iter().all(fresh))
+            && fresh(&lookup.stage.0)
+    }
+
+    /// Whether to send the table to all workers costs less than to shuffle the rows, as far as is known.
+    fn is_worth_it(&self, job: &Job, lookup: &LookUp) -> bool {
+        let (table, rows) = (job.estimate(lookup.table), job.estimate(lookup.shuffle));
+        let workers = self.state.workers.values();
+        let memory = workers.map(|worker| worker.memory).min().unwrap_or(0);
+        let most = BYTES_MAX.min(memory / PART_OF_MEMORY);
+        let sent = table.saturating_mul(self.state.workers.len() as u64);
+        table <= most && (table <= FEW_BYTES || sent <= rows)
+    }
+}
+
+impl Job {
+    /// The stages that write a shuffle.
+    fn makers(&self, shuffle: ShuffleId) -> &[u32] {
+        self.links.makers.get(shuffle.0 as usize).map_or(&[], |makers| makers)
+    }
+
+    /// The stages that collect what a stage reads whole.
+    fn makes_whole(&self, stage: StageId) -> impl Iterator<Item = u32> {
+        let collects = &self.shape.stages[stage.0 as usize].whole_inputs;
+        let makers = collects.iter().filter_map(|of| self.shape.collects.get(of.0 as usize));
+        makers.flatten().map(|maker| maker.0)
+    }
+
+    /// Whether any of some stages waits for this one, or is it.
+    fn is_before(&self, stage: u32, later: &[u32]) -> bool {
+        let (mut open, mut seen) = (later.to_vec(), BTreeSet::new());
+        while let Some(next) = open.pop() {
+            if next == stage {
+                return true;
+            }
+            if seen.insert(next) {
+                open.extend(&self.links.before[next as usize]);
+            }
+        }
+        false
+    }
+
+    /// The bytes of a shuffle, before they are compressed: those that were written once it is complete, and before that as many as the
+    /// filters before it are thought to let through.
+    fn estimate(&self, shuffle: ShuffleId) -> u64 {
+        let makers = self.makers(shuffle);
+        if makers.iter().all(|&maker| self.complete(maker)) {
+            return self.written[shuffle.0 as usize];
+        }
+        let of = |&maker: &u32| {
+            let shape = &self.shape.stages[maker as usize];
+            let read = match &shape.root {
+                RootShape::Source { listed_by } => self.splits[listed_by.0 as usize].bytes,
+                RootShape::Shuffles(read) => {
+                    read.iter().map(|&shuffle| self.estimate(shuffle)).fold(0, u64::saturating_add)
+                }
+            };
+            (u128::from(read) * u128::from(shape.passes_permille) / 1000) as u64
+        };
+        makers.iter().map(of).fold(0, u64::saturating_add)
+    }
+}
