@@ -6,6 +6,7 @@
 use super::config::Mutation;
 use super::decide::Decider;
 use super::job::Job;
+use super::joins::Sizes;
 use super::marks::Mark;
 use super::outcome::{JobEnd, Outcome, ReopenReason};
 use super::task::Status;
@@ -48,18 +49,19 @@ impl Decider<'_> {
             }
             return;
         }
-        if let Some(lookup) = self.looked_up(job) {
+        let sizes = Sizes::of(job);
+        if let Some(lookup) = self.looked_up(job, &sizes) {
             self.marks.mark(Mark::LookedUp);
             self.out.push(Outcome::LookedUp { job: id, lookup });
             return;
         }
         for &stage in &job.unopened {
-            self.open(job, stage, true);
+            self.open(job, stage, Some(&sizes));
         }
         if self.out.is_empty() && job.is_idle() {
             // Stages that wait for one another's tables.
             for &stage in &job.unopened {
-                self.open(job, stage, false);
+                self.open(job, stage, None);
             }
         }
         if self.out.is_empty() && self.is_done(job) {
@@ -79,13 +81,14 @@ impl Decider<'_> {
         job.incomplete.is_empty()
     }
 
-    /// Opens a stage if all that its size depends on is known, and all that it reads is there, unless it waits for a table.
-    fn open(&mut self, job: &Job, stage: u32, may_wait: bool) {
+    /// Opens a stage if all that its size depends on is known, and all that it reads is there; where sizes are told, unless
+    /// it had better wait for a table.
+    fn open(&mut self, job: &Job, stage: u32, sizes: Option<&Sizes>) {
         let shape = &job.shape.stages[stage as usize];
         if !job.is_listed(stage) || !job.has_inputs(stage) {
             return;
         }
-        if may_wait && self.waits_for_table(job, stage) {
+        if sizes.is_some_and(|sizes| self.waits_for_table(job, stage, sizes)) {
             return self.marks.mark(Mark::WaitsForTable);
         }
         let (tasks, cut) = match &shape.root {

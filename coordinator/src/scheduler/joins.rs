@@ -20,28 +20,65 @@ const BYTES_MAX: u64 = 512 << 20;
 /// made.
 const PART_OF_MEMORY: u64 = 8;
 
+/// By shuffle: the bytes that were written into it once it is complete, and before that as many as the filters before it
+/// are thought to let through; before compression.
+pub(crate) struct Sizes(Vec<u64>);
+
+impl Sizes {
+    /// Of a job as it stands.
+    pub(crate) fn of(job: &Job) -> Sizes {
+        let mut stages: Vec<u64> = Vec::with_capacity(job.shape.stages.len());
+        let of_shuffle = |shuffle: usize, stages: &[u64]| {
+            let makers = &job.links.makers[shuffle];
+            if makers.iter().all(|&maker| job.complete(maker)) {
+                return job.written[shuffle];
+            }
+            // One that comes after its reader is none that the reader's root reads.
+            let of_makers = makers.iter().filter_map(|&maker| stages.get(maker as usize));
+            of_makers.copied().fold(0, u64::saturating_add)
+        };
+        for shape in &job.shape.stages {
+            let read = match &shape.root {
+                RootShape::Source { listed_by } => job.splits[listed_by.0 as usize].bytes,
+                RootShape::Shuffles(read) => {
+                    let read = read.iter().map(|shuffle| of_shuffle(shuffle.0 as usize, &stages));
+                    read.fold(0, u64::saturating_add)
+                }
+            };
+            let passes = u128::from(read) * u128::from(shape.passes_permille) / 1000;
+            stages.push(passes as u64);
+        }
+        let shuffles = 0..job.shape.shuffles.len();
+        Sizes(shuffles.map(|shuffle| of_shuffle(shuffle, &stages)).collect())
+    }
+
+    fn get(&self, shuffle: ShuffleId) -> u64 {
+        self.0.get(shuffle.0 as usize).copied().unwrap_or(0)
+    }
+}
+
 impl Decider<'_> {
     /// Rows that shall be looked up from now on, if some can be.
-    pub(crate) fn looked_up(&self, job: &Job) -> Option<LookUp> {
+    pub(crate) fn looked_up(&self, job: &Job, sizes: &Sizes) -> Option<LookUp> {
         let may = |lookup: &LookUp| {
             self.is_open_to(job, lookup)
                 && job.makers(lookup.table).iter().all(|&maker| job.complete(maker))
                 && job.makes_whole(lookup.stage).all(|maker| job.complete(maker))
-                && self.is_worth_it(job, lookup)
+                && self.is_worth_it(sizes, lookup)
         };
         job.shape.lookups.iter().copied().find(may)
     }
 
     /// Whether a stage had better wait for a table that its rows may be looked up in.
-    pub(crate) fn waits_for_table(&self, job: &Job, stage: u32) -> bool {
+    pub(crate) fn waits_for_table(&self, job: &Job, stage: u32, sizes: &Sizes) -> bool {
         job.shape.lookups.iter().any(|lookup| {
             let makers = job.makers(lookup.table);
             job.makers(lookup.shuffle).contains(&stage)
                 && self.is_open_to(job, lookup)
                 && !makers.iter().all(|&maker| job.complete(maker))
                 && !job.is_before(stage, makers)
-                && job.estimate(lookup.table) < job.estimate(lookup.shuffle)
-                && self.is_worth_it(job, lookup)
+                && sizes.get(lookup.table) < sizes.get(lookup.shuffle)
+                && self.is_worth_it(sizes, lookup)
         })
     }
 
@@ -56,8 +93,8 @@ impl Decider<'_> {
     }
 
     /// Whether to send the table to all workers costs less than to shuffle the rows, as far as is known.
-    fn is_worth_it(&self, job: &Job, lookup: &LookUp) -> bool {
-        let (table, rows) = (job.estimate(lookup.table), job.estimate(lookup.shuffle));
+    fn is_worth_it(&self, sizes: &Sizes, lookup: &LookUp) -> bool {
+        let (table, rows) = (sizes.get(lookup.table), sizes.get(lookup.shuffle));
         let workers = self.state.workers.values();
         let memory = workers.map(|worker| worker.memory).min().unwrap_or(0);
         let most = BYTES_MAX.min(memory / PART_OF_MEMORY);
@@ -91,25 +128,5 @@ impl Job {
             }
         }
         false
-    }
-
-    /// The bytes of a shuffle, before they are compressed: those that were written once it is complete, and before that as many as the
-    /// filters before it are thought to let through.
-    fn estimate(&self, shuffle: ShuffleId) -> u64 {
-        let makers = self.makers(shuffle);
-        if makers.iter().all(|&maker| self.complete(maker)) {
-            return self.written[shuffle.0 as usize];
-        }
-        let of = |&maker: &u32| {
-            let shape = &self.shape.stages[maker as usize];
-            let read = match &shape.root {
-                RootShape::Source { listed_by } => self.splits[listed_by.0 as usize].bytes,
-                RootShape::Shuffles(read) => {
-                    read.iter().map(|&shuffle| self.estimate(shuffle)).fold(0, u64::saturating_add)
-                }
-            };
-            (u128::from(read) * u128::from(shape.passes_permille) / 1000) as u64
-        };
-        makers.iter().map(of).fold(0, u64::saturating_add)
     }
 }
