@@ -113,8 +113,10 @@ fn lookups(template: u64) -> Vec<LookUp> {
 
 /// The bytes that a task writes into a shuffle.
 pub(crate) fn bytes_of(task: TaskId, shuffle: ShuffleId) -> u64 {
-    let place = join(join(task.job.0, u64::from(task.stage.0)), u64::from(shuffle.0));
-    TASK_BYTES / [1, 4, 100, 10_000][(join(place, u64::from(task.partition)) % 4) as usize]
+    let of_stage = join(join(task.job.0, u64::from(task.stage.0)), u64::from(shuffle.0));
+    // Much or little of all its tasks, and of this one.
+    let most = TASK_BYTES / [1, 10, 1_000, 100_000][(of_stage >> 8) as usize % 4];
+    most / (1 + join(of_stage, u64::from(task.partition)) % 4)
 }
 
 /// A job of about so many tasks.
@@ -127,7 +129,10 @@ pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {
         }
     };
     let template = random.below(9);
-    let (stages, producers) = stages(template);
+    let (mut stages, producers) = stages(template);
+    for stage in &mut stages {
+        stage.passes_permille = [1000, 1000, 20, 1][random.below(4) as usize];
+    }
     let count = stages.len() as u32;
     let first_cut = cut(random, count);
     let shuffles: Vec<ShuffleShape> = producers
