@@ -1,21 +1,7 @@
 //! Text that has few values: found by its views, so that a frame has a code a row instead of a view.
 
+use crate::record::codes::{Code, Codes, VALUES_MIN};
 use crate::record::mix;
-
-/// More values make no dictionary.
-pub(super) const VALUES_MAX: usize = 512;
-
-/// It has at most so many, and one more for each of some rows.
-const VALUES_MIN: usize = 24;
-
-/// See [`VALUES_MIN`].
-const ROWS_A_VALUE: usize = 8;
-
-/// Places in the table of values: a power of two.
-const PLACES: usize = 2 * VALUES_MAX;
-
-/// Where no value is.
-const NONE: u16 = u16::MAX;
 
 /// The rows' codes, and for each code the first row that has it.
 pub(super) struct Few {
@@ -28,26 +14,18 @@ pub(super) fn few(views: impl ExactSizeIterator<Item = u128>) -> Option<Few> {
     if views.len() < VALUES_MIN {
         return None;
     }
-    let mut places = [NONE; PLACES];
     let mut few = Few { codes: Vec::with_capacity(views.len()), rows: Vec::new() };
-    let mut values: Vec<u128> = Vec::new();
+    let (mut codes, mut values) = (Codes::default(), Vec::<u128>::new());
     for (row, view) in views.enumerate() {
-        let mut place = mix(view as u64, (view >> 64) as u64) as usize % PLACES;
-        let code = loop {
-            match values.get(usize::from(places[place])) {
-                Some(&known) if known == view => break places[place],
-                Some(_) => place = (place + 1) % PLACES,
-                None => {
-                    let code = values.len();
-                    if code == VALUES_MAX || code >= VALUES_MIN + row / ROWS_A_VALUE {
-                        return None;
-                    }
-                    places[place] = code as u16;
-                    values.push(view);
-                    few.rows.push(row);
-                    break code as u16;
-                }
+        let hash = mix(view as u64, (view >> 64) as u64);
+        let code = match codes.of(hash, row, |code| values.get(code) == Some(&view)) {
+            Code::Known(code) => code,
+            Code::New(code) => {
+                values.push(view);
+                few.rows.push(row);
+                code
             }
+            Code::TooMany => return None,
         };
         few.codes.push(code);
     }

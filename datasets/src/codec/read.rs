@@ -1,8 +1,8 @@
 //! The body of a frame back into Arrow arrays, which share its memory.
 
-use super::few::VALUES_MAX;
 use super::{ALIGNMENT, BY_CODES, CodecError};
 use crate::record::Record;
+use crate::record::codes::VALUES_MAX;
 use arrow::array::{
     ArrayData, ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, GenericByteViewArray,
     Int32Array, ListArray, NullArray, StructArray, make_array,

@@ -6,6 +6,7 @@
 
 use super::byte_slot::{ByteSlot, INLINE_BYTES};
 use super::bytes::BytesColumn;
+use super::codes::{Code, Codes, VALUES_MIN};
 use super::{Heap, mix};
 use crate::memory::Gather;
 use arrow::array::{AsArray, GenericByteViewArray, new_empty_array};
@@ -15,21 +16,6 @@ use std::marker::PhantomData;
 
 /// The bytes that a builder gathers before it starts another data buffer.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// A dictionary has no more values.
-const VALUES_MAX: usize = 512;
-
-/// It has at most so many, and one more for each of some rows.
-const VALUES_MIN: usize = 24;
-
-/// See [`VALUES_MIN`].
-const ROWS_A_VALUE: usize = 8;
-
-/// Places in the table of a dictionary's values: a power of two.
-const PLACES: usize = 2 * VALUES_MAX;
-
-/// Where no value is.
-const NONE: u16 = u16::MAX;
 
 /// At most so many batches are not tried after one that was no dictionary.
 const UNTRIED_MAX: u32 = 64;
@@ -77,47 +63,39 @@ struct Values {
     /// In the order of their codes; they point into the heap.
     slots: Vec<ByteSlot>,
     heap: Heap,
-    /// The code of the value whose hash begins here, or of one before it; empty until there is one.
-    places: Box<[u16]>,
+    codes: Codes,
 }
 
 impl Values {
-    /// The code of a value, which is added if it is new; `None` if it is, and there are as many as there may be.
+    /// The code of a value that so many rows came before; `None` if it is new, and there are as many as there may be.
     #[inline(always)]
-    fn code(&mut self, bytes: &[u8], most: usize) -> Option<i32> {
+    fn code(&mut self, bytes: &[u8], rows: usize) -> Option<i32> {
+        let Values { slots, codes, .. } = self;
         let slot = ByteSlot::borrowed(bytes);
-        let mut place = quick_hash(bytes, &slot) as usize % PLACES;
-        while let Some(&code) = self.places.get(place)
-            && let Some(known) = self.slots.get(usize::from(code))
-        {
+        let code = codes.of(quick_hash(bytes, &slot), rows, |code| {
             // SAFETY: `bytes` are alive, and so is the heap.
-            if unsafe { known.equals(&slot) } {
-                return Some(i32::from(code));
+            slots.get(code).is_some_and(|known| unsafe { known.equals(&slot) })
+        });
+        match code {
+            Code::Known(code) => Some(i32::from(code)),
+            Code::New(code) => {
+                self.keep(bytes);
+                Some(i32::from(code))
             }
-            place = (place + 1) % PLACES;
+            Code::TooMany => None,
         }
-        self.add(bytes, place, most)
     }
 
     #[cold]
-    fn add(&mut self, bytes: &[u8], place: usize, most: usize) -> Option<i32> {
-        let code = self.slots.len();
-        if code >= most.min(VALUES_MAX) {
-            return None;
-        }
-        if self.places.is_empty() {
-            self.places = vec![NONE; PLACES].into();
-        }
-        self.places[place] = code as u16;
+    fn keep(&mut self, bytes: &[u8]) {
         // SAFETY: the borrowed slot points to `bytes`.
         self.slots.push(unsafe { ByteSlot::borrowed(bytes).keep(&mut self.heap) });
-        Some(code as i32)
     }
 
     fn clear(&mut self) {
         self.slots.clear();
         self.heap.clear();
-        self.places.fill(NONE);
+        self.codes.clear();
     }
 }
 
@@ -136,9 +114,7 @@ impl<B: ByteViewType> BytesBuilder<B> {
     #[inline]
     pub(super) fn append(&mut self, bytes: &[u8]) {
         if self.form == Form::Dictionary {
-            let rows = self.codes.len();
-            let most = VALUES_MIN + rows / ROWS_A_VALUE;
-            match self.values.code(bytes, most) {
+            match self.values.code(bytes, self.codes.len()) {
                 Some(code) => return self.codes.push(code),
                 None => self.give_up(),
             }

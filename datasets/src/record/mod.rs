@@ -42,6 +42,7 @@
 mod byte_slot;
 mod bytes;
 mod bytes_builder;
+pub(crate) mod codes;
 mod decimal;
 #[doc(hidden)]
 pub mod derived;
