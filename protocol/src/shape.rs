@@ -178,11 +178,7 @@ impl StageShape {
 
     /// The shuffles that a task reads: parts of those of its root, and all of those that it looks rows up in.
     pub fn reads(&self) -> impl Iterator<Item = ShuffleId> {
-        let of_root = match &self.root {
-            RootShape::Shuffles(shuffles) => &shuffles[..],
-            RootShape::Source { .. } => &[],
-        };
-        of_root.iter().copied().chain(self.lookups.iter().map(|lookup| lookup.table))
+        self.root.shuffles().iter().copied().chain(self.lookups.iter().map(|lookup| lookup.table))
     }
 }
 
@@ -196,6 +192,16 @@ pub enum RootShape {
     },
     /// A task reads a range of buckets of each of these shuffles, which are cut alike.
     Shuffles(Vec<ShuffleId>),
+}
+
+impl RootShape {
+    /// The shuffles that are read; none for a source.
+    pub fn shuffles(&self) -> &[ShuffleId] {
+        match self {
+            RootShape::Shuffles(shuffles) => shuffles,
+            RootShape::Source { .. } => &[],
+        }
+    }
 }
 
 /// Where a stage's rows go.

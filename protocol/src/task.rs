@@ -29,12 +29,12 @@ pub struct TaskOrder {
 
 impl TaskOrder {
     /// The shuffles that rows are looked up in.
-    pub fn tables(&self) -> impl Iterator<Item = ShuffleId> + use<> {
+    pub fn tables(&self) -> impl Iterator<Item = ShuffleId> {
         let lookups = match &self.work {
-            Work::Compute { lookups, .. } => lookups.clone(),
-            _ => Vec::new(),
+            Work::Compute { lookups, .. } => &lookups[..],
+            _ => &[],
         };
-        lookups.into_iter().map(|(lookup, _)| lookup.table)
+        lookups.iter().map(|(lookup, _)| lookup.table)
     }
 }
 

@@ -28,27 +28,27 @@ impl Sizes {
     /// Of a job as it stands.
     pub(crate) fn of(job: &Job) -> Sizes {
         let mut stages: Vec<u64> = Vec::with_capacity(job.shape.stages.len());
-        let of_shuffle = |shuffle: usize, stages: &[u64]| {
-            let makers = &job.links.makers[shuffle];
-            if makers.iter().all(|&maker| job.complete(maker)) {
-                return job.written[shuffle];
+        let of_shuffle = |shuffle: ShuffleId, stages: &[u64]| {
+            if job.is_written(shuffle) {
+                return job.written[shuffle.0 as usize];
             }
             // One that comes after its reader is none that the reader's root reads.
-            let of_makers = makers.iter().filter_map(|&maker| stages.get(maker as usize));
+            let of_makers =
+                job.makers(shuffle).iter().filter_map(|&maker| stages.get(maker as usize));
             of_makers.copied().fold(0, u64::saturating_add)
         };
         for shape in &job.shape.stages {
             let read = match &shape.root {
                 RootShape::Source { listed_by } => job.splits[listed_by.0 as usize].bytes,
                 RootShape::Shuffles(read) => {
-                    let read = read.iter().map(|shuffle| of_shuffle(shuffle.0 as usize, &stages));
+                    let read = read.iter().map(|&shuffle| of_shuffle(shuffle, &stages));
                     read.fold(0, u64::saturating_add)
                 }
             };
             let passes = u128::from(read) * u128::from(shape.passes_permille) / 1000;
             stages.push(passes as u64);
         }
-        let shuffles = 0..job.shape.shuffles.len();
+        let shuffles = (0..job.shape.shuffles.len() as u32).map(ShuffleId);
         Sizes(shuffles.map(|shuffle| of_shuffle(shuffle, &stages)).collect())
     }
 
@@ -62,7 +62,7 @@ impl Decider<'_> {
     pub(crate) fn looked_up(&self, job: &Job, sizes: &Sizes) -> Option<LookUp> {
         let may = |lookup: &LookUp| {
             self.is_open_to(job, lookup)
-                && job.makers(lookup.table).iter().all(|&maker| job.complete(maker))
+                && job.is_written(lookup.table)
                 && job.makes_whole(lookup.stage).all(|maker| job.complete(maker))
                 && self.is_worth_it(sizes, lookup)
         };
@@ -72,11 +72,10 @@ impl Decider<'_> {
     /// Whether a stage had better wait for a table that its rows may be looked up in.
     pub(crate) fn waits_for_table(&self, job: &Job, stage: u32, sizes: &Sizes) -> bool {
         job.shape.lookups.iter().any(|lookup| {
-            let makers = job.makers(lookup.table);
             job.makers(lookup.shuffle).contains(&stage)
                 && self.is_open_to(job, lookup)
-                && !makers.iter().all(|&maker| job.complete(maker))
-                && !job.is_before(stage, makers)
+                && !job.is_written(lookup.table)
+                && !job.is_before(stage, job.makers(lookup.table))
                 && sizes.get(lookup.table) < sizes.get(lookup.shuffle)
                 && self.is_worth_it(sizes, lookup)
         })
@@ -107,6 +106,11 @@ impl Job {
     /// The stages that write a shuffle.
     fn makers(&self, shuffle: ShuffleId) -> &[u32] {
         self.links.makers.get(shuffle.0 as usize).map_or(&[], |makers| makers)
+    }
+
+    /// Whether all stages are complete that write a shuffle.
+    fn is_written(&self, shuffle: ShuffleId) -> bool {
+        self.makers(shuffle).iter().all(|&maker| self.complete(maker))
     }
 
     /// The stages that collect what a stage reads whole.

@@ -20,14 +20,6 @@ pub(crate) struct Links {
     pub(crate) listings: Vec<Vec<u32>>,
 }
 
-/// The shuffles that a stage reads.
-pub(crate) fn shuffles_of(shape: &JobShape, stage: usize) -> &[ShuffleId] {
-    match &shape.stages[stage].root {
-        RootShape::Shuffles(shuffles) => shuffles,
-        RootShape::Source { .. } => &[],
-    }
-}
-
 /// Whether a stage's source is listed by its own split task.
 pub(crate) fn lists_itself(shape: &JobShape, stage: usize) -> bool {
     shape.stages[stage].root == RootShape::Source { listed_by: StageId(stage as u32) }
@@ -84,7 +76,7 @@ impl Links {
 /// depends on it, writes.
 fn listings(shape: &JobShape, stage: usize) -> Vec<u32> {
     let mut found = Vec::new();
-    let mut shuffles: Vec<ShuffleId> = shuffles_of(shape, stage).to_vec();
+    let mut shuffles: Vec<ShuffleId> = shape.stages[stage].root.shuffles().to_vec();
     if let RootShape::Source { listed_by } = shape.stages[stage].root {
         found.push(listed_by.0);
     }

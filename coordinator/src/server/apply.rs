@@ -6,6 +6,7 @@ use super::outbox::Item;
 use super::worker::{Standing, Worker};
 use crate::scheduler::{Cause, JobEnd, LossReason, Millis, Outcome};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use windrow_protocol::control::{JobOver, JobState};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, WorkerId};
@@ -63,7 +64,7 @@ impl Core {
             }
             Outcome::LookedUp { job, lookup } => {
                 if let Some(job) = self.jobs.get_mut(&job) {
-                    job.shape.look_up(lookup);
+                    Arc::make_mut(&mut job.shape).look_up(lookup);
                 }
             }
             Outcome::TaskCommitted { attempt, worker, .. } => {

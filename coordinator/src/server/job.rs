@@ -21,7 +21,7 @@ pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) submission: Arc<JobSubmission>,
     /// What is left to do of the submitted shape: some rows are looked up.
-    pub(crate) shape: JobShape,
+    pub(crate) shape: Arc<JobShape>,
     pub(crate) submitted: Millis,
     pub(crate) ended: Option<Millis>,
     pub(crate) state: JobState,
@@ -85,7 +85,7 @@ impl Job {
             stages: submission.shape.stages.iter().map(|_| Stage::default()).collect(),
             cuts: vec![None; submission.shape.shuffles.len()],
             versions: vec![1; submission.shape.shuffles.len()],
-            shape: submission.shape.clone(),
+            shape: Arc::new(submission.shape.clone()),
             submission: Arc::new(submission),
             counts: TaskCounts::default(),
             running: 0,

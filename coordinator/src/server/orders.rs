@@ -44,8 +44,9 @@ impl Job {
 
     fn compute(&mut self, attempt: AttemptId) -> Result<Work, Failure> {
         let stage = attempt.task.stage;
-        let shape = self.shape.stages.get(stage.0 as usize).cloned();
-        let shape = &shape.ok_or_else(|| defect(attempt, "has no such stage"))?;
+        let of_job = self.shape.clone();
+        let shape = of_job.stages.get(stage.0 as usize);
+        let shape = shape.ok_or_else(|| defect(attempt, "has no such stage"))?;
         let input = self.input(attempt, shape)?;
         let mut cut_of = |shuffle: ShuffleId| {
             let cut = self.cut_of(shuffle);
