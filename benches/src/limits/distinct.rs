@@ -26,16 +26,15 @@ pub fn run(input: &Path, output: &Path, threads: usize) -> io::Result<(u64, u64)
     let input = Input::open(input)?;
     fs::create_dir(output)?;
     pool.install(|| {
-        let parsed = (0..threads)
-            .into_par_iter()
-            .map(|_| {
-                let mut parts = vec![Vec::new(); 1 << PARTS];
-                let mut whole = true;
-                while input.take_lines(|text| whole &= set_apart(text, &mut parts))? {}
-                let wrong = "a line has more than 16 bytes, or one that is zero";
-                if whole { Ok(parts) } else { Err(io::Error::other(wrong)) }
-            })
-            .collect::<io::Result<Vec<_>>>()?;
+        let start = || (vec![Vec::new(); 1 << PARTS], true);
+        let parsed = input.lines_by_thread(threads, start, |(parts, whole), text| {
+            *whole &= set_apart(text, parts);
+        })?;
+        if !parsed.iter().all(|(_, whole)| *whole) {
+            let wrong = "a line has more than 16 bytes, or one that is zero";
+            return Err(io::Error::other(wrong));
+        }
+        let parsed: Vec<_> = parsed.into_iter().map(|(parts, _)| parts).collect();
         let lines = parsed.iter().flatten().map(|part| part.len() as u64).sum();
         let files = (0..(1 << PARTS) / PER_FILE).into_par_iter();
         let distinct = files.map_init(Vec::new, |table, file| {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use memmap2::Mmap;
+use rayon::prelude::*;
 use windrow_datasets::text::split;
 
 use super::arena::Arena;
@@ -95,6 +96,21 @@ impl Input {
         self.take_whole(|byte| *byte == b'\n', each)
     }
 
+    /// Gives all lines to so many threads of the pool that this is called in: what each has made of those it took.
+    pub fn lines_by_thread<T: Send>(
+        &self,
+        threads: usize,
+        start: impl Fn() -> T + Sync,
+        each: impl Fn(&mut T, &[u8]) + Sync,
+    ) -> io::Result<Vec<T>> {
+        let of_thread = |_| {
+            let mut made = start();
+            while self.take_lines(|text| each(&mut made, text))? {}
+            Ok(made)
+        };
+        (0..threads).into_par_iter().map(of_thread).collect()
+    }
+
     fn take_whole<'a>(
         &'a self,
         is_end: impl Fn(&u8) -> bool,
@@ -161,15 +177,15 @@ fn read(path: &Path, text: &mut [u8]) -> io::Result<usize> {
 fn whole(text: &[u8], range: Range<usize>, is_end: impl Fn(&u8) -> bool) -> &[u8] {
     let end = |at: usize| match at.checked_sub(1) {
         None => 0,
-        Some(at) => text[at..].iter().position(&is_end).map_or(text.len(), |more| at + more),
+        Some(at) => next_end(text, at, &is_end),
     };
     let (start, end) = (end(range.start), end(range.end));
     &text[start..end.max(start)]
 }
 
-/// The first white space from `at` on, or the end.
-fn word_end(text: &[u8], at: usize) -> usize {
-    text[at..].iter().position(u8::is_ascii_whitespace).map_or(text.len(), |more| at + more)
+/// The first byte from `at` on that ends something, or the end.
+fn next_end(text: &[u8], at: usize, is_end: impl Fn(&u8) -> bool) -> usize {
+    text[at..].iter().position(is_end).map_or(text.len(), |more| at + more)
 }
 
 /// Cuts a text into blocks of about 64 KiB that tear no word.
@@ -183,7 +199,7 @@ pub fn blocks(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
             text.len()
         } else {
             match split::cut(&text[..BLOCK]) {
-                0 => word_end(text, BLOCK),
+                0 => next_end(text, BLOCK, u8::is_ascii_whitespace),
                 end => end,
             }
         };

@@ -38,19 +38,16 @@ pub fn run(
     let input = Input::open(input)?;
     fs::create_dir(output)?;
     let near = pool.install(|| {
-        let parsed = (0..threads)
-            .into_par_iter()
-            .map(|_| {
-                let (mut numbers, mut axes) = (Vec::new(), 0);
-                let mut wrong = Ok(());
-                while input.take_lines(|text| {
-                    if let Err(error) = parse(text, &mut numbers, &mut axes) {
-                        wrong = Err(error);
-                    }
-                })? {}
-                wrong.map(|()| (numbers, axes))
-            })
-            .collect::<io::Result<Vec<_>>>()?;
+        let start_of_thread = || (Vec::new(), 0, Ok(()));
+        let parsed =
+            input.lines_by_thread(threads, start_of_thread, |(numbers, axes, right), text| {
+                if let Err(error) = parse(text, numbers, axes) {
+                    *right = Err(error);
+                }
+            })?;
+        let parsed =
+            parsed.into_iter().map(|(numbers, axes, right)| right.map(|()| (numbers, axes)));
+        let parsed = parsed.collect::<io::Result<Vec<_>>>()?;
         let axes = parsed.iter().map(|(_, axes)| *axes).max().unwrap_or(0);
         if axes == 0 || parsed.iter().any(|(_, own)| *own != axes && *own != 0) {
             return Err(io::Error::other("there are no points, or with more numbers than others"));

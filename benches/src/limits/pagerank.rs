@@ -75,14 +75,7 @@ pub fn run(input: &Path, output: &Path, rounds: u32, threads: usize) -> io::Resu
     let input = Input::open(input)?;
     fs::create_dir(output)?;
     pool.install(|| {
-        let parsed = (0..threads)
-            .into_par_iter()
-            .map(|_| {
-                let mut parsed = Parsed::default();
-                while input.take_lines(|text| parsed.parse(text))? {}
-                Ok(parsed)
-            })
-            .collect::<io::Result<Vec<_>>>()?;
+        let parsed = input.lines_by_thread(threads, Parsed::default, Parsed::parse)?;
         let graph = Graph::new(parsed);
         let ranks = graph.ranks(rounds, 0.85);
         graph.write(output, &ranks)?;
