@@ -3,13 +3,15 @@
 //! Each bucket's rows are put in the order of their hashes, as for any reader, and copied in that order, so that a key's
 //! rows lie side by side. Where to begin is found by the hash's next bits in an array of places, of which there is about
 //! one for each row. To look a key up touches one line of that array, one of the keys and one of each column of the value;
-//! the three steps are apart, so that those of many keys overlap.
+//! the three steps are apart, so that those of many keys overlap. Where many rows have one place, their keys are in one more
+//! table, by a hash that nobody can know.
 
 use super::{HashOrder, RowsBucket, Sorted};
 use crate::shuffle::fold::{order_hash, range_of};
 use crate::shuffle::{Bucket, KeyFilter, Memory};
 use arrow::buffer::ScalarBuffer;
 use rayon::prelude::*;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 use windrow_datasets::memory::{Gather, Share, prefetch};
 use windrow_datasets::push::PushError;
@@ -18,7 +20,7 @@ use windrow_datasets::{Batch, Builder, Key, Record};
 /// Rows are copied into batches of so many.
 const BATCH_ROWS: usize = if cfg!(test) { 4 } else { 1 << 16 };
 
-/// Among more rows than these a key is searched for by halving: keys may have been made to have one hash.
+/// Among more rows than these a key is looked up by a hash with a secret: keys may have been made to have one hash.
 const FEW: usize = 16;
 
 /// A row is asked for so many rows ahead.
@@ -37,13 +39,42 @@ struct Part<K: Key, V: Record> {
     places: ScalarBuffer<u32>,
     /// How far the bits of a hash that are not the same in all of the bucket are shifted to give a number of a place.
     shift: u32,
+    crowd: Crowd,
     bytes: u64,
+}
+
+/// The keys of places with more than a [`FEW`] rows: slots by hash, each empty or with the first row of a key.
+#[derive(Default)]
+struct Crowd {
+    secret: RandomState,
+    /// One more than the row; 0 is empty. None, or a power of two that is above the number of keys.
+    slots: Vec<u32>,
+}
+
+impl Crowd {
+    /// # Safety
+    /// What the slot points to is alive.
+    unsafe fn home<K: Key>(&self, key: &K::Slot) -> usize {
+        let mut hasher = self.secret.build_hasher();
+        // SAFETY: the caller's promise.
+        unsafe { K::slot_feed(key, &mut hasher) };
+        hasher.finish() as usize
+    }
+
+    /// The first slot from a key's home on that is empty, or has a row with which `is_it` agrees.
+    fn slot(&self, home: usize, is_it: impl Fn(usize) -> bool) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = home & mask;
+        while self.slots[at] != 0 && !is_it(self.slots[at] as usize - 1) {
+            at = (at + 1) & mask;
+        }
+        at
+    }
 }
 
 /// Where a key's rows are if there are any: found by its hash alone.
 #[derive(Clone, Copy)]
 pub(crate) struct Seek {
-    hash: u64,
     part: u32,
     place: u32,
 }
@@ -109,8 +140,35 @@ impl<K: Key, V: Record> Part<K, V> {
         while places.len() <= 1 << bits {
             places.push(count as u32);
         }
-        bytes += size_of::<u32>() as u64 * places.len() as u64;
-        Part { batches, places: places.take().into(), shift, bytes }
+        let places = places.take().into();
+        let mut part = Part { batches, places, shift, crowd: Crowd::default(), bytes };
+        part.crowd = part.crowded();
+        part.bytes += size_of::<u32>() as u64 * (part.places.len() + part.crowd.slots.len()) as u64;
+        part
+    }
+
+    /// The table of keys whose places have more than a few rows.
+    fn crowded(&self) -> Crowd {
+        let places = self.places.windows(2).map(|place| place[0] as usize..place[1] as usize);
+        let crowded = places.filter(|rows| rows.len() > FEW);
+        // A key's rows lie side by side.
+        let firsts = crowded.flat_map(|rows| {
+            let first = rows.start;
+            rows.filter(move |&at| at == first || !self.same_key(at - 1, at))
+        });
+        let count = firsts.clone().count();
+        if count == 0 {
+            return Crowd::default();
+        }
+        let mut crowd =
+            Crowd { slots: vec![0; (2 * count).next_power_of_two()], ..Crowd::default() };
+        for at in firsts {
+            // SAFETY: the slot borrows from a batch of this part.
+            let home = unsafe { crowd.home::<K>(&self.key(at)) };
+            let slot = crowd.slot(home, |_| false);
+            crowd.slots[slot] = at as u32 + 1;
+        }
+        crowd
     }
 
     #[inline(always)]
@@ -139,51 +197,32 @@ impl<K: Key, V: Record> Part<K, V> {
         unsafe { K::slot_eq(&self.key(a), &self.key(b)) }
     }
 
-    /// The first of the rows in a range that has a key with this hash, or the range's end.
+    /// The first of the rows of a place that has a key, or the end of them.
     ///
     /// # Safety
     /// What the slot points to is alive.
     #[inline(always)]
-    unsafe fn first(&self, key: &K::Slot, hash: u64, range: Range<usize>) -> usize {
-        let mut from = range.start;
-        if range.len() > FEW {
+    unsafe fn first(&self, key: &K::Slot, rows: Range<usize>) -> usize {
+        let end = rows.end;
+        // SAFETY: the caller's promise; the other slot borrows from a batch of this part.
+        let is_it = |at: usize| unsafe { K::slot_eq(key, &self.key(at)) };
+        if rows.len() > FEW {
             // SAFETY: the caller's promise.
-            from = unsafe { self.halve(key, hash, range.clone()) };
+            return unsafe { self.first_of_crowd(key, is_it) }.unwrap_or(end);
         }
-        for at in from..range.end {
-            // SAFETY: the caller's promise; the other slot borrows from a batch of this part.
-            if unsafe { K::slot_eq(key, &self.key(at)) } {
-                return at;
-            }
-            if range.len() > FEW {
-                break;
-            }
-        }
-        range.end
+        rows.into_iter().find(|&at| is_it(at)).unwrap_or(end)
     }
 
-    /// The first of the rows in a range that is not before a key.
+    /// The same of a place that has many.
     ///
     /// # Safety
-    /// What the slot points to is alive.
+    /// As there.
     #[cold]
-    unsafe fn halve(&self, key: &K::Slot, hash: u64, range: Range<usize>) -> usize {
-        let (mut from, mut to) = (range.start, range.end);
-        while from < to {
-            let at = from.midpoint(to);
-            let other = self.key(at);
-            // SAFETY: the caller's promise; the other slot borrows from a batch of this part.
-            let order = unsafe {
-                let other_hash = order_hash(K::slot_hash(&other));
-                other_hash.cmp(&hash).then_with(|| K::slot_cmp(&other, key))
-            };
-            if order.is_lt() {
-                from = at + 1;
-            } else {
-                to = at;
-            }
-        }
-        from
+    unsafe fn first_of_crowd(&self, key: &K::Slot, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        let home = unsafe { self.crowd.home::<K>(key) };
+        let row = self.crowd.slots[self.crowd.slot(home, is_it)];
+        (row as usize).checked_sub(1)
     }
 }
 
@@ -238,7 +277,7 @@ impl<K: Key, V: Record> Table<K, V> {
         let of = &self.parts[part as usize];
         let place = place_of(hash, buckets, of.shift);
         prefetch(&of.places[place as usize]);
-        Seek { hash, part, place }
+        Seek { part, place }
     }
 
     /// Asks for the row that [`find`](Table::find) will look at.
@@ -262,7 +301,7 @@ impl<K: Key, V: Record> Table<K, V> {
         let place = seek.place as usize;
         let mut range = part.places[place] as usize..part.places[place + 1] as usize;
         // SAFETY: the caller's promise.
-        range.start = unsafe { part.first(key, seek.hash, range.clone()) };
+        range.start = unsafe { part.first(key, range.clone()) };
         Found { part, range }
     }
 }
