@@ -66,9 +66,15 @@ impl Arena {
     /// Where a range of `size` bytes lies, its size, and whether it may hold other bytes than zeros.
     fn take(&self, size: usize) -> Option<(usize, usize, bool)> {
         let mut inner = self.lock();
-        // The best of those that fit; what is much larger waits for another.
-        let fits = inner.free.iter().enumerate().filter(|(_, f)| (size..=size * 2).contains(&f.1));
-        if let Some((place, _)) = fits.min_by_key(|(_, f)| f.1) {
+        // Most often many pieces have one size, and one of them came back of late.
+        let same = inner.free.iter().rposition(|piece| piece.1 == size);
+        // Else the best of those that fit; what is much larger waits for another.
+        let place = same.or_else(|| {
+            let fits = |piece: &(usize, usize, bool)| (size..=size * 2).contains(&piece.1);
+            let all = inner.free.iter().enumerate().filter(|(_, piece)| fits(piece));
+            all.min_by_key(|(_, piece)| piece.1).map(|(place, _)| place)
+        });
+        if let Some(place) = place {
             let piece = inner.free.swap_remove(place);
             inner.idle -= if piece.2 { piece.1 } else { 0 };
             return Some(piece);

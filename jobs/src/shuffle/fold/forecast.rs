@@ -57,6 +57,15 @@ impl Seen {
         MARGIN * alike(keys / arrived.max(1.0), part).max(part.powf(-HEAPS))
     }
 
+    /// Which part of all rows that come to the tables will have brought a new key; `None` while nothing is known.
+    pub(super) fn new_at_end(&self, lanes: &Lanes) -> Option<f64> {
+        let arrived = self.arrived.load(Relaxed) as f64;
+        let keys = self.keys.load(Relaxed) as f64;
+        let part = self.part(lanes)?;
+        let new = keys / arrived.max(1.0);
+        Some(new * alike(new, part) * part)
+    }
+
     /// Which part of all rows has come; `None` while no lane with rows has ended.
     fn part(&self, lanes: &Lanes) -> Option<f64> {
         let (rows, ended) = (self.rows_of_ended.load(Relaxed), self.lanes_ended.load(Relaxed));
@@ -123,5 +132,20 @@ mod tests {
         seen.lane(1000);
         seen.arrived(1000, 10);
         assert!(seen.growth(&lanes) <= MARGIN * 0.1f64.powf(-HEAPS));
+        assert!(seen.new_at_end(&lanes).unwrap() < 0.01);
+    }
+
+    #[test]
+    fn new_keys_at_the_end_are_fewer_than_now_unless_all_are_new() {
+        let (seen, lanes) = (Seen::default(), Lanes::of(10));
+        assert_eq!(seen.new_at_end(&lanes), None);
+        seen.rows(1000);
+        seen.lane(1000);
+        seen.arrived(500, 500);
+        assert!((seen.new_at_end(&lanes).unwrap() - 1.0).abs() < 0.01);
+        // 900 of 1000 new: there are some 4,700 keys for the 10,000 rows.
+        seen.arrived(500, 400);
+        let new = seen.new_at_end(&lanes).unwrap();
+        assert!((0.35..0.5).contains(&new), "{new}");
     }
 }

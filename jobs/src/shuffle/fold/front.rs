@@ -10,10 +10,10 @@
 //! Keys that are not inline are copied to a heap of this thread until their rows have been sent.
 
 use super::Folding;
+use super::kept::RowOf;
 use super::store::FoldStore;
 use super::table::{Row, range_of};
 use crate::shuffle::Combining;
-use std::mem::MaybeUninit;
 use windrow_datasets::memory::{Piece, prefetch};
 use windrow_datasets::{Heap, Key, Record};
 
@@ -76,7 +76,6 @@ struct Place<S, A> {
 type KeyOf<F> = <F as Folding>::Key;
 type SlotOf<F> = <KeyOf<F> as Record>::Slot;
 type PlaceOf<F> = Place<SlotOf<F>, <F as Folding>::Acc>;
-type RowOf<F> = Row<SlotOf<F>, <F as Folding>::Acc>;
 
 /// See the module.
 pub(super) struct Front<F: Folding> {
@@ -178,8 +177,7 @@ impl<F: Folding> Front<F> {
             let acc = start(value);
             // SAFETY: the caller answers for `slot`.
             let kept = unsafe { KeyOf::<F>::keep_slot(slot, &mut self.heap) };
-            let row = Row { hash, slot: MaybeUninit::new(kept), acc: MaybeUninit::new(acc) };
-            return self.pass(store, row);
+            return self.pass(store, Row::new(hash, kept, acc));
         }
         // SAFETY: the pointer is to a place of this front, which is borrowed alone; zero bytes are an empty one.
         let place = unsafe { &mut *self.place(hash) };
@@ -198,7 +196,7 @@ impl<F: Folding> Front<F> {
         let acc = start(value);
         // SAFETY: the caller answers for `slot`.
         let kept = unsafe { KeyOf::<F>::keep_slot(slot, &mut self.heap) };
-        let new = Row { hash, slot: MaybeUninit::new(kept), acc: MaybeUninit::new(acc) };
+        let new = Row::new(hash, kept, acc);
         if place.credit > 0 {
             place.credit -= 1;
             self.pass(store, new);

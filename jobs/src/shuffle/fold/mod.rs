@@ -2,17 +2,21 @@
 //!
 //! The store is a number of tables, each with a range of the hash. A thread adds to its [`front::Front`], which sends
 //! what it turns away to the tables, a batch at a time. Nothing is merged at the end: a bucket is a range of a table's
-//! rows, in the order of (hash, key), whoever added them.
+//! rows, in the order of (hash, key), whoever added them. In place of a table that would lie in no cache, rows are set
+//! apart, and put together when there are many ([`kept::Kept`]).
 //!
 //! When memory is short, a table that has no room left is written to scratch in the order of its rows, and is empty then.
 //! A bucket's rows are then what merging its parts gives, each of them in order.
 
+mod chunks;
 mod combiner;
 mod forecast;
 mod front;
 mod groups;
+mod kept;
 mod lane;
 mod read;
+mod settling;
 mod spilled;
 mod store;
 mod table;

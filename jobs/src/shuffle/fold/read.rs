@@ -1,6 +1,7 @@
 //! Reading what a shuffle kept.
 
 use super::Folding;
+use super::kept::RowOf;
 use super::spilled::Merged;
 use super::store::{FoldStore, rows_between};
 use super::table::Table;
@@ -35,10 +36,16 @@ impl<F: Folding> ReadCode for FoldRead<F> {
         let bucket: FoldBucket<F> = buckets.remove(0).into();
         let mut out = Emitter::new(out);
         match bucket.tables {
-            Tables::Own(table) => self.push(&table, bucket.from, bucket.to, &mut out)?,
+            Tables::Own(table) => {
+                self.push(rows_between(table.ordered(), bucket.from, bucket.to), &mut out)?;
+            }
             Tables::Shared(store, number) => {
                 let ordered = store.ordered(number);
-                self.push(ordered.table(), bucket.from, bucket.to, &mut out)?;
+                for rows in ordered.kept().between(bucket.from, bucket.to) {
+                    if self.push(rows, &mut out)? == Demand::Enough {
+                        break;
+                    }
+                }
             }
             Tables::Spilled(merged) => {
                 merged.read(|key, acc| {
@@ -57,26 +64,23 @@ const PREFETCH_ROWS: usize = 16;
 impl<F: Folding> FoldRead<F> {
     fn push(
         &self,
-        table: &Table<F::Key, F::Acc>,
-        from: u64,
-        to: u64,
+        rows: &[RowOf<F>],
         out: &mut Emitter<(F::Key, F::Out)>,
-    ) -> Result<(), PushError> {
-        let rows = rows_between(table.ordered(), from, to);
+    ) -> Result<Demand, PushError> {
         for (at, row) in rows.iter().enumerate() {
             if let Some(ahead) = rows.get(at + PREFETCH_ROWS) {
                 // SAFETY: ordered rows are initialized.
                 F::Key::prefetch(unsafe { ahead.slot.assume_init_ref() });
             }
-            // SAFETY: as above; their keys point into the table's heap.
+            // SAFETY: as above; their keys point into a heap that lives as long.
             let (key, acc) = unsafe {
                 (F::Key::slot_view(row.slot.assume_init_ref()), row.acc.assume_init_ref())
             };
             let result = self.fold.finish(acc)?;
             if out.push((key, result.view()))? == Demand::Enough {
-                break;
+                return Ok(Demand::Enough);
             }
         }
-        Ok(())
+        Ok(Demand::More)
     }
 }

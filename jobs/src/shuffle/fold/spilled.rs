@@ -1,11 +1,13 @@
 //! What tables have written to scratch, and how it is put together again.
 
 use super::Folding;
-use super::table::{Table, order_hash, range_of};
+use super::kept::Kept;
+use super::table::{order_hash, range_of};
 use crate::shuffle::merge::{Cursor, LoserTree};
 use crate::shuffle::spill::{self, BLOCK_BYTES, BlockWriter};
 use std::cmp::Ordering;
 use std::sync::Arc;
+use windrow_datasets::memory::Budget;
 use windrow_datasets::push::{Demand, PushError};
 use windrow_datasets::spill::{SpillBlock, SpillFile};
 use windrow_datasets::{Batch, Builder, Heap, Key, Record};
@@ -23,11 +25,12 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Writes the rows of a table, which is empty afterwards, also if that fails.
+    /// Writes the rows of one range of the hash, of which none is kept afterwards, also if that fails.
     pub(super) fn write<F: Folding>(
         file: Arc<SpillFile>,
         fold: &F,
-        table: &mut Table<F::Key, F::Acc>,
+        budget: &Budget,
+        kept: &mut Kept<F>,
         buckets: u32,
     ) -> Result<Part, PushError> {
         let mut blocks = Vec::new();
@@ -39,7 +42,7 @@ impl Part {
             Ok::<(), PushError>(())
         };
         let mut result = Ok(());
-        table.drain(|hash, slot, acc| {
+        kept.drain(fold, budget, |hash, slot, acc| {
             if result.is_err() {
                 return;
             }
@@ -51,7 +54,7 @@ impl Part {
             }
             bucket = of;
             let wire = fold.to_wire(&acc);
-            // SAFETY: the slot points into the table's heap.
+            // SAFETY: the slot points into a heap of what is kept.
             let row = (unsafe { F::Key::slot_view(slot) }, wire.view());
             bytes += Pair::<F>::approximate_bytes(row);
             builder.push(row);

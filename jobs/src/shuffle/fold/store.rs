@@ -3,6 +3,7 @@
 use super::Folding;
 use super::forecast::Seen;
 use super::front::Front;
+use super::kept::{Kept, upsert_all};
 use super::lane::FoldLane;
 use super::read::{FoldBucket, Tables};
 use super::spilled::{Merged, Part};
@@ -33,6 +34,19 @@ const TABLE_BYTES: u64 = if cfg!(test) { 1 } else { 1 << 20 };
 
 /// While memory is short, a table is worth spilling that has at least one part in so many of what it may have.
 const WORTH_SPILLING: u64 = 8;
+
+/// The bytes of rows of all tables from which on they are set apart: then they lie in no cache of their own.
+const APART_BYTES: usize = if cfg!(test) { 64 << 10 } else { 32 << 20 };
+
+/// With fewer tables, one of them would not lie in a cache either.
+const APART_TABLES_MIN: u32 = if cfg!(test) { 1 } else { 32 };
+
+/// Rows are set apart whose keys point to at most one byte for so many of their own: those are copied with them.
+const APART_KEYS: usize = if cfg!(test) { 0 } else { 4 };
+
+/// Rows are set apart if at least this part of them will have brought a new key, as far as can be told: where keys come
+/// again and again, each row that waits is memory that a table saves.
+const APART_NEW: Option<f64> = if cfg!(test) { None } else { Some(0.3) };
 
 /// The most files that a store spills to.
 const FILES_MAX: usize = 8;
@@ -74,9 +88,9 @@ impl<F: Folding> KeyHash for ByKey<F> {
     }
 }
 
-/// A table, and what of it was spilled.
+/// What is kept of a range of the hash, and what of it was spilled.
 struct Held<F: Folding> {
-    table: Table<F::Key, F::Acc>,
+    kept: Kept<F>,
     share: Share,
     parts: Vec<Arc<Part>>,
 }
@@ -85,7 +99,7 @@ impl<F: Folding> Held<F> {
     /// Says how much it has, if that has changed.
     #[inline(always)]
     fn count(&mut self) {
-        let (rows, keys) = self.table.bytes();
+        let (rows, keys) = self.kept.bytes();
         let bytes = (rows + keys) as u64;
         if bytes != self.share.bytes() {
             self.share.set(bytes);
@@ -106,8 +120,8 @@ impl<F: Folding> FoldStore<F> {
             tables = buckets;
         }
         let held = || {
-            let (table, share) = (Table::new(tables, 0), budget.share());
-            RwLock::new(Held { table, share, parts: Vec::new() })
+            let (kept, share) = (Kept::Table(Table::new(tables, 0)), budget.share());
+            RwLock::new(Held { kept, share, parts: Vec::new() })
         };
         FoldStore {
             fold,
@@ -163,42 +177,47 @@ impl<F: Folding> FoldStore<F> {
         rows: &[Row<<F::Key as Record>::Slot, F::Acc>],
     ) {
         let mut held = self.tables[number].write().unwrap_or_else(PoisonError::into_inner);
-        if !held.table.has_room(rows.len()) || held.table.bytes().1 as u64 > self.table_bytes / 2 {
+        if !held.kept.has_room(rows.len()) || held.kept.bytes().1 as u64 > self.table_bytes / 2 {
             self.make_room(number, &mut held, rows.len());
         }
-        let held = &mut *held;
-        let table = &mut held.table;
-        rows.iter().for_each(|row| table.prefetch(row.hash));
-        if !F::Key::PREFIX_IS_EXACT {
-            rows.iter().for_each(|row| table.prefetch_key(row.hash));
-        }
-        let before = table.used();
-        for row in rows {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let acc = row.acc.assume_init_read();
-                table.upsert(row.hash, row.slot.assume_init_ref(), acc, |acc, more| {
-                    self.fold.merge(acc, more);
-                });
+        match &mut held.kept {
+            Kept::Table(table) => {
+                let before = table.used();
+                // SAFETY: the caller's promise; room was made.
+                unsafe { upsert_all(table, &*self.fold, rows) };
+                self.seen.arrived(rows.len(), table.used() - before);
             }
+            // SAFETY: the caller's promise.
+            Kept::Apart(apart) => unsafe { apart.add(rows) },
         }
-        self.seen.arrived(rows.len(), table.used() - before);
         held.count();
     }
 
-    /// Makes room for rows in a table: it grows as long as it may, else it is spilled.
+    /// Makes room for rows: a table grows as long as it may, or is set apart; what is apart is settled when it is time.
+    /// Where there is no memory for that, what is kept is spilled.
     #[cold]
     fn make_room(&self, number: usize, held: &mut Held<F>, more: usize) {
-        let (rows, keys) = held.table.bytes();
         let most = self.table_bytes;
-        // Keys that are not inline may have as much as the rows.
-        let most_rows = if keys > 0 { most / 2 } else { most };
-        let grows = !held.table.has_room(more);
         // What is left is for all tables alike: they all grow at about the same time.
         let left = self.memory.budget.left() / u64::from(self.tables());
-        let is_full = keys as u64 > most / 2
-            || grows && (rows as u64 / 2 * 3 > most_rows || rows as u64 / 4 > left);
-        let is_worth_it = (rows + keys) as u64 >= most / WORTH_SPILLING && held.table.used() > 0;
+        if let Kept::Apart(apart) = &mut held.kept {
+            let is_short = apart_is_short(apart.bytes(), most, left);
+            if apart.is_due() || is_short && apart.may_shrink() {
+                apart.settle(&self.fold, &self.memory.budget);
+            }
+        }
+        let (rows, keys) = held.kept.bytes();
+        // Keys that are not inline may have as much as the rows.
+        let most_rows = if keys > 0 { most / 2 } else { most };
+        let grows = !held.kept.has_room(more);
+        let is_full = match &held.kept {
+            Kept::Table(_) => {
+                keys as u64 > most / 2
+                    || grows && (rows as u64 / 2 * 3 > most_rows || rows as u64 / 4 > left)
+            }
+            Kept::Apart(_) => apart_is_short((rows, keys), most / 4 * 3, left),
+        };
+        let is_worth_it = (rows + keys) as u64 >= most / WORTH_SPILLING && !held.kept.is_empty();
         if is_full
             && is_worth_it
             && let Err(error) = self.spill(number, held)
@@ -206,23 +225,37 @@ impl<F: Folding> FoldStore<F> {
             // What it had may be gone: whoever comes next ends the job.
             self.failed.get_or_init(|| error);
         }
-        let growth = || {
+        if let Kept::Table(table) = &mut held.kept
+            && !table.has_room(more)
+        {
             let most = (most_rows as f64 / rows as f64).min(1.0 + left as f64 / rows as f64);
-            self.seen.growth(&self.lanes).clamp(1.25, GROWTH_MAX.min(most.max(1.25)))
-        };
-        held.table.make_room(more, growth);
+            let growth = self.seen.growth(&self.lanes);
+            if self.sets_apart(rows, keys, growth) {
+                held.kept.set_apart(self.tables());
+            } else {
+                table.make_room(more, || growth.clamp(1.25, GROWTH_MAX.min(most.max(1.25))));
+            }
+        }
         held.count();
+    }
+
+    /// Whether a table that would become so many times as large is better set apart.
+    fn sets_apart(&self, rows: usize, keys: usize, growth: f64) -> bool {
+        self.tables() >= APART_TABLES_MIN
+            && rows as f64 * growth > APART_BYTES as f64 / f64::from(self.tables())
+            && keys * APART_KEYS <= rows
+            && self.seen.new_at_end(&self.lanes) >= APART_NEW
     }
 
     /// Writes what a table has to scratch; it is empty then.
     fn spill(&self, number: usize, held: &mut Held<F>) -> Result<(), SpillFailed> {
-        let table = &mut held.table;
-        let bytes = (table.bytes().0 + table.bytes().1) as u64;
+        let (rows, keys) = held.kept.bytes();
+        let budget = &self.memory.budget;
         let written = self
             .file(number)
-            .and_then(|file| Part::write(file, &*self.fold, table, self.buckets))
+            .and_then(|file| Part::write(file, &*self.fold, budget, &mut held.kept, self.buckets))
             .map_err(|error| {
-                SpillFailed::new("a table of an aggregate", bytes, &self.memory.budget, &error)
+                SpillFailed::new("a table of an aggregate", (rows + keys) as u64, budget, &error)
             })?;
         held.parts.push(Arc::new(written));
         held.count();
@@ -251,11 +284,14 @@ impl<F: Folding> FoldStore<F> {
     pub(super) fn ordered(&self, table: usize) -> Ordered<'_, F> {
         let lock = &self.tables[table];
         let read = lock.read().unwrap_or_else(PoisonError::into_inner);
-        if read.table.is_ordered() {
+        if read.kept.is_ordered() {
             return Ordered(read);
         }
         drop(read);
-        lock.write().unwrap_or_else(PoisonError::into_inner).table.order();
+        let mut held = lock.write().unwrap_or_else(PoisonError::into_inner);
+        held.kept.order(&self.fold, &self.memory.budget);
+        held.count();
+        drop(held);
         Ordered(lock.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -272,8 +308,8 @@ impl<F: Folding> FoldStore<F> {
 pub(super) struct Ordered<'s, F: Folding>(RwLockReadGuard<'s, Held<F>>);
 
 impl<F: Folding> Ordered<'_, F> {
-    pub(super) fn table(&self) -> &Table<F::Key, F::Acc> {
-        &self.0.table
+    pub(super) fn kept(&self) -> &Kept<F> {
+        &self.0.kept
     }
 }
 
@@ -335,20 +371,30 @@ impl<F: Folding> Store for FoldStore<F> {
             return Ok(rows);
         }
         let table = self.ordered(table);
-        let rows = rows_between(table.table().ordered(), from, to);
-        for chunk in rows.chunks(BATCH_RECORDS) {
-            for row in chunk {
-                // SAFETY: ordered rows are initialized; their keys point into the table's heap.
-                unsafe {
-                    let wire = self.fold.to_wire(row.acc.assume_init_ref());
-                    let key = F::Key::slot_view(row.slot.assume_init_ref());
-                    builder.push((key, wire.view()));
-                }
+        let mut rows = 0;
+        for row in table.kept().between(from, to).flatten() {
+            // SAFETY: ordered rows are initialized; their keys point into a heap of what is kept.
+            unsafe {
+                let wire = self.fold.to_wire(row.acc.assume_init_ref());
+                let key = F::Key::slot_view(row.slot.assume_init_ref());
+                builder.push((key, wire.view()));
             }
+            rows += 1;
+            if builder.len() == BATCH_RECORDS {
+                encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+            }
+        }
+        if !builder.is_empty() {
             encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
         }
-        Ok(rows.len() as u64)
+        Ok(rows)
     }
+}
+
+/// Whether rows that are apart have more memory than they may.
+fn apart_is_short((rows, keys): (usize, usize), most: u64, left: u64) -> bool {
+    let bytes = (rows + keys) as u64;
+    bytes > most || keys as u64 > most / 2 || bytes / 4 > left
 }
 
 pub(super) fn rows_between<S, A>(rows: &[Row<S, A>], from: u64, to: u64) -> &[Row<S, A>] {

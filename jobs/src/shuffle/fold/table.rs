@@ -10,6 +10,7 @@
 //! All `unsafe` is about slots: [`Key`]'s functions ask that what a slot points to is alive. Slots in a table point
 //! into the table's own heap.
 
+use super::chunks::Chunks;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem::MaybeUninit;
 use windrow_datasets::memory::{Piece, prefetch};
@@ -45,6 +46,19 @@ pub(super) struct Row<S, A> {
 impl<S, A> Row<S, A> {
     pub(super) const EMPTY: Row<S, A> =
         Row { hash: 0, slot: MaybeUninit::uninit(), acc: MaybeUninit::uninit() };
+
+    /// The row; an empty one is in its place then.
+    #[inline(always)]
+    fn take(&mut self) -> Row<S, A> {
+        let hash = std::mem::take(&mut self.hash);
+        // SAFETY: a bit copy: of the two, only the new one says that there is something.
+        Row { hash, ..unsafe { std::ptr::read(self) } }
+    }
+
+    #[inline(always)]
+    pub(super) fn new(hash: u64, slot: S, acc: A) -> Row<S, A> {
+        Row { hash, slot: MaybeUninit::new(slot), acc: MaybeUninit::new(acc) }
+    }
 }
 
 /// See the module.
@@ -325,6 +339,39 @@ impl<K: Key, A> Table<K, A> {
         self.heap.clear();
         self.ordered = false;
         self.homes = Homes::ByHash;
+    }
+
+    /// Moves all rows, ordered, to the end of a list; the table is empty then, but has what their keys point to.
+    pub(super) fn leave(&mut self, to: &mut Chunks<KeyRow<K, A>>) {
+        if self.ordered || !matches!(self.homes, Homes::ByHash) {
+            self.order();
+            let used = std::mem::take(&mut self.used);
+            self.slots_mut()[..used].iter_mut().for_each(|row| to.push(row.take()));
+            (self.ordered, self.homes) = (false, Homes::ByHash);
+            return;
+        }
+        self.used = 0;
+        let slots = self.slots_mut();
+        let mut at = 0;
+        while at < slots.len() {
+            // Rows between two empty slots have their homes there: none belongs before or behind other such rows.
+            let from = at;
+            while at < slots.len() && slots[at].hash != 0 {
+                let mut to = at;
+                while to > from && comes_before::<K, A>(&slots[to], &slots[to - 1]) {
+                    slots.swap(to, to - 1);
+                    to -= 1;
+                }
+                at += 1;
+            }
+            slots[from..at].iter_mut().for_each(|row| to.push(row.take()));
+            at += 1;
+        }
+    }
+
+    /// What the keys of rows point to that [left](Table::leave).
+    pub(super) fn into_keys(mut self) -> Heap {
+        std::mem::take(&mut self.heap)
     }
 }
 

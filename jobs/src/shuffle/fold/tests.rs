@@ -1,6 +1,8 @@
 //! One store for all lanes, and blocks of a store for each task, give the same rows in the same order.
 
+use super::kept::Kept;
 use super::store::first_hash;
+use super::table::Row as TableRow;
 use super::*;
 use crate::exec::Whole;
 use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, read, with_memory};
@@ -9,6 +11,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use windrow_datasets::Builder;
 use windrow_datasets::codec::{Compression, Encoder};
+use windrow_datasets::memory::Budget;
 use windrow_datasets::record::Batch2;
 
 /// Adds numbers, and keeps all text: an accumulator that has to be dropped.
@@ -110,6 +113,63 @@ proptest! {
             prop_assert!(rows.iter().all(|row| of(row) == bucket));
         }
         prop_assert_eq!(found.concat(), totals(&tasks));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Rows that are apart, settled now and then and at last dropped or drained, are those of a table.
+    #[test]
+    fn rows_that_are_apart(
+        batches in prop::collection::vec(
+            (prop::collection::vec(("[ab]{0,3}|rather long key [a-c]{0,4}", 0..1000u32), 0..200), 0..4u8),
+            1..8,
+        ),
+        one_hash in any::<bool>(),
+        drained in any::<bool>(),
+    ) {
+        let budget = Budget::of(u64::MAX);
+        let hash_of = |key: &str| if one_hash { 7 << 60 } else { order_hash(String::hash(key)) };
+        let mut kept = Kept::<Totals>::Table(Table::new(1, 0));
+        let mut expected: BTreeMap<(u64, String), (u64, Vec<u32>)> = BTreeMap::new();
+        kept.set_apart(1);
+        for (rows, then) in &batches {
+            let slots = rows.iter().map(|(key, value)| {
+                TableRow::new(hash_of(key), String::probe(key), (u64::from(*value), vec![*value]))
+            });
+            let slots: Vec<_> = slots.collect();
+            let Kept::Apart(apart) = &mut kept else { panic!("it was set apart") };
+            // SAFETY: the rows move, and their keys are alive.
+            unsafe { apart.add(&slots) };
+            if *then == 0 {
+                apart.settle(&Totals, &budget);
+            }
+            for (key, value) in rows {
+                let total = expected.entry((hash_of(key), key.clone())).or_default();
+                Totals.merge(total, (u64::from(*value), vec![*value]));
+            }
+        }
+        kept.order(&Totals, &budget);
+        let mut found = Vec::new();
+        for row in kept.between(0, u64::MAX).flatten() {
+            // SAFETY: ordered rows are initialized, and their keys are kept.
+            let (key, acc) = unsafe {
+                (String::slot_view(row.slot.assume_init_ref()), row.acc.assume_init_ref())
+            };
+            found.push(((row.hash, key.to_string()), acc.clone()));
+        }
+        let expected: Vec<_> = expected.into_iter().collect();
+        prop_assert_eq!(&found, &expected);
+        if drained {
+            let mut drained = Vec::new();
+            // SAFETY: the slot is borrowed from what is kept.
+            kept.drain(&Totals, &budget, |hash, slot, acc| unsafe {
+                drained.push(((hash, String::slot_view(slot).to_string()), acc));
+            });
+            prop_assert_eq!(&drained, &expected);
+            prop_assert!(kept.is_empty());
+        }
     }
 }
 
