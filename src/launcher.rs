@@ -2,6 +2,7 @@
 
 use crate::binary;
 use crate::error::RunError;
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -26,8 +27,8 @@ pub(crate) struct LocalWorkers {
     pub(crate) memory: u64,
     /// The most memory of an executor, in bytes.
     pub(crate) memory_limit: Option<u64>,
-    /// The folder for their scratch folders.
-    pub(crate) scratch: PathBuf,
+    /// The folders for their scratch folders; that of the system for temporary files, if there is none.
+    pub(crate) scratch: Vec<PathBuf>,
     /// A worker that was not heard for so long is lost, in milliseconds.
     pub(crate) lease_ms: Option<u64>,
 }
@@ -87,6 +88,11 @@ impl Drop for Launched {
     }
 }
 
+/// The flags of `windrow worker` for these scratch folders.
+pub(crate) fn scratch_flags(folders: &[PathBuf]) -> impl Iterator<Item = &OsStr> {
+    folders.iter().flat_map(|folder| [OsStr::new("--scratch"), folder.as_os_str()])
+}
+
 async fn start_worker(coordinator: SocketAddr, options: &LocalWorkers) -> Result<Child, RunError> {
     let failed = |error: std::io::Error| {
         RunError::Launch(format!("a local worker process could not be started: {error}"))
@@ -98,8 +104,7 @@ async fn start_worker(coordinator: SocketAddr, options: &LocalWorkers) -> Result
         .args(["--threads", &options.threads.to_string()])
         .args(["--memory", &options.memory.to_string()])
         .args(options.memory_limit.map(|limit| format!("--memory-limit={limit}")))
-        .arg("--scratch")
-        .arg(&options.scratch)
+        .args(scratch_flags(&options.scratch))
         .arg("--die-with-parent")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

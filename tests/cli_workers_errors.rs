@@ -271,6 +271,13 @@ fn a_full_disk_for_scratch() {
     done.says(&["disk", "No space left", "--scratch"]);
     nothing_is_left(&room, &done);
     assert!(room.tree("disk").is_empty(), "{:?}\n{}", room.tree("disk").keys(), done.report);
+
+    // With another disk beside it, attempts that failed go there.
+    std::fs::create_dir(room.path("roomy")).unwrap();
+    room.windrow(&format!("{run} --scratch roomy")).ok();
+    room.windrow("run terasort --input in --output expected").ok();
+    room.same_output("out", "expected");
+    assert!(room.tree("disk").is_empty() && room.tree("roomy").is_empty());
     drop(disk);
 }
 

@@ -50,10 +50,10 @@ pub struct ExecutorStart {
     pub threads: u32,
     /// Memory for all attempts together, in bytes.
     pub memory: u64,
-    /// A folder for spills and the like, the executor's own.
-    pub scratch: String,
-    /// The folder of the worker's block files of this job.
-    pub blocks: String,
+    /// Folders for spills and the like, the executor's own, which are used by turns.
+    pub scratch: Vec<String>,
+    /// The folders of the worker's block files of this job.
+    pub blocks: Vec<String>,
 }
 
 /// Where the blocks of a shuffle are.

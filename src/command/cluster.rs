@@ -2,6 +2,7 @@
 
 use super::Failed;
 use crate::cluster;
+use crate::launcher::scratch_flags;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -42,10 +43,10 @@ enum Action {
         /// Memory of each worker: what does not fit goes to scratch
         #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = super::quantity::bytes)]
         memory: u64,
-        /// The folder for shuffle files, and for what does not fit the memory [default: that of the system for temporary
-        /// files]
-        #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
-        scratch: PathBuf,
+        /// The folder for shuffle files, and for what does not fit the memory; several, if given more than once, are
+        /// used by turns [default: that of the system for temporary files]
+        #[arg(long, value_name = "DIR")]
+        scratch: Vec<PathBuf>,
         #[command(flatten)]
         state: State,
     },
@@ -116,7 +117,7 @@ struct Up {
     listen: SocketAddr,
     lease_ms: u64,
     memory: u64,
-    scratch: PathBuf,
+    scratch: Vec<PathBuf>,
 }
 
 fn because(error: impl std::fmt::Display) -> Failed {
@@ -168,8 +169,7 @@ impl Up {
                 .args(["worker", "--coordinator", &address])
                 .args(["--threads", &self.threads.to_string()])
                 .args(["--memory", &self.memory.to_string()])
-                .arg("--scratch")
-                .arg(&self.scratch);
+                .args(scratch_flags(&self.scratch));
             remembered.workers.push(worker.spawn().map_err(because)?.id());
         }
         let json = serde_json::to_string_pretty(&remembered).map_err(because)?;

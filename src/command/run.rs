@@ -46,7 +46,7 @@ pub(crate) struct RunFlags {
     #[arg(long, value_name = "SIZE", requires = "workers", value_parser = super::quantity::bytes)]
     pub(crate) memory_limit: Option<u64>,
     /// The folder for what does not fit the memory, and for shuffle files of local workers; several, if given more than
-    /// once, are used by turns in this process [default: that of the system for temporary files]
+    /// once, are used by turns [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Vec<PathBuf>,
     /// A local worker that was not heard for so long is lost
@@ -172,7 +172,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
                 threads: flags.threads.map_or(each, usize::from),
                 memory: flags.memory.unwrap_or_else(|| memory::of_machine() / workers as u64),
                 memory_limit: flags.memory_limit,
-                scratch: flags.scratch.first().cloned().unwrap_or_else(std::env::temp_dir),
+                scratch: flags.scratch.clone(),
                 lease_ms: flags.lease_ms,
             };
             Some(Launched::start(runtime.clone(), &options)?)

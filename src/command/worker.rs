@@ -43,9 +43,10 @@ pub(crate) struct Worker {
     /// End an executor that has more memory [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
     memory_limit: Option<u64>,
-    /// The folder for shuffle files, and for what does not fit the memory [default: that of the system for temporary files]
-    #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = std::env::temp_dir())]
-    scratch: PathBuf,
+    /// The folder for shuffle files, and for what does not fit the memory; several, if given more than once, are used by
+    /// turns [default: that of the system for temporary files]
+    #[arg(long, value_name = "DIR")]
+    scratch: Vec<PathBuf>,
     /// End when the process that started this one does
     #[arg(long, hide = true)]
     die_with_parent: bool,
@@ -117,7 +118,11 @@ impl Worker {
             threads,
             memory: self.memory,
             memory_limit: self.memory_limit,
-            scratch: self.scratch,
+            scratch: if self.scratch.is_empty() {
+                vec![std::env::temp_dir()]
+            } else {
+                self.scratch
+            },
             binary: binary::own().clone(),
             executor,
             die_with_parent: self.die_with_parent,

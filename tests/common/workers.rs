@@ -182,7 +182,7 @@ fn worker() {
         threads: 1,
         memory: 1 << 30,
         memory_limit: None,
-        scratch: PathBuf::from(variable(SCRATCH)),
+        scratch: vec![PathBuf::from(variable(SCRATCH))],
         binary: windrow::own_binary().clone(),
         executor,
         die_with_parent: true,

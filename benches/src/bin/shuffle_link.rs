@@ -16,7 +16,7 @@ use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::ids::{
     AttemptId, JobId, Round, ShuffleId, StageId, TaskId, TaskKind, WorkerId,
 };
-use windrow_worker::blocks::{BlockFileWriter, Blocks, file_path};
+use windrow_worker::blocks::{BlockFileWriter, Blocks};
 use windrow_worker::data_plane::{BlockClient, ClientLimits, DataServer, Fetch, ServerLimits};
 
 type Error = Box<dyn std::error::Error>;
@@ -53,11 +53,14 @@ fn serve(folder: &Path, buckets: u32) -> Result<(), Error> {
     let bytes: Vec<u8> = (0..BYTES as u64 / 8)
         .flat_map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
         .collect();
-    let blocks = Blocks::new(folder.to_path_buf());
-    std::fs::create_dir_all(blocks.folder(JobId(1)))?;
+    let blocks = Blocks::new([folder.to_path_buf()]);
+    let folders = blocks.folders(JobId(1));
+    for folder in folders.paths() {
+        std::fs::create_dir_all(folder)?;
+    }
     let mut rest = bytes.chunks(block);
     for partition in 0..ATTEMPTS {
-        let path = file_path(&blocks.folder(JobId(1)), attempt(partition), SHUFFLE);
+        let path = folders.file(attempt(partition), SHUFFLE);
         let mut writer = BlockFileWriter::create(&path, buckets)?;
         for bucket in 0..buckets {
             writer.add(bucket, rest.next().unwrap_or_default())?;

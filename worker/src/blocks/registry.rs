@@ -1,6 +1,6 @@
 //! Which blocks a worker has, and the files that are open.
 
-use super::{BlockError, BlockFile};
+use super::{BlockError, BlockFile, BlockFolders};
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,24 +10,26 @@ type ByJob = HashMap<JobId, HashMap<(AttemptId, ShuffleId), PathBuf>>;
 
 /// The block files of a supervisor, by attempt and shuffle. A job's are dropped when it is over.
 pub struct Blocks {
-    root: PathBuf,
+    /// Those of all jobs.
+    roots: Vec<PathBuf>,
     jobs: Mutex<ByJob>,
     open: OpenFiles,
 }
 
 impl Blocks {
-    /// None as yet; those of a job will be in a folder of its own in `root`.
-    pub fn new(root: PathBuf) -> Blocks {
-        Blocks { root, jobs: Mutex::default(), open: OpenFiles::new(256) }
+    /// None as yet; those of a job will be in folders of its own, one in each of `roots`.
+    pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Blocks {
+        let roots = roots.into_iter().collect();
+        Blocks { roots, jobs: Mutex::default(), open: OpenFiles::new(256) }
     }
 
     fn lock(&self) -> MutexGuard<'_, ByJob> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The folder for a job's block files.
-    pub fn folder(&self, job: JobId) -> PathBuf {
-        self.root.join(job.to_string())
+    /// The folders for a job's block files.
+    pub fn folders(&self, job: JobId) -> BlockFolders {
+        BlockFolders::new(self.roots.iter().map(|root| root.join(job.to_string())))
     }
 
     /// An attempt has written this file.
@@ -70,10 +72,11 @@ impl Blocks {
     /// A job is over: forgets its files and removes them. Blocks on the disk.
     pub fn drop_job(&self, job: JobId) {
         self.lock().remove(&job);
-        let folder = self.folder(job);
-        self.open.forget(&folder);
-        // What cannot be removed now goes with the scratch folder.
-        let _ = std::fs::remove_dir_all(folder);
+        for folder in self.folders(job).paths() {
+            self.open.forget(folder);
+            // What cannot be removed now goes with the scratch folder.
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 
     /// Forgets and removes the files of all jobs. Blocks on the disk.

@@ -1,4 +1,4 @@
-//! The folder in which a worker keeps what is gone when it ends.
+//! The folders in which a worker keeps what is gone when it ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -7,23 +7,46 @@ use std::path::{Path, PathBuf};
 const PREFIX: &str = "windrow-";
 const LOCK: &str = "lock";
 
-/// The folder `windrow-PID-TOKEN` in a scratch folder; removed when this is dropped.
+/// A folder `windrow-PID-TOKEN` in each of some scratch folders; removed when this is dropped.
 ///
-/// The process holds a lock on a file in it, so that a worker that starts finds the folders of processes that were
+/// The process holds a lock on a file in each, so that a worker that starts finds the folders of processes that were
 /// killed, and removes them.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct Scratch(Vec<Folder>);
+
+#[derive(Debug)]
+struct Folder {
     path: PathBuf,
     /// Holds the lock.
     _lock: File,
 }
 
 impl Scratch {
-    /// Removes what dead processes left in `root`, and makes a folder there. Blocks on the disk.
+    /// Removes what dead processes left in each of `roots`, and makes a folder there. Blocks on the disk.
     ///
     /// # Errors
-    /// If it cannot be made: the error names the folder.
-    pub fn create(root: &Path, token: u128) -> io::Result<Scratch> {
+    /// If one cannot be made: the error names the folder. If there is no root.
+    pub fn create(roots: &[PathBuf], token: u128) -> io::Result<Scratch> {
+        if roots.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no folder is given as scratch",
+            ));
+        }
+        // A root that is named twice is used once.
+        let first = |(at, root): &(usize, &PathBuf)| !roots[..*at].contains(root);
+        let roots = roots.iter().enumerate().filter(first);
+        roots.map(|(_, root)| Folder::create(root, token)).collect::<io::Result<_>>().map(Scratch)
+    }
+
+    /// The folders, at least one.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|folder| folder.path.as_path())
+    }
+}
+
+impl Folder {
+    fn create(root: &Path, token: u128) -> io::Result<Folder> {
         let named = |path: &Path, error: io::Error| {
             let text = format!("cannot use {} as scratch: {error}", path.display());
             io::Error::new(error.kind(), text)
@@ -39,16 +62,11 @@ impl Scratch {
         let lock = File::create(path.join(LOCK)).map_err(|error| named(&path, error))?;
         // Where there are no locks, nobody sweeps either.
         let _ = lock.try_lock();
-        Ok(Scratch { path, _lock: lock })
-    }
-
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(Folder { path, _lock: lock })
     }
 }
 
-impl Drop for Scratch {
+impl Drop for Folder {
     fn drop(&mut self) {
         // If this fails, the next worker that starts sweeps it.
         let _ = fs::remove_dir_all(&self.path);

@@ -3,7 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 use std::fs;
-use windrow_protocol::ids::{JobId, Round, StageId, TaskId};
+use std::path::{Path, PathBuf};
+use windrow_protocol::ids::{AttemptId, JobId, Round, ShuffleId, StageId, TaskId, TaskKind};
 
 fn attempt(job: u64, partition: u32) -> AttemptId {
     let task = TaskId {
@@ -73,17 +74,22 @@ fn what_is_not_finished_leaves_nothing() {
 #[test]
 fn a_job_that_is_over_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let blocks = Blocks::new(folder.path().to_path_buf());
+    let blocks = Blocks::new(["a", "b"].map(|name| folder.path().join(name)));
     for job in [1, 2] {
-        fs::create_dir(blocks.folder(JobId(job))).unwrap();
-        let path = file_path(&blocks.folder(JobId(job)), attempt(job, 3), ShuffleId(0));
-        write(&path, &[b"rows".to_vec()]);
-        blocks.add(attempt(job, 3), ShuffleId(0), path);
+        let folders = blocks.folders(JobId(job));
+        folders.paths().iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+        let paths = [0, 2].map(|shuffle| folders.file(attempt(job, 3), ShuffleId(shuffle)));
+        assert_eq!(paths[0].parent(), paths[1].parent());
+        let again = folders.file(AttemptId { number: 1, ..attempt(job, 3) }, ShuffleId(0));
+        assert_ne!(paths[0].parent(), again.parent());
+        write(&paths[0], &[b"rows".to_vec()]);
+        blocks.add(attempt(job, 3), ShuffleId(0), paths[0].clone());
+        write(&again, &[b"rows".to_vec()]);
         assert!(blocks.open(attempt(job, 3), ShuffleId(0)).unwrap().is_some());
     }
     blocks.drop_job(JobId(1));
     assert!(blocks.open(attempt(1, 3), ShuffleId(0)).unwrap().is_none());
-    assert!(!blocks.folder(JobId(1)).exists());
+    assert!(blocks.folders(JobId(1)).paths().iter().all(|folder| !folder.exists()));
     assert!(blocks.open(attempt(2, 3), ShuffleId(0)).unwrap().is_some());
     assert!(blocks.open(attempt(2, 3), ShuffleId(1)).unwrap().is_none());
 }
@@ -104,18 +110,21 @@ fn few_files_stay_open() {
 
 #[test]
 fn scratch_of_the_dead_is_swept_and_nothing_else() {
-    let root = tempfile::tempdir().unwrap();
-    let living = Scratch::create(root.path(), 1).unwrap();
+    let (root, more) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let roots = [root.path(), more.path(), root.path()].map(PathBuf::from);
+    let living = Scratch::create(&roots, 1).unwrap();
+    assert_eq!(living.paths().count(), 2);
     let dead = root.path().join(format!("windrow-1-{:032x}", 7));
     let other = root.path().join("windrow-notes");
     for folder in [&dead, &other] {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join("lock"), "").unwrap();
     }
-    let second = Scratch::create(root.path(), 2).unwrap();
-    assert!(living.path().exists() && second.path().exists() && other.exists());
+    let second = Scratch::create(&roots[..2], 2).unwrap();
+    assert!(living.paths().chain(second.paths()).all(Path::exists) && other.exists());
     assert!(!dead.exists());
-    let path = second.path().to_path_buf();
+    let paths: Vec<PathBuf> = second.paths().map(PathBuf::from).collect();
     drop(second);
-    assert!(!path.exists());
+    assert!(paths.iter().all(|path| !path.exists()) && living.paths().all(Path::exists));
+    assert!(Scratch::create(&[], 3).is_err());
 }

@@ -1,7 +1,7 @@
 //! Tests of the data plane: over real sockets, with cut connections, damaged files and strangers.
 
 use super::*;
-use crate::blocks::{BlockFileWriter, Blocks, file_path};
+use crate::blocks::{BlockFileWriter, Blocks};
 use arrow::buffer::Buffer;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,11 +46,12 @@ struct Served {
 
 async fn serve(attempts: u32, host: &str) -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let blocks = Blocks::new(folder.path().to_path_buf());
-    std::fs::create_dir(blocks.folder(JobId(1))).unwrap();
+    let blocks = Blocks::new([folder.path().to_path_buf()]);
+    let folders = blocks.folders(JobId(1));
+    std::fs::create_dir(&folders.paths()[0]).unwrap();
     let mut files = Vec::new();
     for partition in 0..attempts {
-        let path = file_path(&blocks.folder(JobId(1)), attempt(partition), ShuffleId(2));
+        let path = folders.file(attempt(partition), ShuffleId(2));
         let mut writer = BlockFileWriter::create(&path, BUCKETS).unwrap();
         for bucket in 0..BUCKETS {
             writer.add(bucket, &block(partition, bucket)).unwrap();

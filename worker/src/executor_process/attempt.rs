@@ -124,7 +124,7 @@ async fn work(
             stop.check()?;
             let executor = executor.clone();
             let finish = move || {
-                let mut out = FileOut::new(&executor.blocks, attempt);
+                let mut out = FileOut::new(&executor.fetcher.folders, attempt);
                 let output = run.finish(&mut out)?;
                 Ok((output, out.keep()))
             };

@@ -14,7 +14,7 @@ mod window;
 
 pub use run::{BlockOut, Engine, Env, PlanSource, TaskRun};
 
-use crate::blocks::OpenFiles;
+use crate::blocks::{BlockFolders, OpenFiles};
 use crate::data_plane::{BlockClient, ClientLimits};
 use crate::frames::{self, Reader, Writer};
 use crate::process;
@@ -152,8 +152,6 @@ struct Executor {
     fetcher: Arc<Fetcher>,
     /// What rows are looked up in.
     sides: Sides,
-    /// The folder for block files.
-    blocks: PathBuf,
     /// Bytes of blocks that an attempt may have fetched ahead.
     window: u64,
     /// For each stage the shuffles that it reads.
@@ -214,8 +212,7 @@ impl Executor {
             );
             return Err(Failure::new(FailureClass::WrongBinary, text));
         }
-        let scratch = PathBuf::from(&start.scratch);
-        for folder in [&start.scratch, &start.blocks] {
+        for folder in start.scratch.iter().chain(&start.blocks) {
             std::fs::create_dir_all(folder).map_err(|error| {
                 let text = format!("cannot make the scratch folder {folder}: {error}");
                 Failure::new(FailureClass::Memory, text)
@@ -232,7 +229,7 @@ impl Executor {
             threads,
             memory: Memory {
                 budget: Budget::of_process(start.memory),
-                spills: Spills::to(vec![scratch]),
+                spills: Spills::to(start.scratch.iter().map(PathBuf::from).collect()),
             },
         };
         engine.begin(&env);
@@ -242,10 +239,10 @@ impl Executor {
             plan: Arc::new(plan),
             env: Arc::new(env),
             pool,
-            blocks: PathBuf::from(&start.blocks),
             window: (start.memory / 8 / threads as u64).max(WINDOW_MIN),
             fetcher: Arc::new(Fetcher {
                 client: BlockClient::new(config.fetch, choice),
+                folders: BlockFolders::new(start.blocks.iter().map(PathBuf::from)),
                 files: Arc::new(OpenFiles::new(128)),
                 start,
             }),

@@ -1,15 +1,15 @@
 //! The block files that an attempt writes.
 
 use super::run::BlockOut;
-use crate::blocks::{BlockFileWriter, file_path};
+use crate::blocks::{BlockFileWriter, BlockFolders};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use windrow_protocol::executor::WrittenBlocks;
 use windrow_protocol::ids::{AttemptId, ShuffleId};
 
 /// Writes an attempt's blocks into files. Dropped before [`keep`](FileOut::keep), it leaves none.
 pub(super) struct FileOut<'a> {
-    folder: &'a Path,
+    folders: &'a BlockFolders,
     attempt: AttemptId,
     current: Option<(ShuffleId, io::Result<BlockFileWriter>)>,
     written: Vec<(ShuffleId, PathBuf)>,
@@ -17,19 +17,21 @@ pub(super) struct FileOut<'a> {
 
 impl<'a> FileOut<'a> {
     /// Nothing is written yet.
-    pub(super) fn new(folder: &'a Path, attempt: AttemptId) -> FileOut<'a> {
-        FileOut { folder, attempt, current: None, written: Vec::new() }
+    pub(super) fn new(folders: &'a BlockFolders, attempt: AttemptId) -> FileOut<'a> {
+        FileOut { folders, attempt, current: None, written: Vec::new() }
     }
 
     /// An error that names the folder, and says what to do.
-    fn named(&self, error: &io::Error) -> io::Error {
+    fn named(&self, shuffle: ShuffleId, error: &io::Error) -> io::Error {
         let help = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "free space on that disk, or choose another folder with --scratch"
             }
             _ => "check that folder, or choose another one with --scratch",
         };
-        io::Error::new(error.kind(), format!("{}: {error}; {help}", self.folder.display()))
+        let file = self.folders.file(self.attempt, shuffle);
+        let folder = file.parent().unwrap_or(&file).display();
+        io::Error::new(error.kind(), format!("{folder}: {error}; {help}"))
     }
 
     /// The files that were written stay.
@@ -46,28 +48,31 @@ impl<'a> FileOut<'a> {
 
 impl BlockOut for FileOut<'_> {
     fn begin(&mut self, shuffle: ShuffleId, buckets: u32) {
-        let path = file_path(self.folder, self.attempt, shuffle);
+        let path = self.folders.file(self.attempt, shuffle);
         self.current = Some((shuffle, BlockFileWriter::create(&path, buckets)));
     }
 
     fn bucket(&mut self, bucket: u32, frames: &[u8]) -> io::Result<()> {
-        let added = match &mut self.current {
-            Some((_, Ok(writer))) => writer.add(bucket, frames),
-            // The attempt fails with it: it is told once.
-            Some((_, failed)) => {
-                std::mem::replace(failed, Err(io::ErrorKind::Other.into())).map(drop)
-            }
-            None => Err(io::Error::other("a bucket without a shuffle: a defect of the engine")),
+        let Some((shuffle, writer)) = &mut self.current else {
+            return Err(io::Error::other("a bucket without a shuffle: a defect of the engine"));
         };
-        added.map_err(|error| self.named(&error))
+        let shuffle = *shuffle;
+        let added = match writer {
+            Ok(writer) => writer.add(bucket, frames),
+            // The attempt fails with it: it is told once.
+            failed => std::mem::replace(failed, Err(io::ErrorKind::Other.into())).map(drop),
+        };
+        added.map_err(|error| self.named(shuffle, &error))
     }
 
     fn end(&mut self) -> io::Result<u64> {
         let Some((shuffle, writer)) = self.current.take() else {
             return Err(io::Error::other("the end of no shuffle: a defect of the engine"));
         };
-        let bytes = writer.and_then(BlockFileWriter::finish).map_err(|error| self.named(&error))?;
-        self.written.push((shuffle, file_path(self.folder, self.attempt, shuffle)));
+        let bytes = writer
+            .and_then(BlockFileWriter::finish)
+            .map_err(|error| self.named(shuffle, &error))?;
+        self.written.push((shuffle, self.folders.file(self.attempt, shuffle)));
         Ok(bytes)
     }
 }

@@ -1,6 +1,6 @@
 //! The blocks that an attempt reads: where they are, and how they are brought together.
 
-use crate::blocks::{OpenFiles, file_path};
+use crate::blocks::{BlockFolders, OpenFiles};
 use crate::data_plane::{BlockClient, Fetch, read_in_place};
 use arrow::buffer::Buffer;
 use futures::stream::{StreamExt, TryStreamExt};
@@ -20,7 +20,8 @@ pub(super) struct Fetcher {
     pub(super) start: ExecutorStart,
     /// Asks other workers.
     pub(super) client: BlockClient,
-    /// The files of the own worker.
+    /// The files of the own worker, and those of them that are open.
+    pub(super) folders: BlockFolders,
     pub(super) files: Arc<OpenFiles>,
 }
 
@@ -133,9 +134,9 @@ impl Places {
             };
             return self.fetcher.client.fetch(fetch).await;
         }
-        let folder = PathBuf::from(&start.blocks);
+        let folders = &self.fetcher.folders;
         let paths: Vec<PathBuf> =
-            attempts.iter().map(|&attempt| file_path(&folder, attempt, shuffle)).collect();
+            attempts.iter().map(|&attempt| folders.file(attempt, shuffle)).collect();
         let (files, count) = (self.fetcher.files.clone(), buckets.len());
         let read = tokio::task::spawn_blocking(move || read_in_place(&files, &paths, buckets));
         let blocks = match read.await {

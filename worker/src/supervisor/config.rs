@@ -26,8 +26,8 @@ pub struct SupervisorConfig {
     pub memory: u64,
     /// An executor that has more memory than so many bytes is killed.
     pub memory_limit: Option<u64>,
-    /// The folder in which the worker makes its scratch folder.
-    pub scratch: PathBuf,
+    /// The folders, at least one, in each of which the worker makes a scratch folder: they are used by turns.
+    pub scratch: Vec<PathBuf>,
     /// The code of this process, which is that of its executors.
     pub binary: BinaryId,
     /// How an executor is started.

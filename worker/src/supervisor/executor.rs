@@ -23,7 +23,7 @@ use crate::frames::{self, Reader, Writer};
 use crate::process;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +47,26 @@ pub(super) struct Keeping<C> {
     pub(super) locations: Locations<C>,
     pub(super) state: State,
     pub(super) blocks: Arc<Blocks>,
-    pub(super) scratch: PathBuf,
+    /// The worker's own folders.
+    pub(super) scratch: Vec<PathBuf>,
+}
+
+impl<C> Keeping<C> {
+    /// The scratch folders of an executor of this name.
+    pub(super) fn scratch_of(&self, executor: &str) -> Vec<PathBuf> {
+        self.scratch.iter().map(|folder| folder.join("executors").join(executor)).collect()
+    }
+}
+
+/// Removes an executor's scratch folders. What cannot be removed now goes with those of the worker.
+pub(super) async fn remove(scratch: Vec<PathBuf>) {
+    for folder in scratch {
+        let _ = tokio::fs::remove_dir_all(folder).await;
+    }
+}
+
+fn texts(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// Keeps an executor until it is dead. Whether its job still goes on, as far as is known.
@@ -58,7 +77,7 @@ pub(super) async fn keep<C: Control>(
     wake: Arc<Notify>,
 ) -> bool {
     let (job, number) = name;
-    let scratch = keeping.scratch.join("executors").join(format!("{job}-{number}"));
+    let scratch = keeping.scratch_of(&format!("{job}-{number}"));
     let started = start(&keeping, name, worker, &wake, &scratch).await;
     let goes_on = match started {
         Ok(Some(running)) => running.run(&keeping, name, &wake).await,
@@ -71,8 +90,7 @@ pub(super) async fn keep<C: Control>(
             })
         }
     };
-    // What cannot be removed now goes with the worker's scratch folder.
-    let _ = tokio::fs::remove_dir_all(scratch).await;
+    remove(scratch).await;
     goes_on
 }
 
@@ -82,7 +100,7 @@ async fn start<C: Control>(
     name: ExecutorName,
     worker: WorkerId,
     wake: &Notify,
-    scratch: &Path,
+    scratch: &[PathBuf],
 ) -> Result<Option<Running>, Failure> {
     let starting = Running::start(keeping, name, worker, scratch);
     let dropped = async {
@@ -174,7 +192,7 @@ impl Running {
         keeping: &Keeping<C>,
         name: ExecutorName,
         worker: WorkerId,
-        scratch: &Path,
+        scratch: &[PathBuf],
     ) -> Result<Running, Failure> {
         let spec = spec(keeping, name).await?;
         let mut running = Running::spawn(&keeping.config, name).await.map_err(|error| {
@@ -191,8 +209,8 @@ impl Running {
             peers_are_here: keeping.config.data_listen.ip().is_loopback(),
             threads: keeping.config.threads,
             memory: keeping.config.memory,
-            scratch: scratch.to_string_lossy().into_owned(),
-            blocks: keeping.blocks.folder(name.0).to_string_lossy().into_owned(),
+            scratch: texts(scratch),
+            blocks: texts(keeping.blocks.folders(name.0).paths()),
         };
         running.limit = start.spec.options.task_timeout_ms.map(Duration::from_millis);
         running.introduce(start).await?;

@@ -1,7 +1,7 @@
 //! The end of a job on a worker: what it has left is removed.
 
 use super::control::Control;
-use super::executor::{Keeping, Running};
+use super::executor::{Keeping, Running, remove};
 use std::sync::Arc;
 use std::time::Duration;
 use windrow_protocol::control::JobOver;
@@ -37,7 +37,7 @@ async fn abort<C: Control>(
     job: JobId,
     worker: WorkerId,
 ) -> Result<(), Failure> {
-    let scratch = keeping.scratch.join("executors").join(format!("{job}-abort"));
+    let scratch = keeping.scratch_of(&format!("{job}-abort"));
     // Executors that run attempts have higher numbers.
     let mut running = Running::start(keeping, (job, 0), worker, &scratch).await?;
     running.say(ToExecutor::Abort);
@@ -53,6 +53,6 @@ async fn abort<C: Control>(
         }
     };
     running.kill().await;
-    let _ = tokio::fs::remove_dir_all(scratch).await;
+    remove(scratch).await;
     aborted
 }

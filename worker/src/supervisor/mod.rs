@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use windrow_protocol::control::{
     JobOver, PROTOCOL_VERSION, Poll, PollAnswer, Registered, WorkerHello,
 };
-use windrow_protocol::ids::{JobId, WorkerId};
+use windrow_protocol::ids::WorkerId;
 
 /// How often the parent is looked for.
 const PARENT_EVERY: Duration = Duration::from_millis(200);
@@ -81,7 +81,7 @@ async fn within<T>(
 }
 
 impl<C: Control> Supervisor<C> {
-    /// Makes the scratch folder, which sweeps those of dead workers, and opens the data plane.
+    /// Makes the scratch folders, which sweeps those of dead workers, and opens the data plane.
     ///
     /// # Errors
     /// If one of the two fails.
@@ -89,13 +89,13 @@ impl<C: Control> Supervisor<C> {
         config: SupervisorConfig,
         control: C,
     ) -> Result<Supervisor<C>, SupervisorError> {
-        let root = config.scratch.clone();
-        let made = tokio::task::spawn_blocking(move || Scratch::create(&root, random_token()));
+        let roots = config.scratch.clone();
+        let made = tokio::task::spawn_blocking(move || Scratch::create(&roots, random_token()));
         let made = made.await.map_err(std::io::Error::other);
         let scratch = made.and_then(|made| made).map_err(SupervisorError::Scratch)?;
         let listen = |source| SupervisorError::Listen { address: config.data_listen, source };
         let listener = TcpListener::bind(config.data_listen).await.map_err(listen)?;
-        let blocks = Arc::new(Blocks::new(scratch.path().join("blocks")));
+        let blocks = Arc::new(Blocks::new(scratch.paths().map(|path| path.join("blocks"))));
         let limits = config.limits.data.clone();
         let data = DataServer::start(listener, blocks.clone(), config.host.clone(), limits)
             .map_err(listen)?;
@@ -106,7 +106,7 @@ impl<C: Control> Supervisor<C> {
             control,
             state: State::default(),
             blocks,
-            scratch: PathBuf::from(scratch.path()),
+            scratch: scratch.paths().map(PathBuf::from).collect(),
         };
         Ok(Supervisor {
             keeping: Arc::new(keeping),
@@ -122,13 +122,8 @@ impl<C: Control> Supervisor<C> {
         self.handle.clone()
     }
 
-    /// The folder of its block files, of a job.
-    pub fn blocks_folder(&self, job: JobId) -> PathBuf {
-        self.keeping.blocks.folder(job)
-    }
-
     /// Works, until it has drained, is told to stop, or cannot go on. All executors are dead then, and the scratch
-    /// folder is removed.
+    /// folders are removed.
     ///
     /// # Errors
     /// [`SupervisorError`]: refused by the coordinator, without it for too long, or the parent is gone.

@@ -14,7 +14,7 @@ use windrow_jobs::plan::Plan;
 use windrow_protocol::control::{AttemptEnd, BinaryId, BlockPage, JobOptions, JobSpec, Refusal};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
-    AttemptId, CollectId, LaneRange, Round, ShuffleId, SinkId, StageId, TaskId, TaskKind,
+    AttemptId, CollectId, JobId, LaneRange, Round, ShuffleId, SinkId, StageId, TaskId, TaskKind,
 };
 use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{ShuffleOutput, TaskInput, TaskOrder, TaskOutput, Work};

@@ -3,12 +3,13 @@
 mod fakes;
 
 use super::*;
+use crate::blocks::BlockFolders;
 use fakes::*;
 use std::ffi::OsString;
 use std::path::Path;
 use windrow_protocol::control::{BlockPage, JobOptions, JobSpec};
 use windrow_protocol::failure::FailureClass;
-use windrow_protocol::ids::{ShuffleId, TaskKind};
+use windrow_protocol::ids::{JobId, ShuffleId, TaskKind};
 use windrow_protocol::task::Work;
 
 /// Says which part a started test binary plays.
@@ -45,7 +46,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         threads: 3,
         memory: 64 << 20,
         memory_limit: None,
-        scratch: scratch.to_path_buf(),
+        scratch: vec![scratch.join("disk1"), scratch.join("disk2")],
         binary: binary(),
         executor: command("executor"),
         die_with_parent: false,
@@ -86,7 +87,9 @@ impl Worker {
     async fn stop(self) {
         self.handle.stop();
         self.ended.await.unwrap().unwrap();
-        assert!(walk(self.scratch.path()).iter().all(|path| path.ends_with("-lock")));
+        let stays = ["-lock", "/disk1", "/disk2"];
+        let left = walk(self.scratch.path());
+        assert!(left.iter().all(|path| stays.iter().any(|end| path.ends_with(end))), "{left:?}");
     }
 }
 
@@ -231,8 +234,9 @@ async fn reduces_read_blocks_of_this_worker_and_of_others() {
     pages[0].version = 6;
     pages[0].outputs.truncate(1);
     near.fake.lock().pages = pages;
-    let name = crate::blocks::file_name(attempt(1, 0, 0, 0), ShuffleId(0));
-    let path = walk(near.scratch.path()).into_iter().find(|path| path.ends_with(&name)).unwrap();
+    let file = BlockFolders::new([PathBuf::new()]).file(attempt(1, 0, 0, 0), ShuffleId(0));
+    let name = file.to_str().unwrap();
+    let path = walk(near.scratch.path()).into_iter().find(|path| path.ends_with(name)).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[1] ^= 1;
     std::fs::write(&path, bytes).unwrap();
@@ -484,6 +488,6 @@ fn executors_die_with_their_worker_and_its_scratch_is_swept() {
     let left =
         |folder: &Path| walk(folder).iter().filter(|path| path.contains("/windrow-")).count();
     assert!(left(folder.path()) > 0);
-    drop(Scratch::create(folder.path(), 1).unwrap());
+    drop(Scratch::create(&config(folder.path()).scratch, 1).unwrap());
     assert_eq!(left(folder.path()), 0);
 }
