@@ -30,31 +30,33 @@ fn measurement(line: &[u8]) -> (&[u8], i64) {
     })
 }
 
+/// Without a branch on what differs from line to line: whether there are two digits, or a sign, is anybody's guess.
 #[inline]
 fn split(line: &[u8]) -> Option<(&[u8], i64)> {
-    // From the end: a temperature has a digit, a point, and one to three digits before it.
-    let [.., ones, b'.', tenths] = *line else { return None };
-    let mut value = i64::from(digit(tenths)?) + 10 * i64::from(digit(ones)?);
-    let mut at = line.len().checked_sub(4)?;
-    if let Some(tens) = digit(*line.get(at)?) {
-        value += 100 * i64::from(tens);
-        at = at.checked_sub(1)?;
-        if let Some(hundreds) = digit(*line.get(at)?) {
-            value += 1000 * i64::from(hundreds);
-            at = at.checked_sub(1)?;
-        }
-    }
-    if line[at] == b'-' {
-        value = -value;
-        at = at.checked_sub(1)?;
-    }
-    (line[at] == b';').then(|| (&line[..at], value))
+    // The last bytes as one number, the last one lowest.
+    let end = u64::from_be_bytes(line.last_chunk().copied().unwrap_or_else(|| padded(line)));
+    let byte = |at: u32| (end >> (8 * at)) as u8;
+    let digit = |at: u32| i64::from(byte(at).wrapping_sub(b'0'));
+    let (tenths, ones, tens, hundreds) = (digit(0), digit(2), digit(3), digit(4));
+    let has_tens = tens < 10;
+    let has_hundreds = has_tens & (hundreds < 10);
+    let mut value = tenths + 10 * ones;
+    value += if has_tens { 100 * tens } else { 0 };
+    value += if has_hundreds { 1000 * hundreds } else { 0 };
+    let before = 3 + u32::from(has_tens) + u32::from(has_hundreds);
+    let is_negative = byte(before) == b'-';
+    let separator = before + u32::from(is_negative);
+    let is_one = (tenths < 10) & (byte(1) == b'.') & (ones < 10) & (byte(separator) == b';');
+    let value = if is_negative { -value } else { value };
+    is_one.then(|| (&line[..line.len() - separator as usize - 1], value))
 }
 
-#[inline]
-fn digit(byte: u8) -> Option<u8> {
-    let digit = byte.wrapping_sub(b'0');
-    (digit < 10).then_some(digit)
+/// A line of fewer than 8 bytes, behind bytes that are in no measurement.
+#[cold]
+fn padded(line: &[u8]) -> [u8; 8] {
+    let mut padded = [0; 8];
+    padded[8 - line.len()..].copy_from_slice(line);
+    padded
 }
 
 /// Tenths as people write them.
