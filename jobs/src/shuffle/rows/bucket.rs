@@ -97,7 +97,7 @@ impl<O: RowOrder> Sorted<O> {
     #[inline(always)]
     fn find(&self, at: usize) -> (&<O::Row as Record>::Batch, usize) {
         match self {
-            Sorted::Memory(rows) => rows.find(rows.entries[at]),
+            Sorted::Memory(rows) => rows.at(at),
             Sorted::Scratch { rows, moved } => rows.find(moved_to(moved.as_ref(), at)),
         }
     }
@@ -106,7 +106,7 @@ impl<O: RowOrder> Sorted<O> {
     #[inline(always)]
     pub(super) fn order(&self, at: usize) -> u128 {
         match self {
-            Sorted::Memory(rows) => rows.entries[at] & ORDER,
+            Sorted::Memory(rows) => rows.order(at),
             Sorted::Scratch { rows, .. } => rows.order(at),
         }
     }
@@ -176,7 +176,18 @@ impl<K: Key, V: Record> Sorted<HashOrder<K, V>> {
             self.order(at) == order
                 && unsafe { HashOrder::<K, V>::compare(first, self.find(at)) }.is_eq()
         };
-        (from + 1..self.len()).find(|&at| !same(at)).unwrap_or(self.len())
+        // A group may have most of all rows: steps become larger, and the last one is halved.
+        let (mut last, mut step) = (from, 1);
+        while last + step < self.len() && same(last + step) {
+            last += step;
+            step *= 2;
+        }
+        let (mut low, mut high) = (last + 1, self.len().min(last + step));
+        while low < high {
+            let middle = low.midpoint(high);
+            if same(middle) { low = middle + 1 } else { high = middle }
+        }
+        low
     }
 
     /// The order of the key of the row at `at` and that of a row of another shuffle with the same keys.
@@ -197,9 +208,10 @@ impl<K: Key, V: Record> Sorted<HashOrder<K, V>> {
 /// Rows in memory, in order.
 pub(crate) struct Ordered<O: RowOrder> {
     runs: Runs<O>,
-    /// The order of each row, and in the lower 32 bits its index in `places`, which is also its arrival.
-    entries: Vec<u128>,
-    /// Run, and row of it.
+    /// The order of each row, and in the lower 32 bits its index in `places`, which is also its arrival. `None` where the
+    /// rows came in their order.
+    entries: Option<Vec<u128>>,
+    /// Run, and row of it, as they came.
     places: Vec<(u32, u32)>,
 }
 
@@ -216,67 +228,110 @@ impl<O: RowOrder> Ordered<O> {
             )
             .into());
         }
-        let (mut places, mut entries) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut places = Vec::with_capacity(count);
         for piece in &loaded.pieces {
-            let run = loaded.runs.get(piece.run);
-            for row in piece.from..piece.to {
-                places.push((piece.run, row));
+            places.extend((piece.from..piece.to).map(|row| (piece.run, row)));
+        }
+        let mut ordered = Ordered { runs: loaded.runs, entries: None, places };
+        if O::SORTED && !ordered.came_in_order() {
+            let mut entries = Vec::with_capacity(count);
+            for &place in &ordered.places {
+                let (batch, index) = ordered.find(place);
                 // They lie one after the other here, and do not when they are read in their order.
-                run.batch.prefetch(row as usize);
-                // SAFETY: a piece has rows of its run.
-                entries.push(unsafe { O::order(&run.batch, row as usize) });
+                batch.prefetch(index);
+                // SAFETY: a row's place is within its batch.
+                entries.push(unsafe { O::order(batch, index) });
             }
-        }
-        if O::SORTED {
-            entries = spread::sorted(std::iter::once(&entries[..]));
-        } else {
-            (0..).zip(&mut entries).for_each(|(at, entry)| *entry |= at);
-        }
-        let mut ordered = Ordered { runs: loaded.runs, entries, places };
-        if O::SORTED && !O::EXACT {
-            ordered.sort_ties();
+            let mut entries = spread::sorted(std::iter::once(&entries[..]));
+            if !O::EXACT {
+                ordered.sort_ties(&mut entries);
+            }
+            ordered.entries = Some(entries);
         }
         Ok(ordered)
     }
 
+    /// Whether the rows are in their order as they came, as those of one key are, and those of sorted input.
+    fn came_in_order(&self) -> bool {
+        let mut last: Option<((u32, u32), u128)> = None;
+        self.places.iter().all(|&place| {
+            let here = self.find(place);
+            // SAFETY: a row's place is within its batch.
+            let order = unsafe { O::order(here.0, here.1) };
+            let before = last.replace((place, order));
+            before.is_none_or(|(before, least)| {
+                least < order
+                    || least == order
+                        // SAFETY: as above.
+                        && (O::EXACT || unsafe { O::compare(self.find(before), here) }.is_le())
+            })
+        })
+    }
+
     /// The number of rows.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.places.len()
     }
 
     #[inline(always)]
-    fn find(&self, entry: u128) -> (&<O::Row as Record>::Batch, usize) {
-        let (run, row) = self.places[entry as u32 as usize];
+    fn find(&self, (run, row): (u32, u32)) -> (&<O::Row as Record>::Batch, usize) {
         (&self.runs.get(run).batch, row as usize)
+    }
+
+    /// The row of an entry.
+    #[inline(always)]
+    fn entry(&self, entry: u128) -> (&<O::Row as Record>::Batch, usize) {
+        self.find(self.places[entry as u32 as usize])
+    }
+
+    /// The row at `at`: batch, and index.
+    #[inline(always)]
+    fn at(&self, at: usize) -> (&<O::Row as Record>::Batch, usize) {
+        match &self.entries {
+            Some(entries) => self.entry(entries[at]),
+            None => self.find(self.places[at]),
+        }
+    }
+
+    /// The bits by which the row at `at` is ordered.
+    #[inline(always)]
+    fn order(&self, at: usize) -> u128 {
+        match &self.entries {
+            Some(entries) => entries[at] & ORDER,
+            None => {
+                let (batch, index) = self.find(self.places[at]);
+                // SAFETY: a row's place is within its batch.
+                unsafe { O::order(batch, index) }
+            }
+        }
     }
 
     /// The row at `at`.
     #[inline(always)]
     pub(super) fn get(&self, at: usize) -> <O::Row as Record>::View<'_> {
-        let (batch, index) = self.find(self.entries[at]);
-        // SAFETY: an entry's place is within its batch.
+        let (batch, index) = self.at(at);
+        // SAFETY: a row's place is within its batch.
         unsafe { batch.get_unchecked(index) }
     }
 
     /// Asks for the row at `at`, if there is one.
     #[inline(always)]
     pub(super) fn prefetch(&self, at: usize) {
-        if let Some(&entry) = self.entries.get(at) {
-            let (batch, index) = self.find(entry);
+        if at < self.len() {
+            let (batch, index) = self.at(at);
             batch.prefetch(index);
         }
     }
 
     #[inline]
     fn compare(&self, a: u128, b: u128) -> Ordering {
-        let (a, b) = (self.find(a), self.find(b));
+        let (a, b) = (self.entry(a), self.entry(b));
         // SAFETY: an entry's place is within its batch.
         unsafe { O::compare(a, b) }
     }
 
     /// Sorts each run of rows whose 96 bits are equal.
-    fn sort_ties(&mut self) {
-        let mut entries = std::mem::take(&mut self.entries);
+    fn sort_ties(&self, entries: &mut [u128]) {
         let mut from = 0;
         while from < entries.len() {
             let order = entries[from] & ORDER;
@@ -291,14 +346,13 @@ impl<O: RowOrder> Ordered<O> {
             }
             from = to;
         }
-        self.entries = entries;
     }
 
     /// Sorts rows whose 96 bits are equal. They may be many: keys may have been made to have one hash.
     #[cold]
     fn sort_tie(&self, entries: &mut [u128]) {
         let tie = |&entry: &u128| {
-            let (batch, index) = self.find(entry);
+            let (batch, index) = self.entry(entry);
             // SAFETY: an entry's place is within its batch.
             unsafe { O::tie(batch, index) }
         };
@@ -324,12 +378,15 @@ impl<O: RowOrder> Ordered<O> {
             <O::Row as Record>::View<'b>,
         ) -> Ordering,
     ) {
-        let mut entries = std::mem::take(&mut self.entries);
+        let mut entries = match self.entries.take() {
+            Some(entries) => entries,
+            None => (0..self.len()).map(|at| self.order(at) | at as u128).collect(),
+        };
         entries[range].sort_by(|&a, &b| {
-            let (a, b) = (self.find(a), self.find(b));
+            let (a, b) = (self.entry(a), self.entry(b));
             // SAFETY: an entry's place is within its batch.
             unsafe { compare(a.0.get_unchecked(a.1), b.0.get_unchecked(b.1)) }
         });
-        self.entries = entries;
+        self.entries = Some(entries);
     }
 }

@@ -213,6 +213,8 @@ pub(crate) struct Bounds<K: Key> {
     slots: Vec<K::Slot>,
     /// The upper 96 bits of their prefixes.
     prefixes: Vec<u128>,
+    /// Whether a bound is equal to the one before it: its key is there often, and has the bucket between the two alone.
+    often: Vec<bool>,
     /// For the upper 12 bits of a prefix, how many bounds lie below.
     below: Vec<u32>,
     /// What the slots point into.
@@ -251,10 +253,13 @@ impl<K: Key> Bounds<K> {
                 from.map_or(prefixes.len(), |from| prefixes.partition_point(|p| *p < from)) as u32
             })
             .collect();
-        Bounds { slots, prefixes, below, _heap: heap }
+        // SAFETY: as above.
+        let equal = |pair: &[K::Slot]| unsafe { K::slot_eq(&pair[0], &pair[1]) };
+        let often = std::iter::once(false).chain(slots.windows(2).map(equal)).collect();
+        Bounds { slots, prefixes, often, below, _heap: heap }
     }
 
-    /// The bucket of a key: the number of bounds that are not above it.
+    /// The bucket of a key: the number of bounds that are not above it; one less for a key that several bounds are equal to.
     #[inline(always)]
     fn bucket(&self, slot: &K::Slot, prefix: u128) -> u32 {
         let at = (prefix >> (128 - LOOKUP_BITS)) as usize;
@@ -269,7 +274,10 @@ impl<K: Key> Bounds<K> {
             // SAFETY: bounds point into the heap; the caller's slot is borrowed from a batch that is alive.
             bounds.partition_point(|bound| unsafe { K::slot_cmp(bound, slot) }.is_le())
         };
-        from as u32
+        // SAFETY: as above.
+        let is_often =
+            from > 0 && self.often[from - 1] && unsafe { K::slot_eq(&self.slots[from - 1], slot) };
+        from as u32 - u32::from(is_often)
     }
 }
 

@@ -122,6 +122,21 @@ proptest! {
 }
 
 #[test]
+fn a_key_that_is_often_there_has_a_bucket_to_itself() {
+    let keys =
+        ["a", "a long key that is there often", "a long key that is there often, or not", "b"];
+    let rows = (0..400).map(|n| (keys[if n % 10 < 7 { 1 } else { n % 4 }].to_string(), n as u32));
+    let rows: Vec<Row> = rows.collect();
+    let sample: Vec<&str> = rows.iter().map(|row| &*row.0).collect();
+    let order = SortOrder::<ByFirst<String, u32>> { sample: 0, by: PhantomData };
+    let found = both(order, &vec![vec![rows.clone()]], 7, &sample_of(&sample));
+    let has_it = |rows: &&Vec<Row>| rows.iter().any(|row| row.0 == keys[1]);
+    let of_key = Vec::from_iter(found.iter().filter(has_it));
+    assert_eq!(of_key.len(), 1);
+    assert!(of_key[0].iter().all(|row| row.0 == keys[1]) && of_key[0].len() > 280);
+}
+
+#[test]
 fn a_damaged_block_is_an_error() {
     let code = RowsShuffle { order: HashOrder::<String, u32>::new() };
     let context = context(1, &Whole::default());
