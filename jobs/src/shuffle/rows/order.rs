@@ -208,13 +208,15 @@ pub(crate) struct SortOrder<S> {
     pub(crate) by: PhantomData<fn() -> S>,
 }
 
-/// The first keys of all buckets but the first, ascending.
+/// The first keys of all buckets but the first, ascending. Several of them may be one key, which is there often then: it
+/// has the last of the buckets between them to itself, and the others are empty.
 pub(crate) struct Bounds<K: Key> {
+    /// Each key once.
     slots: Vec<K::Slot>,
     /// The upper 96 bits of their prefixes.
     prefixes: Vec<u128>,
-    /// Whether a bound is equal to the one before it: its key is there often, and has the bucket between the two alone.
-    often: Vec<bool>,
+    /// The bucket of keys that are above so many of these and below the next.
+    above: Vec<u32>,
     /// For the upper 12 bits of a prefix, how many bounds lie below.
     below: Vec<u32>,
     /// What the slots point into.
@@ -240,9 +242,19 @@ impl<K: Key> Bounds<K> {
         keys.sort_by(|a, b| unsafe { K::slot_cmp(a, b) });
         let count = keys.len();
         let buckets = buckets as usize;
-        let mut slots: Vec<K::Slot> = Vec::new();
+        let mut bounds: Vec<K::Slot> = Vec::new();
         if count > 0 {
-            slots.extend((1..buckets).map(|b| keys[(b * count / buckets).min(count - 1)]));
+            bounds.extend((1..buckets).map(|b| keys[(b * count / buckets).min(count - 1)]));
+        }
+        let (mut slots, mut above): (Vec<K::Slot>, _) = (Vec::new(), vec![0]);
+        for (number, slot) in (1..).zip(&bounds) {
+            // SAFETY: as above.
+            if slots.last().is_some_and(|last| unsafe { K::slot_eq(last, slot) }) {
+                above.pop();
+            } else {
+                slots.push(*slot);
+            }
+            above.push(number);
         }
         // SAFETY: as above.
         let prefixes: Vec<u128> =
@@ -253,13 +265,10 @@ impl<K: Key> Bounds<K> {
                 from.map_or(prefixes.len(), |from| prefixes.partition_point(|p| *p < from)) as u32
             })
             .collect();
-        // SAFETY: as above.
-        let equal = |pair: &[K::Slot]| unsafe { K::slot_eq(&pair[0], &pair[1]) };
-        let often = std::iter::once(false).chain(slots.windows(2).map(equal)).collect();
-        Bounds { slots, prefixes, often, below, _heap: heap }
+        Bounds { slots, prefixes, above, below, _heap: heap }
     }
 
-    /// The bucket of a key: the number of bounds that are not above it; one less for a key that several bounds are equal to.
+    /// The bucket of a key.
     #[inline(always)]
     fn bucket(&self, slot: &K::Slot, prefix: u128) -> u32 {
         let at = (prefix >> (128 - LOOKUP_BITS)) as usize;
@@ -274,10 +283,12 @@ impl<K: Key> Bounds<K> {
             // SAFETY: bounds point into the heap; the caller's slot is borrowed from a batch that is alive.
             bounds.partition_point(|bound| unsafe { K::slot_cmp(bound, slot) }.is_le())
         };
+        let above = self.above[from];
+        if from == 0 || above - self.above[from - 1] == 1 {
+            return above;
+        }
         // SAFETY: as above.
-        let is_often =
-            from > 0 && self.often[from - 1] && unsafe { K::slot_eq(&self.slots[from - 1], slot) };
-        from as u32 - u32::from(is_often)
+        above - u32::from(unsafe { K::slot_eq(&self.slots[from - 1], slot) })
     }
 }
 
