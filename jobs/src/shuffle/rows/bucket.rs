@@ -205,6 +205,18 @@ impl<K: Key, V: Record> Sorted<HashOrder<K, V>> {
     }
 }
 
+/// Whether rows are in their order as they came, as those of one key are, and those of sorted input.
+fn came_in_order<O: RowOrder>(loaded: &Loaded<O>) -> bool {
+    // SAFETY: a row's place is within its batch.
+    let with_order = loaded.rows().map(|row| (row, unsafe { O::order(row.0, row.1) }));
+    with_order.is_sorted_by(|(a, a_order), (b, b_order)| {
+        a_order < b_order
+            || a_order == b_order
+                // SAFETY: as above.
+                && (O::EXACT || unsafe { O::compare(*a, *b) }.is_le())
+    })
+}
+
 /// Rows in memory, in order.
 pub(crate) struct Ordered<O: RowOrder> {
     runs: Runs<O>,
@@ -232,40 +244,24 @@ impl<O: RowOrder> Ordered<O> {
         for piece in &loaded.pieces {
             places.extend((piece.from..piece.to).map(|row| (piece.run, row)));
         }
-        let mut ordered = Ordered { runs: loaded.runs, entries: None, places };
-        if O::SORTED && !ordered.came_in_order() {
-            let mut entries = Vec::with_capacity(count);
-            for &place in &ordered.places {
-                let (batch, index) = ordered.find(place);
+        let entries = (O::SORTED && !came_in_order(&loaded)).then(|| {
+            let mut orders = Vec::with_capacity(count);
+            orders.extend(loaded.rows().map(|(batch, index)| {
                 // They lie one after the other here, and do not when they are read in their order.
                 batch.prefetch(index);
                 // SAFETY: a row's place is within its batch.
-                entries.push(unsafe { O::order(batch, index) });
-            }
-            let mut entries = spread::sorted(std::iter::once(&entries[..]));
+                unsafe { O::order(batch, index) }
+            }));
+            spread::sorted(std::iter::once(&orders[..]))
+        });
+        let mut ordered = Ordered { runs: loaded.runs, entries: None, places };
+        if let Some(mut entries) = entries {
             if !O::EXACT {
                 ordered.sort_ties(&mut entries);
             }
             ordered.entries = Some(entries);
         }
         Ok(ordered)
-    }
-
-    /// Whether the rows are in their order as they came, as those of one key are, and those of sorted input.
-    fn came_in_order(&self) -> bool {
-        let mut last: Option<((u32, u32), u128)> = None;
-        self.places.iter().all(|&place| {
-            let here = self.find(place);
-            // SAFETY: a row's place is within its batch.
-            let order = unsafe { O::order(here.0, here.1) };
-            let before = last.replace((place, order));
-            before.is_none_or(|(before, least)| {
-                least < order
-                    || least == order
-                        // SAFETY: as above.
-                        && (O::EXACT || unsafe { O::compare(self.find(before), here) }.is_le())
-            })
-        })
     }
 
     /// The number of rows.
