@@ -51,19 +51,20 @@ impl Seen {
 
     /// How many times as many keys there should be room for as there are.
     pub(super) fn growth(&self, lanes: &Lanes) -> f64 {
-        let arrived = self.arrived.load(Relaxed) as f64;
-        let keys = self.keys.load(Relaxed) as f64;
         let Some(part) = self.part(lanes) else { return UNKNOWN };
-        MARGIN * alike(keys / arrived.max(1.0), part).max(part.powf(-HEAPS))
+        MARGIN * alike(self.new_so_far(), part).max(part.powf(-HEAPS))
     }
 
     /// Which part of all rows that come to the tables will have brought a new key; `None` while nothing is known.
     pub(super) fn new_at_end(&self, lanes: &Lanes) -> Option<f64> {
-        let arrived = self.arrived.load(Relaxed) as f64;
-        let keys = self.keys.load(Relaxed) as f64;
         let part = self.part(lanes)?;
-        let new = keys / arrived.max(1.0);
-        Some(new * alike(new, part) * part)
+        Some(self.new_so_far() * alike(self.new_so_far(), part) * part)
+    }
+
+    /// Which part of the rows that came to the tables so far had a new key.
+    fn new_so_far(&self) -> f64 {
+        let arrived = self.arrived.load(Relaxed) as f64;
+        self.keys.load(Relaxed) as f64 / arrived.max(1.0)
     }
 
     /// Which part of all rows has come; `None` while no lane with rows has ended.

@@ -12,8 +12,7 @@
 use super::Folding;
 use super::chunks::Chunks;
 use super::settling::Settling;
-use super::store::rows_between;
-use super::table::{Row, Table};
+use super::table::{Row, Table, rows_between};
 use windrow_datasets::memory::Budget;
 use windrow_datasets::{Heap, Key, Record};
 
@@ -95,10 +94,10 @@ impl<F: Folding> Kept<F> {
         budget: &Budget,
         mut each: impl FnMut(u64, &<F::Key as Record>::Slot, F::Acc),
     ) {
-        self.order(fold, budget);
         match self {
             Kept::Table(table) => table.drain(each),
             Kept::Apart(apart) => {
+                apart.settle(fold, budget);
                 apart.settled.take(|rows| {
                     for row in rows {
                         // SAFETY: rows are initialized, and are not used afterwards; their keys are in the heap.
@@ -115,10 +114,9 @@ impl<F: Folding> Kept<F> {
     /// Sets the rows of one of `tables` tables apart, and those that come.
     pub(super) fn set_apart(&mut self, tables: u32) {
         if let Kept::Table(table) = self {
-            let mut table = std::mem::replace(table, Table::new(tables, 0));
             let mut settled = Chunks::default();
             table.leave(&mut settled);
-            let keys = table.into_keys();
+            let keys = table.take_keys();
             let (waiting, waiting_keys) = (Chunks::default(), Heap::new());
             *self = Kept::Apart(Apart { tables, settled, keys, waiting, waiting_keys, new: 1.0 });
         }

@@ -3,8 +3,8 @@
 use super::Folding;
 use super::kept::RowOf;
 use super::spilled::Merged;
-use super::store::{FoldStore, rows_between};
-use super::table::Table;
+use super::store::FoldStore;
+use super::table::{Table, rows_between};
 use crate::exec::Emitter;
 use crate::shuffle::{Bucket, ReadCode};
 use std::sync::Arc;

@@ -105,7 +105,7 @@ impl<'a, F: Folding> Settling<'a, F> {
         while self.part < self.parts {
             self.end_part();
         }
-        (self.settled, self.table.into_keys())
+        (self.settled, self.table.take_keys())
     }
 }
 

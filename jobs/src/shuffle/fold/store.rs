@@ -396,9 +396,3 @@ fn apart_is_short((rows, keys): (usize, usize), most: u64, left: u64) -> bool {
     let bytes = (rows + keys) as u64;
     bytes > most || keys as u64 > most / 2 || bytes / 4 > left
 }
-
-pub(super) fn rows_between<S, A>(rows: &[Row<S, A>], from: u64, to: u64) -> &[Row<S, A>] {
-    let start = rows.partition_point(|row| row.hash < from);
-    let end = rows.partition_point(|row| row.hash <= to);
-    &rows[start..end]
-}

@@ -301,13 +301,10 @@ impl<K: Key, A> Table<K, A> {
             if slots[at].hash == 0 {
                 continue;
             }
-            let row = std::mem::replace(&mut slots[at], Row::EMPTY);
-            let mut to = len;
-            while !scattered && to > 0 && comes_before::<K, A>(&row, &slots[to - 1]) {
-                slots.swap(to, to - 1);
-                to -= 1;
+            slots[len] = slots[at].take();
+            if !scattered {
+                insert_last::<K, A>(&mut slots[..=len]);
             }
-            slots[to] = row;
             len += 1;
         }
         if scattered {
@@ -357,11 +354,7 @@ impl<K: Key, A> Table<K, A> {
             // Rows between two empty slots have their homes there: none belongs before or behind other such rows.
             let from = at;
             while at < slots.len() && slots[at].hash != 0 {
-                let mut to = at;
-                while to > from && comes_before::<K, A>(&slots[to], &slots[to - 1]) {
-                    slots.swap(to, to - 1);
-                    to -= 1;
-                }
+                insert_last::<K, A>(&mut slots[from..=at]);
                 at += 1;
             }
             slots[from..at].iter_mut().for_each(|row| to.push(row.take()));
@@ -370,7 +363,7 @@ impl<K: Key, A> Table<K, A> {
     }
 
     /// What the keys of rows point to that [left](Table::leave).
-    pub(super) fn into_keys(mut self) -> Heap {
+    pub(super) fn take_keys(&mut self) -> Heap {
         std::mem::take(&mut self.heap)
     }
 }
@@ -393,6 +386,16 @@ fn order<K: Key, A>(row: &KeyRow<K, A>, other: &KeyRow<K, A>) -> std::cmp::Order
     row.hash.cmp(&other.hash).then_with(|| unsafe {
         K::slot_cmp(row.slot.assume_init_ref(), other.slot.assume_init_ref())
     })
+}
+
+/// Moves the last row to its place among those before it, which are in order.
+#[inline(always)]
+fn insert_last<K: Key, A>(rows: &mut [KeyRow<K, A>]) {
+    let mut at = rows.len() - 1;
+    while at > 0 && comes_before::<K, A>(&rows[at], &rows[at - 1]) {
+        rows.swap(at, at - 1);
+        at -= 1;
+    }
 }
 
 #[inline(always)]
@@ -471,6 +474,13 @@ unsafe fn keyed_home<K: Key>(secret: &RandomState, slot: &K::Slot, homes: usize)
 #[inline(always)]
 fn scaled(hash: u64, homes: usize) -> usize {
     ((u128::from(hash) * homes as u128) >> 64) as usize
+}
+
+/// Those of some rows in order whose hash is in a range, first and last included.
+pub(super) fn rows_between<S, A>(rows: &[Row<S, A>], from: u64, to: u64) -> &[Row<S, A>] {
+    let start = rows.partition_point(|row| row.hash < from);
+    let end = rows.partition_point(|row| row.hash <= to);
+    &rows[start..end]
 }
 
 /// Which of `tables` tables (or buckets) a hash belongs to: they are ranges of the hash.
