@@ -212,21 +212,19 @@ impl SpillFile {
         Ok(bytes.into())
     }
 
-    /// The whole file, mapped: what of it is in memory is the system's business.
+    /// The whole file, mapped, which can be written no more: what of it is in memory is the system's business.
     ///
     /// # Errors
     /// [`SpillError::Read`].
-    ///
-    /// # Safety
-    /// Nothing is written to the file any more.
-    pub unsafe fn map(self) -> Result<Buffer, SpillError> {
+    pub fn map(self) -> Result<Buffer, SpillError> {
         let failed = |source| SpillError::Read { folder: self.folder().to_path_buf(), source };
         let len = usize::try_from(self.len.load(Relaxed))
             .map_err(|_| failed(io::Error::from(io::ErrorKind::FileTooLarge)))?;
         if len == 0 {
             return Ok(Buffer::default());
         }
-        // SAFETY: the file has no name, so that no other process changes it, and the caller answers for this one.
+        // SAFETY: the file has no name, so that no other process changes it; this one could do so by `self` alone, which is
+        // in the map's owner from now on.
         let map =
             unsafe { memmap2::MmapOptions::new().len(len).map(&self.file) }.map_err(failed)?;
         let start = NonNull::from(&map[..]).cast::<u8>();
@@ -287,13 +285,11 @@ mod tests {
         assert_eq!((spills.bytes(), spills.written()), (0, 17));
         let file = spills.file().unwrap();
         let blocks = texts.map(|text| file.write(text).unwrap());
-        // SAFETY: nothing more is written.
-        let mapped = unsafe { file.map() }.unwrap();
+        let mapped = file.map().unwrap();
         for (text, block) in texts.iter().zip(blocks) {
             assert_eq!(block.of(&mapped).as_slice(), *text);
         }
-        // SAFETY: as above.
-        assert!(unsafe { spills.file().unwrap().map() }.unwrap().is_empty());
+        assert!(spills.file().unwrap().map().unwrap().is_empty());
         let left = folders.iter().map(|folder| folder.path().read_dir().unwrap().count());
         assert_eq!(left.sum::<usize>(), 0);
     }

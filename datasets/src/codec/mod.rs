@@ -369,6 +369,15 @@ pub fn frame_records(bytes: &[u8]) -> Result<usize, CodecError> {
     Ok(Header::read(bytes)?.records)
 }
 
+/// The number of records in the frame at the start of `bytes`, and the bytes that they have before compression.
+///
+/// # Errors
+/// As for [`frame_records`].
+pub fn frame_size(bytes: &[u8]) -> Result<(usize, usize), CodecError> {
+    let header = Header::read(bytes)?;
+    Ok((header.records, header.body))
+}
+
 /// The frames that follow one another in `bytes`, each as a part of the same memory.
 pub fn frames(bytes: &Buffer) -> Frames {
     Frames { rest: bytes.clone() }

@@ -102,6 +102,17 @@ pub struct Memory {
     pub spills: Spills,
 }
 
+/// All threads that read have one part in so many of the budget at least.
+const LEAST_ROOM: u64 = 8;
+
+impl Memory {
+    /// The memory, in bytes, that there is for each thread that reads a bucket; to be asked on a thread of the pool.
+    fn room(&self) -> u64 {
+        let left = self.budget.limit().saturating_sub(self.budget.counted());
+        left.max(self.budget.limit() / LEAST_ROOM) / rayon::current_num_threads() as u64
+    }
+}
+
 /// How much the stages have to do that write to a store.
 #[derive(Debug, Default)]
 pub struct Lanes {

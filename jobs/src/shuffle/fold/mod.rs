@@ -26,6 +26,7 @@ pub(crate) use read::FoldRead;
 pub(crate) use table::{order_hash, range_of};
 
 use self::read::{FoldBucket, Tables};
+use self::spilled::{Merged, check_bucket};
 use self::store::FoldStore;
 use self::table::Table;
 use super::{Bucket, ShuffleCode, Store, StoreContext};
@@ -142,21 +143,28 @@ impl<F: Folding> ShuffleCode for FoldShuffle<F> {
         blocks: Vec<Buffer>,
         context: &StoreContext,
     ) -> Result<Bucket, PushError> {
-        let frames: Vec<Buffer> =
-            blocks.iter().flat_map(codec::frames).collect::<Result<_, _>>()?;
-        let rows = frames.iter().map(|frame| codec::frame_records(frame)).sum::<Result<_, _>>()?;
+        let parts = blocks.iter().map(|block| codec::frames(block).collect());
+        let parts: Vec<Vec<Buffer>> = parts.collect::<Result<_, _>>()?;
+        let frames = || parts.iter().flatten();
+        let rows = frames().map(|frame| codec::frame_records(frame)).sum::<Result<_, _>>()?;
         // Rows of a block come in the order of their hashes: there must be room for all from the beginning.
+        if Table::<F::Key, F::Acc>::bytes_for(rows) > context.memory.room() {
+            let merged = Merged::of_frames(self.fold.clone(), parts, bucket, context.buckets);
+            return Ok(Bucket::new(FoldBucket::<F> {
+                tables: Tables::Parts(merged),
+                from: 0,
+                to: u64::MAX,
+            }));
+        }
         let mut table = Table::<F::Key, F::Acc>::new(context.buckets, rows);
-        for frame in &frames {
+        for frame in frames() {
             let batch = codec::decode::<(F::Key, F::Wire)>(frame)?;
             for index in 0..batch.len() {
                 // SAFETY: the index is in bounds; the slot borrows from the batch.
                 unsafe {
                     let slot = F::Key::probe_batch(&batch.0, index);
                     let hash = order_hash(F::Key::slot_hash(&slot));
-                    if range_of(hash, context.buckets) != bucket {
-                        return Err("a block has rows of another bucket".into());
-                    }
+                    check_bucket(hash, bucket, context.buckets)?;
                     let acc = self.fold.from_wire(batch.1.get_unchecked(index));
                     table.upsert(hash, &slot, acc, |acc, more| self.fold.merge(acc, more));
                 }

@@ -23,7 +23,7 @@ pub(super) struct FoldBucket<F: Folding> {
 pub(super) enum Tables<F: Folding> {
     Shared(Arc<FoldStore<F>>, usize),
     Own(Table<F::Key, F::Acc>),
-    Spilled(Merged<F>),
+    Parts(Merged<F>),
 }
 
 /// Reads what a [`FoldShuffle`] kept: rows (key, result).
@@ -47,7 +47,7 @@ impl<F: Folding> ReadCode for FoldRead<F> {
                     }
                 }
             }
-            Tables::Spilled(merged) => {
+            Tables::Parts(merged) => {
                 merged.read(|key, acc| {
                     let result = self.fold.finish(&acc)?;
                     out.push((F::Key::shorten(key), result.view()))

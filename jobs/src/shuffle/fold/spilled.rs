@@ -1,12 +1,14 @@
-//! What tables have written to scratch, and how it is put together again.
+//! What tables have written to scratch, or other processes have sent, and how it is put together again.
 
 use super::Folding;
 use super::kept::Kept;
 use super::table::{order_hash, range_of};
 use crate::shuffle::merge::{Cursor, LoserTree};
 use crate::shuffle::spill::{self, BLOCK_BYTES, BlockWriter};
+use arrow::buffer::Buffer;
 use std::cmp::Ordering;
 use std::sync::Arc;
+use windrow_datasets::codec;
 use windrow_datasets::memory::Budget;
 use windrow_datasets::push::{Demand, PushError};
 use windrow_datasets::spill::{SpillBlock, SpillFile};
@@ -74,16 +76,77 @@ impl Part {
     }
 }
 
-/// A bucket of which parts were spilled.
+/// A bucket of which there are several parts, each in the order of (hash, key).
 pub(super) struct Merged<F: Folding> {
     fold: Arc<F>,
-    parts: Vec<Arc<Part>>,
-    bucket: u32,
+    parts: Vec<Frames>,
+}
+
+/// The rows that one part has of a bucket, or those that are left of them.
+enum Frames {
+    /// Blocks in scratch.
+    Spilled(Arc<Part>, std::ops::Range<usize>),
+    /// Frames that another process has made, for this bucket of so many.
+    Sent { frames: std::vec::IntoIter<Buffer>, bucket: u32, buckets: u32 },
+}
+
+impl Frames {
+    fn next<F: Folding>(&mut self) -> Result<Option<<Pair<F> as Record>::Batch>, PushError> {
+        match self {
+            Frames::Spilled(part, blocks) => {
+                let Some(number) = blocks.next() else { return Ok(None) };
+                let block = part.blocks[number].1;
+                Ok(Some(spill::read::<Pair<F>>(&part.file, block)?.1))
+            }
+            Frames::Sent { frames, bucket, buckets } => {
+                let Some(frame) = frames.next() else { return Ok(None) };
+                let batch = codec::decode::<Pair<F>>(&frame)?;
+                if let Some(last) = Batch::<Pair<F>>::len(&batch).checked_sub(1) {
+                    // Those between are between them.
+                    for at in [0, last] {
+                        check_bucket(hash_at::<F>(&batch, at), *bucket, *buckets)?;
+                    }
+                }
+                Ok(Some(batch))
+            }
+        }
+    }
+}
+
+/// Whether a hash is of the bucket that its block is said to be of.
+pub(super) fn check_bucket(hash: u64, bucket: u32, buckets: u32) -> Result<(), PushError> {
+    if range_of(hash, buckets) == bucket {
+        Ok(())
+    } else {
+        Err("a block has rows of another bucket".into())
+    }
+}
+
+fn hash_at<F: Folding>(batch: &<Pair<F> as Record>::Batch, at: usize) -> u64 {
+    // SAFETY: the callers' rows are rows of the batch, from which the slot borrows.
+    order_hash(unsafe { F::Key::slot_hash(&F::Key::probe_batch(&batch.0, at)) })
 }
 
 impl<F: Folding> Merged<F> {
+    /// What parts in scratch have of a bucket.
     pub(super) fn new(fold: Arc<F>, parts: Vec<Arc<Part>>, bucket: u32) -> Merged<F> {
-        Merged { fold, parts, bucket }
+        let of_bucket = |part: Arc<Part>| {
+            let blocks = part.blocks_of(bucket);
+            Frames::Spilled(part, blocks)
+        };
+        Merged { fold, parts: parts.into_iter().map(of_bucket).collect() }
+    }
+
+    /// What other processes have of a bucket: the frames of each.
+    pub(super) fn of_frames(
+        fold: Arc<F>,
+        parts: Vec<Vec<Buffer>>,
+        bucket: u32,
+        buckets: u32,
+    ) -> Merged<F> {
+        let sent =
+            |frames: Vec<Buffer>| Frames::Sent { frames: frames.into_iter(), bucket, buckets };
+        Merged { fold, parts: parts.into_iter().map(sent).collect() }
     }
 
     /// Gives each key with its accumulator, in the order of (hash, key), until no more are wanted.
@@ -91,7 +154,7 @@ impl<F: Folding> Merged<F> {
         self,
         mut each: impl FnMut(<F::Key as Record>::View<'_>, F::Acc) -> Result<Demand, PushError>,
     ) -> Result<(), PushError> {
-        let cursors = self.parts.into_iter().map(|part| PartCursor::<F>::new(part, self.bucket));
+        let cursors = self.parts.into_iter().map(|part| PartCursor::<F>::new(part));
         let mut tree = LoserTree::new(cursors.collect::<Result<_, _>>()?);
         // Of the key at hand: its batch may be gone when the next one is looked at.
         let mut heap = Heap::new();
@@ -120,9 +183,7 @@ impl<F: Folding> Merged<F> {
 
 /// Where one part stands.
 struct PartCursor<F: Folding> {
-    part: Arc<Part>,
-    /// The blocks that are left.
-    blocks: std::ops::Range<usize>,
+    rest: Frames,
     batch: Option<<Pair<F> as Record>::Batch>,
     at: usize,
     /// Of the key that it stands at.
@@ -130,22 +191,21 @@ struct PartCursor<F: Folding> {
 }
 
 impl<F: Folding> PartCursor<F> {
-    fn new(part: Arc<Part>, bucket: u32) -> Result<Self, PushError> {
-        let blocks = part.blocks_of(bucket);
-        let mut cursor = PartCursor { part, blocks, batch: None, at: 0, hash: 0 };
+    fn new(part: Frames) -> Result<Self, PushError> {
+        let mut cursor = PartCursor { rest: part, batch: None, at: 0, hash: 0 };
         cursor.next_block()?;
         Ok(cursor)
     }
 
     fn next_block(&mut self) -> Result<(), PushError> {
-        self.batch = match self.blocks.next() {
-            Some(number) => {
-                let block = self.part.blocks[number].1;
-                Some(spill::read::<Pair<F>>(&self.part.file, block)?.1)
-            }
-            None => None,
-        };
         self.at = 0;
+        loop {
+            self.batch = self.rest.next::<F>()?;
+            let is_empty = |batch| Batch::<Pair<F>>::len(batch) == 0;
+            if !self.batch.as_ref().is_some_and(is_empty) {
+                break;
+            }
+        }
         self.take_hash();
         Ok(())
     }
@@ -162,9 +222,8 @@ impl<F: Folding> PartCursor<F> {
 
     #[inline(always)]
     fn take_hash(&mut self) {
-        if self.batch.is_some() {
-            // SAFETY: the slot borrows from the batch, which is there.
-            self.hash = order_hash(unsafe { F::Key::slot_hash(&self.slot()) });
+        if let Some(batch) = &self.batch {
+            self.hash = hash_at::<F>(batch, self.at);
         }
     }
 

@@ -340,7 +340,7 @@ impl<F: Folding> Store for FoldStore<F> {
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket {
         let (table, from, to) = self.place(bucket);
         let tables = match self.merged(table, bucket) {
-            Some(merged) => Tables::Spilled(merged),
+            Some(merged) => Tables::Parts(merged),
             None => Tables::Shared(self, table),
         };
         Bucket::new(FoldBucket::<F> { tables, from, to })

@@ -81,12 +81,22 @@ unsafe impl<K: Key, A: Send> Send for Table<K, A> {}
 // SAFETY: as above; a shared table is only read.
 unsafe impl<K: Key, A: Sync> Sync for Table<K, A> {}
 
+/// The slots of a table with room for about so many rows, pad included.
+fn slots_for(rows: usize) -> usize {
+    (rows * 3 / 2).max(HOMES_MIN) + PAD
+}
+
 type KeyRow<K, A> = Row<<K as windrow_datasets::Record>::Slot, A>;
 
 impl<K: Key, A> Table<K, A> {
+    /// The bytes of a new table with room for about `rows`.
+    pub(super) fn bytes_for(rows: usize) -> u64 {
+        (slots_for(rows) * size_of::<KeyRow<K, A>>()) as u64
+    }
+
     /// A table that is one of `tables`, with room for about `rows`.
     pub(super) fn new(tables: u32, rows: usize) -> Table<K, A> {
-        let len = (rows * 3 / 2).max(HOMES_MIN) + PAD;
+        let len = slots_for(rows);
         Table {
             rows: Piece::zeroed(len * size_of::<KeyRow<K, A>>()),
             len,

@@ -1,11 +1,11 @@
 //! The rows of one bucket, put in order.
 
 use super::laid::Laid;
-use super::lane::Run;
-use super::load::{Loaded, Loader, Runs};
+use super::load::{FrameLoader, Load, Loaded, Loader, Runs};
 use super::order::{HashOrder, ORDER, RowOrder};
-use super::{RowsStore, Sealed, spread};
-use crate::shuffle::SpillFailed;
+use super::{RowsStore, spread};
+use crate::shuffle::{Memory, SpillFailed};
+use arrow::buffer::Buffer;
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub(crate) struct RowsBucket<O: RowOrder>(From<O>);
 enum From<O: RowOrder> {
     /// A store, and which of its buckets it is.
     Store(Arc<RowsStore<O>>, u32),
-    /// Runs that have nothing else, in order.
-    Blocks(Vec<Run<O::Row>>),
+    /// Frames that have nothing else, in the order of the lanes.
+    Frames(Vec<Buffer>, Memory),
 }
 
 impl<O: RowOrder> RowsBucket<O> {
@@ -27,49 +27,57 @@ impl<O: RowOrder> RowsBucket<O> {
         RowsBucket(From::Store(store, bucket))
     }
 
-    pub(super) fn decoded(runs: Vec<Run<O::Row>>) -> Self {
-        RowsBucket(From::Blocks(runs))
+    pub(super) fn of_frames(frames: Vec<Buffer>, memory: Memory) -> Self {
+        RowsBucket(From::Frames(frames, memory))
     }
 
     /// Puts the rows in order.
     ///
     /// # Errors
-    /// For more than 2^32 rows in memory, and if what was spilled cannot be read.
+    /// For more than 2^32 rows in memory, and if what was spilled cannot be read, or rows cannot be spilled.
     pub(crate) fn sort(self) -> Result<Sorted<O>, PushError> {
         match self.0 {
-            From::Blocks(runs) => Ok(Sorted::Memory(Ordered::of(Loaded::of_runs(runs))?)),
+            From::Frames(frames, memory) => {
+                let needs = FrameLoader::needs(&frames)?;
+                sort_within(FrameLoader::new(&frames), needs, &memory)
+            }
             From::Store(store, bucket) => {
                 let sealed = store.sealed()?;
+                let loader = || Loader::new(&store, &sealed, bucket);
                 if sealed.generations.is_empty() {
-                    return all_at_once(Loader::new(&store, &sealed, bucket)?);
+                    return all_at_once(loader()?);
                 }
                 let needs = Loader::needs(&sealed, bucket);
-                let failed = SpillFailed::of("a bucket of a shuffle", needs, &store.memory.budget);
-                partly_spilled(&store, &sealed, bucket, needs).map_err(failed)
+                let failed = failed(needs, &store.memory);
+                sort_within(loader().map_err(failed)?, needs, &store.memory)
             }
         }
     }
 }
 
-/// All rows that a loader has, in memory.
-fn all_at_once<O: RowOrder>(mut loader: Loader<'_, O>) -> Result<Sorted<O>, PushError> {
+/// All rows that a loader gives, in memory.
+fn all_at_once<O: RowOrder>(mut loader: impl Load<O>) -> Result<Sorted<O>, PushError> {
     Ok(Sorted::Memory(Ordered::of(loader.load(u64::MAX)?)?))
 }
 
-/// The rows of a bucket of a store that has spilled, which need so much memory.
-fn partly_spilled<O: RowOrder>(
-    store: &RowsStore<O>,
-    sealed: &Arc<Sealed<O>>,
-    bucket: u32,
+/// All rows that a loader gives, which need so much memory: there, if they fit, else in scratch.
+fn sort_within<O: RowOrder>(
+    loader: impl Load<O>,
     needs: u64,
+    memory: &Memory,
 ) -> Result<Sorted<O>, PushError> {
-    let loader = Loader::new(store, sealed, bucket)?;
-    let room = store.room();
-    if needs <= room {
-        return all_at_once(loader);
-    }
-    let rows = Laid::of(loader, &store.memory, room)?;
-    Ok(Sorted::Scratch { rows, moved: None })
+    let room = memory.room();
+    let sorted = if needs <= room {
+        all_at_once(loader)
+    } else {
+        Laid::of(loader, memory, room).map(|rows| Sorted::Scratch { rows, moved: None })
+    };
+    sorted.map_err(failed(needs, memory))
+}
+
+/// A bucket of so many bytes could not be read.
+fn failed(bytes: u64, memory: &Memory) -> impl FnOnce(PushError) -> PushError {
+    SpillFailed::of("a bucket of a shuffle", bytes, &memory.budget)
 }
 
 /// The rows of one bucket, in order.

@@ -4,7 +4,7 @@
 //! in memory is the system's business, which takes it back when it needs it.
 
 use super::bucket::Ordered;
-use super::load::Loader;
+use super::load::Load;
 use super::order::RowOrder;
 use crate::shuffle::Memory;
 use crate::shuffle::merge::{Cursor, LoserTree};
@@ -25,9 +25,9 @@ pub(crate) struct Laid<O: RowOrder> {
 }
 
 impl<O: RowOrder> Laid<O> {
-    /// Lays the rows that a loader has, with so many bytes of memory.
+    /// Lays the rows that a loader gives, with so many bytes of memory.
     pub(super) fn of(
-        mut loader: Loader<'_, O>,
+        mut loader: impl Load<O>,
         memory: &Memory,
         bytes: u64,
     ) -> Result<Laid<O>, PushError> {
@@ -61,8 +61,7 @@ impl<O: RowOrder> Laid<O> {
             rows += 1;
             tree.step(PartCursor::advance)?;
         }
-        // SAFETY: the file has no name, and nobody else has it: it is not written to any more, nor cut.
-        let map = unsafe { laid.map()? };
+        let map = laid.map()?;
         let decode = |block: &SpillBlock| {
             // SAFETY: a frame of ours, which lies in the file since.
             unsafe { codec::decode_trusted::<O::Row>(&block.of(&map)) }

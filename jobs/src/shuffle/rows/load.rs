@@ -1,15 +1,17 @@
-//! The rows of a bucket, brought together from memory and scratch in the order of the lanes: all at once, or as much at
-//! a time as there is room for.
+//! The rows of a bucket, brought together from memory and scratch, or from the blocks of other processes, in the order of
+//! the lanes: all at once, or as much at a time as there is room for.
 
 use super::lane::Run;
 use super::order::RowOrder;
 use super::spilled::{Generation, Piece};
 use super::{RowsStore, Sealed};
 use crate::shuffle::merge::{Cursor, LoserTree};
+use arrow::buffer::Buffer;
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 use windrow_datasets::Record;
+use windrow_datasets::codec;
 use windrow_datasets::push::PushError;
 
 /// What a row that is at hand takes besides its own bytes: its entry and its place.
@@ -66,7 +68,13 @@ impl<O: RowOrder> Loaded<O> {
     }
 }
 
-/// Loads the rows of a bucket.
+/// Gives the rows of a bucket.
+pub(super) trait Load<O: RowOrder> {
+    /// The rows that come next, about as many as fit so many bytes, and some at least; none once all have come.
+    fn load(&mut self, most_bytes: u64) -> Result<Loaded<O>, PushError>;
+}
+
+/// Loads the rows of a bucket of a store.
 pub(super) struct Loader<'s, O: RowOrder> {
     sealed: &'s Arc<Sealed<O>>,
     pieces: LoserTree<PieceCursor<'s, O>>,
@@ -109,9 +117,10 @@ impl<'s, O: RowOrder> Loader<'s, O> {
         });
         stored * BYTES_A_ROW + spilled.sum::<u64>()
     }
+}
 
-    /// The rows that come next, about as many as fit so many bytes, and some at least; none once all have come.
-    pub(super) fn load(&mut self, most_bytes: u64) -> Result<Loaded<O>, PushError> {
+impl<O: RowOrder> Load<O> for Loader<'_, O> {
+    fn load(&mut self, most_bytes: u64) -> Result<Loaded<O>, PushError> {
         let stored = self.sealed.runs.len() as u32;
         let mut read: Vec<Arc<Run<O::Row>>> = Vec::new();
         let (mut pieces, mut bytes) = (Vec::new(), 0);
@@ -134,6 +143,50 @@ impl<'s, O: RowOrder> Loader<'s, O> {
             self.pieces.step(PieceCursor::advance)?;
         }
         Ok(Loaded { runs: Runs { sealed: Some(self.sealed.clone()), stored, read }, pieces })
+    }
+}
+
+/// Loads the rows of a bucket out of frames, which are in the order of the lanes.
+pub(super) struct FrameLoader<'b> {
+    rest: &'b [Buffer],
+}
+
+impl<'b> FrameLoader<'b> {
+    /// A loader for frames that were verified.
+    pub(super) fn new(frames: &'b [Buffer]) -> FrameLoader<'b> {
+        FrameLoader { rest: frames }
+    }
+
+    /// The memory that all rows of some frames need.
+    ///
+    /// # Errors
+    /// If one has no valid header.
+    pub(super) fn needs(frames: &[Buffer]) -> Result<u64, PushError> {
+        frames.iter().map(|frame| needs(frame)).sum()
+    }
+}
+
+/// The memory that the rows of a frame need.
+fn needs(frame: &[u8]) -> Result<u64, PushError> {
+    let (rows, bytes) = codec::frame_size(frame)?;
+    Ok(rows as u64 * BYTES_A_ROW + bytes as u64)
+}
+
+impl<O: RowOrder> Load<O> for FrameLoader<'_> {
+    fn load(&mut self, most_bytes: u64) -> Result<Loaded<O>, PushError> {
+        let (mut runs, mut bytes) = (Vec::new(), 0);
+        while (runs.is_empty() || bytes < most_bytes)
+            && let Some((frame, rest)) = self.rest.split_first()
+        {
+            self.rest = rest;
+            bytes += needs(frame)?;
+            let run = Run::decoded(codec::decode::<O::Row>(frame)?)?;
+            // An empty one would be taken for the end.
+            if !run.rows_of(0).is_empty() {
+                runs.push(run);
+            }
+        }
+        Ok(Loaded::of_runs(runs))
     }
 }
 

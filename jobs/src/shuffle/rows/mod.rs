@@ -23,7 +23,7 @@ pub(crate) use order::{
 pub(crate) use table::{Found, Seek, Table};
 
 use self::lane::Run;
-use self::load::Loader;
+use self::load::{Load, Loader};
 use self::spilled::Generation;
 use super::left_out::{KeyHash, leaving_out};
 use super::{Bucket, KeyFilter, Memory, ShuffleCode, SpillFailed, Store, StoreContext, lock};
@@ -60,15 +60,10 @@ impl<O: RowOrder> ShuffleCode for RowsShuffle<O> {
         &self,
         _bucket: u32,
         blocks: Vec<Buffer>,
-        _context: &StoreContext,
+        context: &StoreContext,
     ) -> Result<Bucket, PushError> {
-        let mut runs = Vec::new();
-        for block in blocks {
-            for frame in codec::frames(&block) {
-                runs.push(Run::decoded(codec::decode::<O::Row>(&frame?)?)?);
-            }
-        }
-        Ok(Bucket::new(RowsBucket::<O>::decoded(runs)))
+        let frames = blocks.iter().flat_map(codec::frames).collect::<Result<_, _>>()?;
+        Ok(Bucket::new(RowsBucket::<O>::of_frames(frames, context.memory.clone())))
     }
 }
 
@@ -143,9 +138,6 @@ const WORTH_SPILLING: u64 = 4;
 /// The same where memory is very short.
 const WORTH_SPILLING_AT_LAST: u64 = 16;
 
-/// All threads that read have one part in so many of the budget at least.
-const LEAST_ROOM: u64 = 8;
-
 impl<O: RowOrder> RowsStore<O> {
     /// Keeps a run. Spills if memory is short.
     fn add(&self, run: Placed<O::Row>) -> Result<(), PushError> {
@@ -189,13 +181,6 @@ impl<O: RowOrder> RowsStore<O> {
     /// What has come to rest.
     fn sealed(&self) -> Result<Arc<Sealed<O>>, PushError> {
         self.sealed.get().cloned().ok_or_else(|| "a shuffle is read before it is sealed".into())
-    }
-
-    /// The memory that there is for each thread that reads a bucket.
-    fn room(&self) -> u64 {
-        let budget = &self.memory.budget;
-        let left = budget.limit().saturating_sub(budget.counted());
-        left.max(budget.limit() / LEAST_ROOM) / rayon::current_num_threads() as u64
     }
 }
 
@@ -248,7 +233,7 @@ impl<O: RowOrder> Store for RowsStore<O> {
         let mut loader = Loader::new(self, &sealed, bucket)?;
         let mut count = 0;
         loop {
-            let loaded = loader.load(self.room())?;
+            let loaded = loader.load(self.memory.room())?;
             if loaded.count() == 0 {
                 break;
             }
