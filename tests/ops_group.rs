@@ -207,6 +207,26 @@ fn co_group() {
     }
 }
 
+/// Over workers with little memory the rows of that key are too many for one task, and the other side for a table.
+#[test]
+fn a_join_of_which_one_key_has_most_rows() {
+    for count in [2_000, 300_000] {
+        let key = |n| if random(n) % 10 < 9 { 7 } else { random(n) / 10 % 20_000 };
+        let text = |n| format!("{n} is the number of this row, which is one of many");
+        let found: Vec<(u64, u64)> = rows(|flow| {
+            let left = many(flow, count, move |n| (key(n), text(n)));
+            let right = many(flow, 60_000, |n| (n, n + 1));
+            let joined = left.join(&right);
+            joined.map(|(key, (text, more))| (key % 11, text.len() as u64 + more)).sum_by_key()
+        });
+        let mut sums = BTreeMap::new();
+        for n in 0..count {
+            *sums.entry(key(n) % 11).or_default() += text(n).len() as u64 + key(n) + 1;
+        }
+        assert_eq!(BTreeMap::from_iter(found), sums);
+    }
+}
+
 #[test]
 fn a_dataset_joined_with_itself_and_with_its_aggregate() {
     let ran = everywhere(|flow, _| {

@@ -64,7 +64,7 @@ async fn a_job_of_two_stages_runs_to_its_end() {
         );
     }
     for (order, at) in orders[6..9].iter().zip(0..) {
-        let input = TaskInput::Buckets { cut, buckets: vec![at] };
+        let input = TaskInput::Buckets { cut, buckets: vec![at], piece: None };
         let (cuts, whole_inputs) = (Vec::new(), Vec::new());
         assert_eq!(order.work, Work::Compute { input, cuts, whole_inputs, lookups: Vec::new() });
     }

@@ -15,6 +15,7 @@ pub mod executor;
 pub mod failure;
 pub mod ids;
 pub mod link;
+pub mod parts;
 pub mod shape;
 pub mod task;
 pub mod transport;

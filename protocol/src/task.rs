@@ -1,6 +1,7 @@
 //! What an executor is told to do, and what it answers: an attempt's order and its output.
 
 use crate::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId};
+use crate::parts::{BucketSizes, Part, Piece};
 use crate::shape::{Cut, LookUp, sample_positions};
 use serde::{Deserialize, Serialize};
 
@@ -75,20 +76,27 @@ pub enum TaskInput {
         cut: Cut,
         /// The buckets, ascending.
         buckets: Vec<u32>,
+        /// Which of their rows, where that is not all.
+        piece: Option<Piece>,
     },
 }
 
 impl TaskInput {
     /// A partition of shuffles that have this cut.
     pub fn partition(cut: Cut, partition: u32) -> TaskInput {
-        TaskInput::Buckets { cut, buckets: cut.buckets_of(partition).collect() }
+        TaskInput::Buckets { cut, buckets: cut.buckets_of(partition).collect(), piece: None }
+    }
+
+    /// A part of such shuffles.
+    pub fn part(cut: Cut, part: Part) -> TaskInput {
+        TaskInput::Buckets { cut, buckets: (part.first..part.end).collect(), piece: part.piece }
     }
 
     /// A sample of such shuffles: the first bucket of each partition at the sample's positions.
     pub fn sample_of_partitions(cut: Cut) -> TaskInput {
         let positions = sample_positions(cut.partitions as usize);
         let buckets = positions.map(|partition| cut.buckets_of(partition as u32).start).collect();
-        TaskInput::Buckets { cut, buckets }
+        TaskInput::Buckets { cut, buckets, piece: None }
     }
 
     /// A sample of a source that has these splits: those at the sample's positions.
@@ -132,6 +140,8 @@ pub struct ShuffleOutput {
     pub bytes: u64,
     /// Bytes in all buckets, before they were compressed.
     pub encoded: u64,
+    /// The same for each bucket, about.
+    pub sizes: BucketSizes,
     /// A checksum of the content, which two attempts of one task have in common.
     pub content: u32,
 }

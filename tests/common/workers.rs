@@ -174,13 +174,16 @@ fn worker() {
         environment: vec![(COORDINATOR.into(), "".into())],
     };
     let listen: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
+    // Every other call has much, and the others so little that what is fetched goes to scratch.
+    let little = variable(CALL).parse::<usize>().unwrap() % 2 == 1;
+    let memory = if little { 1 << 20 } else { 1 << 30 };
     let config = SupervisorConfig {
         host: "this".to_string(),
         data_listen: listen,
         data_host: listen.ip().to_string(),
         slots: 1,
         threads: 1,
-        memory: 1 << 30,
+        memory,
         memory_limit: None,
         scratch: vec![PathBuf::from(variable(SCRATCH))],
         binary: windrow::own_binary().clone(),

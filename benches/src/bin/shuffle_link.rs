@@ -16,7 +16,7 @@ use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::ids::{
     AttemptId, JobId, Round, ShuffleId, StageId, TaskId, TaskKind, WorkerId,
 };
-use windrow_worker::blocks::{BlockFileWriter, Blocks};
+use windrow_worker::blocks::{BlockFileWriter, BlockRoom, Blocks};
 use windrow_worker::data_plane::{BlockClient, ClientLimits, DataServer, Fetch, ServerLimits};
 
 type Error = Box<dyn std::error::Error>;
@@ -127,6 +127,7 @@ fn bare_stream(address: &str, memory: usize) -> Result<Duration, Error> {
 /// Runs on a thread of the runtime, as fetches of executors do.
 async fn fetched(address: String, (buckets, at_once): (u32, u32)) -> Result<Duration, String> {
     let client = BlockClient::new(ClientLimits::default(), Choice::default());
+    let room = BlockRoom::unlimited();
     let source = BlockWorker { worker: WorkerId(1), host: "there".into(), address };
     let attempts: Vec<AttemptId> = (0..ATTEMPTS).map(attempt).collect();
     let (mut came, started) = (0, Instant::now());
@@ -139,6 +140,7 @@ async fn fetched(address: String, (buckets, at_once): (u32, u32)) -> Result<Dura
                 attempts: &attempts,
                 buckets: (from, from + at_once),
                 host: "here",
+                room: &room,
             };
             let blocks = client.fetch(fetch).await.map_err(|failure| failure.message)?;
             came += blocks.iter().flatten().map(|block| block.len()).sum::<usize>();

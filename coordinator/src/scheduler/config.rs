@@ -104,4 +104,6 @@ pub(crate) enum Mutation {
     PanicAtLoss,
     /// Rows are looked up though their stage has begun.
     LookUpLate,
+    /// The last part of a stage has no task.
+    LosePart,
 }

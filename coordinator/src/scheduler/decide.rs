@@ -1,7 +1,7 @@
 //! From an event to outcomes. What follows from the outcomes alone is in `follow`.
 
 use super::config::{Config, Mutation};
-use super::event::{Event, JobRequest};
+use super::event::{Event, JobRequest, Written};
 use super::job::Job;
 use super::links;
 use super::marks::{Mark, Marks};
@@ -10,7 +10,7 @@ use super::state::State;
 use super::task::{Lease, Status};
 use super::time::Millis;
 use windrow_protocol::failure::{Blame, Failure};
-use windrow_protocol::ids::{AttemptId, ShuffleId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::ids::{AttemptId, TaskId, TaskKind, WorkerId};
 
 /// What a decision looks at, and where it goes.
 pub(crate) struct Decider<'s> {
@@ -113,13 +113,7 @@ impl Decider<'_> {
         (lease.worker == worker).then_some(lease)
     }
 
-    fn done(
-        &mut self,
-        worker: WorkerId,
-        attempt: AttemptId,
-        pages: u32,
-        written: &[(ShuffleId, u64)],
-    ) {
+    fn done(&mut self, worker: WorkerId, attempt: AttemptId, pages: u32, written: &[Written]) {
         let Some((job, group)) = self.state.find(attempt.task) else {
             return self.marks.mark(Mark::LateReport);
         };

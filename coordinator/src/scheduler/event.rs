@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, WorkerId};
+use windrow_protocol::parts::BucketSizes;
 use windrow_protocol::shape::JobShape;
 
 /// A host, numbered by the driver: workers on one host share it, and splits name the hosts that have their bytes.
@@ -21,6 +22,17 @@ pub struct SplitInfo {
     pub lanes: u32,
     /// The hosts near its bytes, the best first; mostly none.
     pub hosts: Box<[HostId]>,
+}
+
+/// What an attempt wrote into a shuffle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The shuffle.
+    pub shuffle: ShuffleId,
+    /// The bytes in all buckets, before they were compressed.
+    pub bytes: u64,
+    /// About how many of them are in each.
+    pub buckets: BucketSizes,
 }
 
 /// A job that somebody submits.
@@ -87,8 +99,8 @@ pub enum Event {
         attempt: AttemptId,
         /// The pages that a split task has sent; 0 for other kinds. Ignored until all of them have arrived.
         pages: u32,
-        /// The bytes that it wrote into shuffles, before they were compressed.
-        written: Vec<(ShuffleId, u64)>,
+        /// What it wrote into shuffles.
+        written: Vec<Written>,
     },
     /// An attempt has failed.
     AttemptFailed {

@@ -91,13 +91,16 @@ impl Decider<'_> {
         if sizes.is_some_and(|sizes| self.waits_for_table(job, stage, sizes)) {
             return self.marks.mark(Mark::WaitsForTable);
         }
+        let mut parts = Vec::new();
         let (tasks, cut) = match &shape.root {
             RootShape::Source { listed_by } => {
                 (job.splits[listed_by.0 as usize].ranges.len() as u32, None)
             }
             RootShape::Shuffles(shuffles) => {
                 let cut = job.cut(shuffles[0]);
-                (cut.partitions, Some(cut))
+                parts = self.parts(job, StageId(stage), cut);
+                let by_size = (!parts.is_empty()).then_some(parts.len() as u32);
+                (by_size.unwrap_or(cut.partitions), Some(cut))
             }
         };
         let tasks = match shape {
@@ -108,7 +111,8 @@ impl Decider<'_> {
         if tasks == 0 {
             self.marks.mark(Mark::EmptyStage);
         }
-        self.out.push(Outcome::StageOpened { job: job.id, stage: StageId(stage), tasks, cut });
+        let stage = StageId(stage);
+        self.out.push(Outcome::StageOpened { job: job.id, stage, tasks, cut, parts });
     }
 
     /// Draining workers that nobody needs any more.

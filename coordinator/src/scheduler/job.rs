@@ -1,6 +1,6 @@
 //! One job: its stages' groups of tasks, and which of them may start.
 
-use super::event::{HostId, SplitInfo};
+use super::event::{HostId, SplitInfo, Written};
 use super::links::{Links, lists_itself};
 use super::outcome::Cause;
 use super::task::{Group, Task};
@@ -23,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) links: Links,
     /// By shuffle: the bytes that were written into it, those of tasks that ran again as often as they did.
     pub(crate) written: Vec<u64>,
+    /// By shuffle: about how many of them are in each bucket.
+    pub(crate) by_bucket: Vec<Vec<u64>>,
     /// Two a stage (split, compute), and the commit's.
     pub(crate) groups: Vec<Group>,
     /// By stage; only those that list their source have any.
@@ -83,6 +85,7 @@ impl Job {
             links: Links::of(&shape),
             submitted: shape.clone(),
             written: vec![0; shape.shuffles.len()],
+            by_bucket: vec![Vec::new(); shape.shuffles.len()],
             splits: vec![Splits::default(); count],
             unopened: (0..count as u32).collect(),
             incomplete: (0..count as u32).collect(),
@@ -270,9 +273,19 @@ impl Job {
     }
 
     /// A task has written into shuffles.
-    pub(crate) fn add_written(&mut self, written: &[(ShuffleId, u64)]) {
-        for &(shuffle, bytes) in written {
-            if let Some(sum) = self.written.get_mut(shuffle.0 as usize) {
+    pub(crate) fn add_written(&mut self, written: &[Written]) {
+        for Written { shuffle, bytes, buckets } in written {
+            let at = shuffle.0 as usize;
+            let (Some(sum), Some(sums)) = (self.written.get_mut(at), self.by_bucket.get_mut(at))
+            else {
+                continue;
+            };
+            *sum = sum.saturating_add(*bytes);
+            let buckets: Vec<u64> = buckets.bytes().collect();
+            if sums.len() < buckets.len() {
+                sums.resize(buckets.len(), 0);
+            }
+            for (sum, bytes) in sums.iter_mut().zip(buckets) {
                 *sum = sum.saturating_add(bytes);
             }
         }

@@ -57,11 +57,15 @@ pub enum Mark {
     LookedUp,
     /// A stage waited for a table that its rows may be looked up in.
     WaitsForTable,
+    /// The tasks of a stage were made by the sizes of buckets.
+    PartsBySize,
+    /// A bucket was cut into several tasks.
+    BucketCut,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 27] = [
+    pub const ALL: [Mark; 29] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -89,6 +93,8 @@ impl Mark {
         Mark::EmptyStage,
         Mark::LookedUp,
         Mark::WaitsForTable,
+        Mark::PartsBySize,
+        Mark::BucketCut,
     ];
 }
 

@@ -16,6 +16,7 @@ mod joins;
 mod links;
 mod marks;
 mod outcome;
+mod parts;
 mod query;
 mod state;
 mod task;
@@ -28,7 +29,7 @@ pub use apply::apply;
 #[cfg(test)]
 pub(crate) use config::Mutation;
 pub use config::{BackupConfig, Config};
-pub use event::{Event, HostId, JobRequest, SplitInfo};
+pub use event::{Event, HostId, JobRequest, SplitInfo, Written};
 pub use marks::{Mark, Marks};
 pub use outcome::{
     Cause, JobEnd, LossReason, OUTCOME_VERSION, Outcome, ReopenReason, RevokeReason,

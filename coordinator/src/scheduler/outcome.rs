@@ -3,10 +3,11 @@
 //! The state is a fold of outcomes. The driver does its input and output on outcomes alone: it tells workers what is
 //! assigned and revoked, and clients how jobs end.
 
-use super::event::{HostId, SplitInfo};
+use super::event::{HostId, SplitInfo, Written};
 use serde::{Deserialize, Serialize};
 use windrow_protocol::failure::{Blame, Failure};
-use windrow_protocol::ids::{AttemptId, JobId, LaneRange, ShuffleId, StageId, TaskId, WorkerId};
+use windrow_protocol::ids::{AttemptId, JobId, LaneRange, StageId, TaskId, WorkerId};
+use windrow_protocol::parts::Part;
 use windrow_protocol::shape::{Cut, JobShape, LookUp};
 
 /// The version of the outcomes' encoding. A journal says which one it has.
@@ -59,6 +60,8 @@ pub enum Outcome {
         tasks: u32,
         /// How the shuffles that it reads are cut; `None` for a stage that reads a source.
         cut: Option<Cut>,
+        /// What of them each task reads; empty where each has a partition of the cut.
+        parts: Vec<Part>,
     },
     /// A worker has an attempt to run. It is a lease: it ends with the worker's.
     Assigned {
@@ -97,8 +100,8 @@ pub enum Outcome {
         attempt: AttemptId,
         /// The worker that ran it, and has its map output.
         worker: WorkerId,
-        /// The bytes that it wrote into shuffles, before they were compressed.
-        written: Vec<(ShuffleId, u64)>,
+        /// What it wrote into shuffles.
+        written: Vec<Written>,
     },
     /// A committed task has to run again, for its output is gone and still needed.
     TaskReopened {

@@ -3,6 +3,7 @@
 use super::*;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, WorkerId};
+use windrow_protocol::parts::{BucketSizes, Part, Piece};
 use windrow_protocol::shape::{
     CutShape, JobShape, LookUp, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
 };
@@ -116,8 +117,23 @@ impl Story {
 
     /// A task of a stage has written so many bytes into a shuffle.
     fn wrote(&mut self, stage: u32, partition: u32, shuffle: u32, bytes: u64) -> &mut Story {
+        self.wrote_buckets(stage, partition, shuffle, &[bytes])
+    }
+
+    /// The same, by bucket.
+    fn wrote_buckets(
+        &mut self,
+        stage: u32,
+        partition: u32,
+        shuffle: u32,
+        sizes: &[u64],
+    ) -> &mut Story {
         let (worker, attempt) = self.find(Compute, stage, partition);
-        let written = vec![(ShuffleId(shuffle), bytes)];
+        let written = vec![Written {
+            shuffle: ShuffleId(shuffle),
+            bytes: sizes.iter().sum(),
+            buckets: BucketSizes::of(sizes.iter().copied()),
+        }];
         self.tell(Event::AttemptDone { worker, attempt, pages: 0, written })
     }
 
@@ -438,5 +454,62 @@ fn a_lookup_that_the_plan_does_not_allow_is_refused() {
         assert!(
             matches!(&story.last[..], [Outcome::JobRefused { why, .. }] if why.contains("looked up"))
         );
+    }
+}
+
+/// The parts of a stage, as the last event opened it.
+fn parts(story: &Story, of: u32) -> Vec<Part> {
+    let opened = story.last.iter().find_map(|outcome| match outcome {
+        Outcome::StageOpened { stage, parts, .. } if stage.0 == of => Some(parts.clone()),
+        _ => None,
+    });
+    opened.unwrap_or_else(|| panic!("stage {of} does not open"))
+}
+
+/// The join, with shuffles that are cut by the bytes below them; both sides are larger than any table.
+fn large_join() -> JobShape {
+    let mut shape = join();
+    shape.shuffles.iter_mut().for_each(|shuffle| shuffle.cut = CutShape::ByBytes);
+    shape.lookups.clear();
+    shape
+}
+
+#[test]
+fn tasks_are_made_by_the_sizes_of_buckets_where_nobody_sees_how_many_there_are() {
+    let mut story = Story::new(2, 2);
+    story.submit(1, large_join()).list(0, 4).list(1, 4);
+    // Of 512 MiB of input not much is left: 128 buckets of some KiB, some 2 MiB together.
+    for partition in 0..4 {
+        story.wrote_buckets(0, partition, 0, &[4_000; 128]);
+        story.wrote_buckets(1, partition, 1, &[400; 128]);
+    }
+    let [a, b] = parts(&story, 2)[..] else { panic!("{:?}", parts(&story, 2)) };
+    assert_eq!((a.first, a.end, b.first, b.end, a.piece), (0, 64, 64, 128, None));
+    assert_eq!((story.tasks(2), story.marked(Mark::PartsBySize)), (Some(2), 1));
+    story.done(Compute, 2, 0).done(Compute, 2, 1);
+    // A sink has the files that the input asks for.
+    assert_eq!((parts(&story, 3), story.tasks(3)), (Vec::new(), Some(8)));
+}
+
+#[test]
+fn one_side_of_a_bucket_with_most_rows_is_cut_if_their_order_is_not_seen() {
+    let mut sizes = [1 << 20; 128];
+    sizes[7] = 1 << 30;
+    for lookups in [join().lookups, Vec::new()] {
+        let mut story = Story::new(2, 2);
+        story.submit(1, JobShape { lookups: lookups.clone(), ..large_join() });
+        story.list(0, 4).list(1, 4);
+        for partition in 0..4 {
+            // Neither side is small enough to be a table.
+            story.wrote_buckets(0, partition, 0, &[1 << 20; 128]);
+            story.wrote_buckets(1, partition, 1, &sizes);
+        }
+        let parts = parts(&story, 2);
+        let of_bucket = parts.iter().filter(|part| (part.first, part.end) == (7, 8));
+        let pieces = Vec::from_iter(of_bucket.map(|part| part.piece));
+        let piece = |number| Some(Piece { shuffle: ShuffleId(1), number, of: 4 });
+        let cut = [piece(0), piece(1), piece(2), piece(3)];
+        assert_eq!(pieces, if lookups.is_empty() { vec![None] } else { cut.to_vec() });
+        assert_eq!(story.marked(Mark::BucketCut), u64::from(!lookups.is_empty()));
     }
 }

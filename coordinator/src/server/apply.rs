@@ -2,6 +2,7 @@
 
 use super::bus::What;
 use super::core::Core;
+use super::job::Reads;
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
 use crate::scheduler::{Cause, JobEnd, LossReason, Millis, Outcome};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use windrow_protocol::control::{JobOver, JobState};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, WorkerId};
-use windrow_protocol::shape::{Cut, RootShape, pack};
+use windrow_protocol::shape::{RootShape, pack};
 use windrow_protocol::task::TaskOutput;
 
 impl Core {
@@ -25,8 +26,8 @@ impl Core {
             Outcome::JobAdmitted { job, .. } => self.publish(What::JobStarted(job), now),
             Outcome::JobRefused { why, .. } => self.refused = Some(why),
             Outcome::SplitsAdded { .. } | Outcome::CommitDecided { .. } => {}
-            Outcome::StageOpened { job, stage, tasks, cut, .. } => {
-                self.stage_opened(job, stage, tasks, cut, now);
+            Outcome::StageOpened { job, stage, tasks, cut, parts } => {
+                self.stage_opened(job, stage, tasks, Reads { cut, parts }, now);
             }
             Outcome::Assigned { attempt, worker, lanes, .. } => {
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
@@ -108,14 +109,7 @@ impl Core {
         }
     }
 
-    fn stage_opened(
-        &mut self,
-        id: JobId,
-        stage: StageId,
-        tasks: u32,
-        cut: Option<Cut>,
-        now: Millis,
-    ) {
+    fn stage_opened(&mut self, id: JobId, stage: StageId, tasks: u32, reads: Reads, now: Millis) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let shape = &job.shape.stages[stage.0 as usize];
         let ranges = match (&shape.root, job.splits_of(stage)) {
@@ -124,7 +118,7 @@ impl Core {
             }
             _ => Vec::new(),
         };
-        job.opened(stage, tasks, cut, ranges);
+        job.opened(stage, tasks, reads, ranges);
         job.touch();
         self.publish(What::StageOpened(id, stage, tasks), now);
     }

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::job::Job;
 use super::limits::{JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
 use super::worker::{Standing, Worker};
-use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo};
+use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use windrow_protocol::control::{
     AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered,
@@ -255,7 +255,12 @@ impl Core {
                     }
                 }
                 let shuffles = output.shuffles.iter();
-                let written = shuffles.map(|made| (made.shuffle, made.encoded)).collect();
+                let written = shuffles.map(|made| Written {
+                    shuffle: made.shuffle,
+                    bytes: made.encoded,
+                    buckets: made.sizes.clone(),
+                });
+                let written = written.collect();
                 let event = Event::AttemptDone { worker, attempt, pages, written };
                 (event, Some((attempt, output)))
             }

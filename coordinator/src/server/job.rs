@@ -12,6 +12,7 @@ use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
 };
+use windrow_protocol::parts::Part;
 use windrow_protocol::shape::{Cut, JobShape, OutputShape, RootShape};
 use windrow_protocol::task::{Split, StagedFiles, TaskCounts, TaskOutput};
 
@@ -52,6 +53,15 @@ pub(crate) struct Job {
     pub(crate) changed: watch::Sender<u64>,
 }
 
+/// What the tasks of a stage read of shuffles.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    /// How these are cut; `None` for a stage that reads a source.
+    pub(crate) cut: Option<Cut>,
+    /// By task; empty where each has a partition.
+    pub(crate) parts: Vec<Part>,
+}
+
 /// A stage of a job.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
@@ -59,8 +69,8 @@ pub(crate) struct Stage {
     pub(crate) splits: Option<Arc<Vec<Split>>>,
     /// Which splits each task has; empty where the stage reads shuffles.
     pub(crate) ranges: Vec<Range<usize>>,
-    /// How the shuffles are cut that it reads.
-    pub(crate) cut: Option<Cut>,
+    /// What it reads of shuffles.
+    pub(crate) reads: Reads,
     /// By partition, once the number of tasks is known: who has the output of a task that is done.
     pub(crate) done: Option<Vec<Option<(u32, WorkerId)>>>,
     /// By partition: whether the counts of the task are in the job's.
@@ -155,13 +165,13 @@ impl Job {
         &mut self,
         stage: StageId,
         tasks: u32,
-        cut: Option<Cut>,
+        reads: Reads,
         ranges: Vec<Range<usize>>,
     ) {
         if let Some(stage) = self.stage_mut(stage) {
             stage.done = Some(vec![None; tasks as usize]);
             stage.counted = vec![false; tasks as usize];
-            stage.cut = cut;
+            stage.reads = reads;
             stage.ranges = ranges;
         }
     }
@@ -302,6 +312,7 @@ impl Job {
         for stage in &mut self.stages {
             stage.splits = None;
             stage.ranges = Vec::new();
+            stage.reads.parts = Vec::new();
             stage.staged.clear();
             stage.running = 0;
             stage.counted = Vec::new();

@@ -1,6 +1,6 @@
 //! What an attempt is told to do: the scheduler's decision, and the payloads that belong to it.
 
-use super::job::Job;
+use super::job::{Job, Reads};
 use super::limits::{COMMIT_MAX, WHOLE_INPUTS_MAX};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
@@ -94,11 +94,13 @@ impl Job {
                 Ok(TaskInput::Splits(own.to_vec()))
             }
             RootShape::Shuffles(_) => {
-                let cut = stage.cut.ok_or_else(|| defect(attempt, "reads an uncut shuffle"))?;
-                Ok(if shape.sample {
-                    TaskInput::sample_of_partitions(cut)
-                } else {
-                    TaskInput::partition(cut, attempt.task.partition)
+                let Reads { cut, parts } = &stage.reads;
+                let cut = cut.ok_or_else(|| defect(attempt, "reads an uncut shuffle"))?;
+                let partition = attempt.task.partition;
+                Ok(match parts.get(partition as usize) {
+                    _ if shape.sample => TaskInput::sample_of_partitions(cut),
+                    Some(part) => TaskInput::part(cut, *part),
+                    None => TaskInput::partition(cut, partition),
                 })
             }
         }

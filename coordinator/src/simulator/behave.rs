@@ -3,7 +3,7 @@
 use super::node::{Item, Message};
 use super::random::join;
 use super::swarm::Fault;
-use super::workload::{bytes_of, of_inputs, of_splits};
+use super::workload::{of_inputs, of_splits, written_by};
 use super::world::World;
 use super::{LEASE_MS, POLL_MS};
 use crate::scheduler::{Event, Outcome, SplitInfo};
@@ -256,7 +256,7 @@ impl World {
         }
         let pages = events.len() as u32;
         let shuffles = self.model.written(task).into_iter();
-        let written = shuffles.map(|shuffle| (shuffle, bytes_of(task, shuffle))).collect();
+        let written = shuffles.map(|shuffle| written_by(task, shuffle)).collect();
         events.push(Event::AttemptDone { worker, attempt, pages, written });
         Ok(events)
     }

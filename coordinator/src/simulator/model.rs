@@ -6,7 +6,8 @@ use crate::scheduler::{JobEnd, Outcome, ReopenReason, RevokeReason};
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::failure::{Blame, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
-use windrow_protocol::shape::{LookUp, OutputShape, RootShape, pack};
+use windrow_protocol::parts::Part;
+use windrow_protocol::shape::{Cut, LookUp, OutputShape, RootShape, pack};
 
 /// A worker, as outcomes tell.
 #[derive(Default)]
@@ -154,7 +155,13 @@ impl Model {
             Outcome::JobRefused { job, why } => Err(format!("{job} was refused: {why}")),
             Outcome::SplitsAdded { .. } => Ok(()),
             Outcome::LookedUp { job, lookup } => self.looked_up(*job, *lookup),
-            Outcome::StageOpened { job, stage, tasks, .. } => self.opened(*job, *stage, *tasks),
+            Outcome::StageOpened { job, stage, tasks, cut, parts } => {
+                self.parts(*job, *stage, *cut, parts)?;
+                ensure(parts.is_empty() || parts.len() == *tasks as usize, || {
+                    format!("{job}/{stage} has {tasks} tasks and {} parts", parts.len())
+                })?;
+                self.opened(*job, *stage, *tasks)
+            }
             Outcome::Assigned { attempt, worker, backup, .. } => {
                 self.assigned(*attempt, *worker, *backup)
             }
@@ -253,6 +260,38 @@ impl Model {
         found.digest = values.iter().fold(0, |sum, &value| join(sum, value));
         found.values = values;
         Ok(())
+    }
+
+    /// Whether the parts of a stage have each row of its shuffles once, if it has any.
+    fn parts(&self, id: JobId, stage: StageId, cut: Option<Cut>, parts: &[Part]) -> Checked {
+        let (Some(cut), Some(last)) = (cut, parts.last()) else {
+            return ensure(parts.is_empty(), || format!("{id}/{stage} has parts of nothing"));
+        };
+        let job = self.jobs.get(&id).ok_or("a stage of no job has parts")?;
+        let outputs = &job.plan.shape.stages[stage.0 as usize].outputs;
+        let is_sink = |output: &OutputShape| matches!(output, OutputShape::Sink(_));
+        ensure(!outputs.iter().any(is_sink), || {
+            format!("{id}/{stage} has a file for each of its parts")
+        })?;
+        let follows = |before: &Part, part: &Part| match (before.piece, part.piece) {
+            (Some(a), Some(b)) if b.number > 0 => {
+                (b.number, b.of, b.shuffle) == (a.number + 1, a.of, a.shuffle)
+                    && (part.first, part.end) == (before.first, before.end)
+            }
+            (Some(a), _) => a.number + 1 == a.of && part.first == before.end,
+            (None, Some(b)) => b.number == 0 && part.first == before.end,
+            (None, None) => part.first == before.end,
+        };
+        let ends = last.end == cut.buckets && last.piece.is_none_or(|a| a.number + 1 == a.of);
+        let all = parts[0].first == 0 && parts.windows(2).all(|two| follows(&two[0], &two[1]));
+        ensure(ends && all, || format!("{id}/{stage} has other rows than all: {parts:?}"))?;
+        let cuts = parts.iter().filter_map(|part| part.piece);
+        let may = |shuffle| {
+            job.plan.shape.lookups.iter().any(|l| (l.stage, l.shuffle) == (stage, shuffle))
+        };
+        ensure(cuts.into_iter().all(|piece| may(piece.shuffle)), || {
+            format!("{id}/{stage} has pieces of rows whose order is seen")
+        })
     }
 
     fn assigned(&mut self, attempt: AttemptId, worker: WorkerId, backup: bool) -> Checked {

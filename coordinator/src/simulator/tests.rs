@@ -60,6 +60,7 @@ fn each_planted_defect_is_found() {
         ForgetAttempts,
         PanicAtLoss,
         LookUpLate,
+        LosePart,
     ];
     for mutation in all {
         let found = (1..=200)

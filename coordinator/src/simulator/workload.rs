@@ -1,7 +1,9 @@
 //! Jobs of several shapes, and the splits of their sources.
 
 use super::random::{Random, join};
+use crate::scheduler::Written;
 use windrow_protocol::ids::{CollectId, ShuffleId, SinkId, StageId, TaskId};
+use windrow_protocol::parts::BucketSizes;
 use windrow_protocol::shape::{
     CutShape, JobShape, LookUp, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
 };
@@ -111,13 +113,22 @@ fn lookups(template: u64) -> Vec<LookUp> {
     }
 }
 
-/// The bytes that a task writes into a shuffle.
-pub(crate) fn bytes_of(task: TaskId, shuffle: ShuffleId) -> u64 {
+/// What a task writes into a shuffle.
+pub(crate) fn written_by(task: TaskId, shuffle: ShuffleId) -> Written {
     let of_stage = join(join(task.job.0, u64::from(task.stage.0)), u64::from(shuffle.0));
     // Much or little of all its tasks, and of this one.
     let most = TASK_BYTES / [1, 10, 1_000, 100_000][(of_stage >> 8) as usize % 4];
-    most / (1 + join(of_stage, u64::from(task.partition)) % 4)
+    let bytes = most / (1 + join(of_stage, u64::from(task.partition)) % 4);
+    // Evenly, or most of them in one bucket.
+    let even = bytes / BUCKETS;
+    let (uneven, bucket) = ((of_stage >> 16).is_multiple_of(3), (of_stage >> 24) % BUCKETS);
+    let size = |at| if at == bucket { bytes - even / 10 * (BUCKETS - 1) } else { even / 10 };
+    let sizes = (0..BUCKETS).map(|at| if uneven { size(at) } else { even });
+    Written { shuffle, bytes, buckets: BucketSizes::of(sizes) }
 }
+
+/// The buckets that have rows, if there are so many.
+const BUCKETS: u64 = 64;
 
 /// A job of about so many tasks.
 pub(crate) fn plan(random: &mut Random, tasks: u32) -> Plan {

@@ -12,6 +12,7 @@ use windrow_protocol::control::*;
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::*;
 use windrow_protocol::link::{LinkConfig, draw_token};
+use windrow_protocol::parts::BucketSizes;
 use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
 use windrow_protocol::transport::{call, connect};
@@ -129,6 +130,7 @@ pub(crate) fn output(order: &TaskOrder, maps: u32) -> TaskOutput {
                     rows: 10,
                     bytes: 100,
                     encoded: 100,
+                    sizes: BucketSizes::default(),
                     content: 1,
                 })
                 .collect();

@@ -9,8 +9,7 @@
 //! A file is written under another name and gets its own once it is whole, so that a file with a name is whole unless
 //! the disk lost some of it; that is found by the checksums.
 
-use super::{BlockBytes, BlockList, page_cache};
-use arrow::buffer::Buffer;
+use super::{BlockBytes, page_cache};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
@@ -272,27 +271,23 @@ impl BlockFile {
         page_cache::send(socket, &self.file, range)
     }
 
-    /// Reads the blocks of some buckets, and verifies them.
+    /// Reads the block of a bucket, and verifies it. Returns its length too, in bytes.
     ///
     /// # Errors
-    /// If the file cannot be read, has no such bucket, or a block has another checksum than it should have.
-    pub fn read(&self, buckets: Range<u32>) -> Result<Vec<Buffer>, BlockError> {
-        let mut blocks = BlockList::default();
-        for bucket in buckets {
-            let Some((range, crc)) = self.block(bucket) else {
-                let what = format!("it has {} buckets, and not bucket {bucket}", self.buckets());
-                return Err(BlockError::corrupt(&self.path, what));
-            };
-            // The index was verified against the length of the file.
-            let len = (range.end - range.start) as usize;
-            let mut bytes = BlockBytes::new(len);
-            self.read_raw(range.start, bytes.as_mut())?;
-            if crc32fast::hash(bytes.as_mut()) != crc {
-                let what = format!("the block of bucket {bucket} has another checksum");
-                return Err(BlockError::corrupt(&self.path, what));
-            }
-            blocks.push(bytes, len);
+    /// If the file cannot be read, has no such bucket, or the block has another checksum than it should have.
+    pub(crate) fn read(&self, bucket: u32) -> Result<(BlockBytes, usize), BlockError> {
+        let Some((range, crc)) = self.block(bucket) else {
+            let what = format!("it has {} buckets, and not bucket {bucket}", self.buckets());
+            return Err(BlockError::corrupt(&self.path, what));
+        };
+        // The index was verified against the length of the file.
+        let len = (range.end - range.start) as usize;
+        let mut bytes = BlockBytes::new(len);
+        self.read_raw(range.start, bytes.as_mut())?;
+        if crc32fast::hash(bytes.as_mut()) != crc {
+            let what = format!("the block of bucket {bucket} has another checksum");
+            return Err(BlockError::corrupt(&self.path, what));
         }
-        Ok(blocks.finish())
+        Ok((bytes, len))
     }
 }

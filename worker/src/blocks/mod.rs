@@ -11,6 +11,7 @@ mod page_cache;
 mod registry;
 mod scratch;
 
+pub use bytes::BlockRoom;
 pub(crate) use bytes::{BlockBytes, BlockList};
 pub use file::{BlockError, BlockFile, BlockFileWriter};
 pub use folders::BlockFolders;

@@ -3,7 +3,7 @@
 use super::link::{Answer, Link};
 use super::receive::Connection;
 use super::wire::{receive, send, within};
-use crate::blocks::{BlockBytes, BlockList, OpenFiles};
+use crate::blocks::{BlockBytes, BlockError, BlockList, BlockRoom, OpenFiles};
 use arrow::buffer::Buffer;
 use std::collections::HashMap;
 use std::io;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use windrow_datasets::codec::Choice;
+use windrow_datasets::spill::SpillError;
 use windrow_protocol::data::{
     ANSWER_BYTES_MAX, BlockAnswer, BlockHead, BlockRequest, DATA_VERSION, PREFACE_BYTES,
     REQUEST_ATTEMPTS_MAX, REQUEST_BYTES_MAX, preface, preface_version,
@@ -56,7 +57,7 @@ impl Default for ClientLimits {
 }
 
 /// Blocks that are wanted from one worker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Fetch<'a> {
     /// The worker.
     pub source: &'a BlockWorker,
@@ -70,6 +71,8 @@ pub struct Fetch<'a> {
     pub buckets: (u32, u32),
     /// The reader's host.
     pub host: &'a str,
+    /// Where they go.
+    pub room: &'a BlockRoom,
 }
 
 impl Fetch<'_> {
@@ -88,6 +91,13 @@ impl Fetch<'_> {
         failure.lost = attempts.iter().take(LOST_MAX).map(|&attempt| (attempt, *worker)).collect();
         failure
     }
+}
+
+/// Blocks fit neither memory nor scratch.
+pub(crate) fn no_room(shuffle: ShuffleId, error: &SpillError) -> Failure {
+    let text =
+        format!("blocks of shuffle {} have no room in memory, nor in scratch: {error}", shuffle.0);
+    Failure::new(FailureClass::Memory, text)
 }
 
 /// Fetches blocks; keeps connections to use them again. Shared by all attempts of an executor.
@@ -153,10 +163,14 @@ impl BlockClient {
         loop {
             let before = coming.position();
             match self.attempt(&fetch, host, &mut coming).await {
-                Ok(Answered::Blocks) => return Ok(coming.blocks.finish()),
+                Ok(Answered::Blocks) => {
+                    let finished = coming.on_blocks(0, BlockList::finish).await?;
+                    return finished.map_err(|error| no_room(fetch.shuffle, &error));
+                }
                 Ok(Answered::Files(files)) => match self.read_files(&fetch, files).await {
                     Ok(blocks) => return Ok(blocks),
-                    Err(error) => {
+                    Err(ReadError::Scratch(error)) => return Err(no_room(fetch.shuffle, &error)),
+                    Err(ReadError::File(_, error)) => {
                         tracing::debug!(%error, "blocks on this host are streamed");
                         host = "";
                     }
@@ -181,13 +195,16 @@ impl BlockClient {
         &self,
         fetch: &Fetch<'_>,
         paths: Vec<PathBuf>,
-    ) -> Result<Vec<Buffer>, String> {
+    ) -> Result<Vec<Buffer>, ReadError> {
+        let failed = |why: String| ReadError::File(0, why);
         if paths.len() != fetch.attempts.len() {
-            return Err(format!("{} files for {} attempts", paths.len(), fetch.attempts.len()));
+            let (files, attempts) = (paths.len(), fetch.attempts.len());
+            return Err(failed(format!("{files} files for {attempts} attempts")));
         }
-        let (files, buckets) = (self.files.clone(), fetch.buckets());
-        let read = tokio::task::spawn_blocking(move || read_in_place(&files, &paths, buckets));
-        read.await.map_err(|error| error.to_string())?.map_err(|(_, error)| error)
+        let (files, buckets, room) = (self.files.clone(), fetch.buckets(), fetch.room.clone());
+        let read =
+            tokio::task::spawn_blocking(move || read_in_place(&files, &paths, buckets, room));
+        read.await.map_err(|error| failed(error.to_string()))?
     }
 
     /// One try, over a kept connection or a new one.
@@ -330,8 +347,10 @@ impl BlockClient {
         }
         let Some(block) = coming.block.take() else { return Ok(()) };
         if block.crc.finalize() == head.crc {
-            coming.blocks.push(block.bytes, head.len as usize);
-            return Ok(());
+            let (bytes, len) = (block.bytes, head.len as usize);
+            let pushed = coming.on_blocks(len, move |blocks| blocks.push(bytes, len)).await;
+            let pushed = pushed.map_err(Stopped::Lost)?;
+            return pushed.map_err(|error| Stopped::Lost(no_room(fetch.shuffle, &error)));
         }
         // Once more, in case it was the network.
         if coming.damaged.replace(coming.blocks.len()) == Some(coming.blocks.len()) {
@@ -341,21 +360,35 @@ impl BlockClient {
     }
 }
 
-/// Reads blocks out of files, in the order of a request; blocks on the disk. An error is of the file of that number.
+/// Why blocks cannot be read out of files.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// The file of that number is at fault.
+    File(usize, String),
+    /// There is no room for what was read.
+    Scratch(SpillError),
+}
+
+/// Reads blocks out of files, in the order of a request; blocks on the disk.
 pub(crate) fn read_in_place(
     files: &OpenFiles,
     paths: &[PathBuf],
     buckets: Range<u32>,
-) -> Result<Vec<Buffer>, (usize, String)> {
-    let mut blocks: Vec<Option<Buffer>> = vec![None; paths.len() * buckets.len()];
+    room: BlockRoom,
+) -> Result<Vec<Buffer>, ReadError> {
+    let mut list = BlockList::new(room);
     for (at, path) in paths.iter().enumerate() {
-        let read = files.open(path).and_then(|file| file.read(buckets.clone()));
-        let read = read.map_err(|error| (at, error.to_string()))?;
-        for (bucket, block) in read.into_iter().enumerate() {
-            blocks[bucket * paths.len() + at] = Some(block);
+        let failed = |error: BlockError| ReadError::File(at, error.to_string());
+        let file = files.open(path).map_err(failed)?;
+        for bucket in buckets.clone() {
+            let (bytes, len) = file.read(bucket).map_err(failed)?;
+            list.push(bytes, len).map_err(ReadError::Scratch)?;
         }
     }
-    Ok(blocks.into_iter().flatten().collect())
+    let by_file = list.finish().map_err(ReadError::Scratch)?;
+    let (files, buckets) = (paths.len(), buckets.len());
+    let of_bucket = |bucket| (0..files).map(move |file| file * buckets + bucket);
+    Ok((0..buckets).flat_map(of_bucket).map(|at| by_file[at].clone()).collect())
 }
 
 /// What has come of a request.
@@ -405,7 +438,28 @@ impl Block {
 impl Coming {
     fn new(fetch: &Fetch<'_>) -> Coming {
         let wanted = fetch.attempts.len() * fetch.buckets().len();
-        Coming { blocks: BlockList::default(), wanted, block: None, damaged: None }
+        let blocks = BlockList::new(fetch.room.clone());
+        Coming { blocks, wanted, block: None, damaged: None }
+    }
+
+    /// Does something with the blocks for the sake of so many bytes; not on this thread, if it may wait for the disk.
+    ///
+    /// Not cancel safe: the blocks are gone then.
+    async fn on_blocks<T: Send + 'static>(
+        &mut self,
+        len: usize,
+        change: impl FnOnce(&mut BlockList) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        if !self.blocks.may_wait(len) {
+            return Ok(change(&mut self.blocks));
+        }
+        let none = BlockList::new(BlockRoom::unlimited());
+        let mut blocks = std::mem::replace(&mut self.blocks, none);
+        let changed = tokio::task::spawn_blocking(move || (change(&mut blocks), blocks)).await;
+        let (changed, blocks) =
+            changed.map_err(|error| Failure::new(FailureClass::Internal, error.to_string()))?;
+        self.blocks = blocks;
+        Ok(changed)
     }
 
     fn complete(&self) -> bool {

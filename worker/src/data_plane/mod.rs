@@ -11,8 +11,8 @@ mod server;
 mod stream;
 mod wire;
 
-pub(crate) use client::read_in_place;
 pub use client::{BlockClient, ClientLimits, Fetch};
+pub(crate) use client::{ReadError, no_room, read_in_place};
 pub use server::{DataServer, ServerLimits};
 
 #[cfg(test)]

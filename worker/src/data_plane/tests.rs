@@ -1,7 +1,7 @@
 //! Tests of the data plane: over real sockets, with cut connections, damaged files and strangers.
 
 use super::*;
-use crate::blocks::{BlockFileWriter, Blocks};
+use crate::blocks::{BlockFileWriter, BlockRoom, Blocks};
 use arrow::buffer::Buffer;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use windrow_datasets::codec::Choice;
+use windrow_datasets::spill::Spills;
 use windrow_protocol::data::{PREFACE_BYTES, preface};
 use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -72,6 +73,11 @@ async fn serve(attempts: u32, host: &str) -> Served {
     Served { _folder: folder, server, files, attempts }
 }
 
+/// Room for a few blocks; others go to scratch.
+fn room() -> BlockRoom {
+    BlockRoom::of(1 << 20, Spills::default())
+}
+
 fn client() -> BlockClient {
     let limits = ClientLimits {
         connect: Duration::from_millis(500),
@@ -96,6 +102,7 @@ async fn fetch(
         attempts,
         buckets: (1, 4),
         host,
+        room: &room(),
     };
     client.fetch(fetch).await
 }

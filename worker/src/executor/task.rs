@@ -22,6 +22,7 @@ use windrow_jobs::plan::{Output, Plan, Root};
 use windrow_jobs::shuffle::{Combining, Lanes, Memory, Store, StoreContext};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
+use windrow_protocol::parts::BucketSizes;
 use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{
     MANIFEST_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
@@ -333,14 +334,15 @@ impl ComputeTask {
         store.seal().map_err(failed)?;
         blocks.begin(shuffle, cut.buckets);
         let mut encoder = Encoder::choosing(self.choice.clone()).with_content();
-        let (mut rows, mut encoded, mut frames) = (0, 0, Vec::new());
+        let (mut rows, mut frames) = (0, Vec::new());
+        let mut sizes = Vec::with_capacity(cut.buckets as usize);
         let (mut wrote, mut content) = (Duration::ZERO, crc32fast::Hasher::new());
         for bucket in 0..cut.buckets {
             frames.clear();
             rows += store.encode(bucket, &mut encoder, &mut frames).map_err(failed)?;
             let of_bucket = encoder.take_content();
             content.update(&of_bucket.crc.to_le_bytes());
-            encoded += of_bucket.bytes;
+            sizes.push(of_bucket.bytes);
             if !frames.is_empty() {
                 let begun = Instant::now();
                 blocks.bucket(bucket, &frames).map_err(scratch)?;
@@ -355,7 +357,8 @@ impl ComputeTask {
             stage: StageId(self.stage() as u32),
             rows,
             bytes,
-            encoded,
+            encoded: sizes.iter().sum(),
+            sizes: BucketSizes::of(sizes),
             content,
         })
     }

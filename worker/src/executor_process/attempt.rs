@@ -100,7 +100,10 @@ async fn work(
             Ok((TaskOutput { manifests, ..TaskOutput::default() }, Vec::new()))
         }
         Work::Compute { input, lookups, .. } => {
-            let reads_blocks = matches!(input, TaskInput::Buckets { .. });
+            let piece = match input {
+                TaskInput::Buckets { piece, .. } => Some(*piece),
+                TaskInput::Splits(_) => None,
+            };
             let range = order.lanes;
             let inputs = inputs?;
             let (of_root, of_tables) = inputs.split_at(inputs.len() - lookups.len());
@@ -113,8 +116,8 @@ async fn work(
             stop.begins(&run);
             let lanes: Vec<u32> = (range.start..range.end.min(run.lanes())).collect();
             let progress = Telling::new(executor.clone(), attempt, lanes.len() as u32);
-            if reads_blocks {
-                let places = Places::new(executor.fetcher.clone(), of_root)?;
+            if let Some(piece) = piece {
+                let places = Places::new(executor.fetcher.clone(), of_root, piece)?;
                 run_reading(executor, &run, places, lanes, progress, stop).await?;
             } else {
                 let (run, stop) = (run.clone(), stop.clone());
@@ -161,7 +164,8 @@ async fn run_reading(
     let of_run = run.clone();
     let buckets = move || Ok(lanes.into_iter().map(|lane| (lane, of_run.bucket(lane))).collect());
     let lanes = compute(&executor.pool, buckets).await?;
-    let mut window = Window::start(places, lanes, executor.window);
+    let mut window =
+        Window::start(places, lanes, executor.window, executor.env.memory.spills.clone());
     for _ in 0..count {
         let next = tokio::select! {
             next = window.next() => next,

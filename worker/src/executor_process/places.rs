@@ -1,7 +1,7 @@
 //! The blocks that an attempt reads: where they are, and how they are brought together.
 
-use crate::blocks::{BlockFolders, OpenFiles};
-use crate::data_plane::{BlockClient, Fetch, read_in_place};
+use crate::blocks::{BlockFolders, BlockRoom, OpenFiles};
+use crate::data_plane::{BlockClient, Fetch, ReadError, no_room, read_in_place};
 use arrow::buffer::Buffer;
 use futures::stream::{StreamExt, TryStreamExt};
 use std::ops::Range;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use windrow_protocol::executor::{BlockPlaces, BlockWorker, ExecutorStart};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, ShuffleId};
+use windrow_protocol::parts::Piece;
 
 /// The most workers that one attempt asks at once.
 const ASKED_AT_ONCE: usize = 16;
@@ -42,13 +43,14 @@ struct Input {
 }
 
 impl Places {
-    /// Where the blocks of these shuffles are.
+    /// Where the blocks of these shuffles are; of one of them only those of some map outputs, if a task has but a piece.
     ///
     /// # Errors
     /// If the lists make no sense.
     pub(super) fn new(
         fetcher: Arc<Fetcher>,
         shuffles: &[Arc<BlockPlaces>],
+        piece: Option<Piece>,
     ) -> Result<Places, Failure> {
         let mut inputs = Vec::new();
         for places in shuffles {
@@ -57,7 +59,10 @@ impl Places {
                 .iter()
                 .map(|worker| (worker.clone(), Vec::new(), Vec::new()))
                 .collect();
-            for (at, &(attempt, worker)) in places.outputs.iter().enumerate() {
+            let all = places.outputs.len();
+            let piece = piece.filter(|piece| piece.shuffle == places.shuffle);
+            let outputs = &places.outputs[piece.map_or(0..all, |piece| piece.outputs(all))];
+            for (at, &(attempt, worker)) in outputs.iter().enumerate() {
                 let Some((_, attempts, positions)) = by_worker.get_mut(worker as usize) else {
                     let text = format!(
                         "the list of blocks of shuffle {} names worker {worker} of {}: a defect of the engine",
@@ -70,19 +75,21 @@ impl Places {
                 positions.push(at);
             }
             by_worker.retain(|(_, attempts, _)| !attempts.is_empty());
-            let outputs = places.outputs.len();
+            let outputs = outputs.len();
             inputs.push(Input { shuffle: places.shuffle, outputs, by_worker });
         }
         Ok(Places { fetcher, inputs: Arc::new(inputs) })
     }
 
-    /// The blocks of some buckets: by bucket, by shuffle, in the order of the map outputs.
+    /// The blocks of some buckets: by bucket, by shuffle, in the order of the map outputs. Those that have no room lie in
+    /// scratch, and are mapped.
     ///
     /// # Errors
-    /// [`FailureClass::LostBlock`], if some cannot be had.
+    /// [`FailureClass::LostBlock`], if some cannot be had; [`FailureClass::Memory`], if scratch has no room either.
     pub(super) async fn fetch(
         &self,
         buckets: Range<u32>,
+        room: &BlockRoom,
     ) -> Result<Vec<Vec<Vec<Buffer>>>, Failure> {
         let mut fetched: Vec<Vec<Vec<Option<Buffer>>>> = buckets
             .clone()
@@ -91,7 +98,7 @@ impl Places {
         let mut questions = Vec::new();
         for (number, input) in self.inputs.iter().enumerate() {
             for (worker, attempts, positions) in &input.by_worker {
-                let ask = self.ask(worker, input.shuffle, attempts, buckets.clone());
+                let ask = self.ask(worker, input.shuffle, attempts, buckets.clone(), room);
                 questions.push(async move { Ok((number, positions, ask.await?)) });
             }
         }
@@ -121,6 +128,7 @@ impl Places {
         shuffle: ShuffleId,
         attempts: &[AttemptId],
         buckets: Range<u32>,
+        room: &BlockRoom,
     ) -> Result<Vec<Vec<Buffer>>, Failure> {
         let start = &self.fetcher.start;
         if source.worker != start.worker {
@@ -131,6 +139,7 @@ impl Places {
                 attempts,
                 buckets: (buckets.start, buckets.end),
                 host: &start.host,
+                room,
             };
             return self.fetcher.client.fetch(fetch).await;
         }
@@ -138,12 +147,15 @@ impl Places {
         let paths: Vec<PathBuf> =
             attempts.iter().map(|&attempt| folders.file(attempt, shuffle)).collect();
         let (files, count) = (self.fetcher.files.clone(), buckets.len());
-        let read = tokio::task::spawn_blocking(move || read_in_place(&files, &paths, buckets));
+        let room = room.clone();
+        let read =
+            tokio::task::spawn_blocking(move || read_in_place(&files, &paths, buckets, room));
         let blocks = match read.await {
             Ok(Ok(blocks)) => blocks,
-            Ok(Err((at, error))) => {
+            Ok(Err(ReadError::File(at, error))) => {
                 return Err(Failure::lost_block(attempts[at], source.worker, error));
             }
+            Ok(Err(ReadError::Scratch(error))) => return Err(no_room(shuffle, &error)),
             Err(error) => return Err(Failure::new(FailureClass::Internal, error.to_string())),
         };
         let mut blocks = blocks.into_iter();

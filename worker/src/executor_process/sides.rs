@@ -3,6 +3,7 @@
 use super::Executor;
 use super::compute::compute;
 use super::places::Places;
+use crate::blocks::BlockRoom;
 use crate::executor::BuildSide;
 use arrow::buffer::Buffer;
 use std::collections::HashMap;
@@ -61,14 +62,14 @@ async fn make(
     cut: Cut,
     places: &Arc<BlockPlaces>,
 ) -> Result<BuildSide, Failure> {
-    let places = Places::new(executor.fetcher.clone(), std::slice::from_ref(places))?;
+    let places = Places::new(executor.fetcher.clone(), std::slice::from_ref(places), None)?;
     let share = executor.env.memory.budget.share();
     let mut blocks: Vec<Vec<Buffer>> = Vec::with_capacity(cut.buckets as usize);
     for from in (0..cut.buckets).step_by(BUCKETS_AT_ONCE) {
         let to = cut.buckets.min(from + BUCKETS_AT_ONCE as u32);
         let told =
             tracing::info_span!(target: "windrow::trace", "fetch", buckets = u64::from(to - from));
-        for bucket in places.fetch(from..to).instrument(told).await? {
+        for bucket in places.fetch(from..to, &BlockRoom::unlimited()).instrument(told).await? {
             blocks.push(bucket.into_iter().flatten().collect());
         }
         let all = blocks.iter().flatten().map(|block| block.len() as u64).sum::<u64>();

@@ -1,12 +1,14 @@
 //! Fetching the blocks of the next lanes while a lane runs, up to a bound in bytes.
 
 use super::places::Places;
+use crate::blocks::BlockRoom;
 use arrow::buffer::Buffer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tracing::Instrument;
+use windrow_datasets::spill::Spills;
 use windrow_protocol::failure::Failure;
 
 /// The most buckets that are asked for at once.
@@ -18,7 +20,7 @@ pub(super) type LaneBlocks = Option<Vec<Vec<Buffer>>>;
 /// Gives lanes with their blocks, in order, and fetches ahead.
 ///
 /// As long as less than `room` bytes wait to be used, the next buckets are asked for: so many as will fit, judged by
-/// those that came; so there is at most one bucket more in memory than fits, and always one.
+/// those that came. What of them does not fit lies in scratch.
 pub(super) struct Window {
     lanes: mpsc::Receiver<Result<(u32, LaneBlocks, u64), Failure>>,
     held: Arc<Held>,
@@ -33,15 +35,20 @@ struct Held {
 
 impl Window {
     /// Begins to fetch for these lanes: each with its bucket, if it has one.
-    pub(super) fn start(places: Places, lanes: Vec<(u32, Option<u32>)>, room: u64) -> Window {
+    pub(super) fn start(
+        places: Places,
+        lanes: Vec<(u32, Option<u32>)>,
+        room: u64,
+        spills: Spills,
+    ) -> Window {
         let held = Arc::new(Held::default());
         let (out, receiver) = mpsc::channel(GROUP_MAX as usize);
-        let work = produce(places, lanes, room, held.clone(), out);
+        let work = produce(places, lanes, room, spills, held.clone(), out);
         let task = tokio::spawn(work).abort_handle();
         Window { lanes: receiver, held, task }
     }
 
-    /// The next lane, its blocks, and their bytes; these count as held until they are [freed](Window::freed).
+    /// The next lane, its blocks, and their bytes in memory; these count as held until they are [freed](Window::freed).
     pub(super) async fn next(&mut self) -> Option<Result<(u32, LaneBlocks, u64), Failure>> {
         self.lanes.recv().await
     }
@@ -63,6 +70,7 @@ async fn produce(
     places: Places,
     lanes: Vec<(u32, Option<u32>)>,
     room: u64,
+    spills: Spills,
     held: Arc<Held>,
     out: mpsc::Sender<Result<(u32, LaneBlocks, u64), Failure>>,
 ) {
@@ -88,7 +96,9 @@ async fn produce(
         let (group, later) = rest.split_at(count);
         rest = later;
         let told = tracing::info_span!(target: "windrow::trace", "fetch", buckets = count as u64);
-        let fetched = match places.fetch(first..first + count as u32).instrument(told).await {
+        let room = BlockRoom::of(free, spills.clone());
+        let fetch = places.fetch(first..first + count as u32, &room).instrument(told);
+        let fetched = match fetch.await {
             Ok(fetched) => fetched,
             Err(failure) => {
                 // If nobody listens, the attempt has ended.
@@ -96,11 +106,14 @@ async fn produce(
                 return;
             }
         };
-        let mut sum = 0;
+        let (mut sum, mut in_memory) = (0, room.used());
         for (&(lane, _), blocks) in group.iter().zip(fetched) {
             let bytes: u64 = blocks.iter().flatten().map(|block| block.len() as u64).sum();
-            held.bytes.fetch_add(bytes, Ordering::AcqRel);
             sum += bytes;
+            // Which of them lie in scratch makes no difference.
+            let bytes = bytes.min(in_memory);
+            in_memory -= bytes;
+            held.bytes.fetch_add(bytes, Ordering::AcqRel);
             if out.send(Ok((lane, Some(blocks), bytes))).await.is_err() {
                 return;
             }

@@ -16,6 +16,7 @@ use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
     AttemptId, CollectId, JobId, LaneRange, Round, ShuffleId, SinkId, StageId, TaskId, TaskKind,
 };
+use windrow_protocol::parts::BucketSizes;
 use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{ShuffleOutput, TaskInput, TaskOrder, TaskOutput, Work};
 
@@ -68,7 +69,7 @@ pub(super) fn map(job: u64, partition: u32) -> TaskOrder {
 
 pub(super) fn reduce(job: u64, buckets: Vec<u32>) -> TaskOrder {
     let cut = Cut { buckets: BUCKETS, partitions: 1 };
-    let input = TaskInput::Buckets { cut, buckets };
+    let input = TaskInput::Buckets { cut, buckets, piece: None };
     let work = compute(input);
     TaskOrder { attempt: attempt(job, 1, 0, 0), lanes: LaneRange::ALL, work }
 }
@@ -190,8 +191,15 @@ impl TaskRun for FakeRun {
             }
             let bytes = blocks.end().unwrap();
             let (shuffle, stage) = (ShuffleId(0), StageId(0));
-            output.shuffles =
-                vec![ShuffleOutput { shuffle, stage, rows: 0, bytes, encoded: 0, content: 0 }];
+            output.shuffles = vec![ShuffleOutput {
+                shuffle,
+                stage,
+                rows: 0,
+                bytes,
+                encoded: 0,
+                sizes: BucketSizes::default(),
+                content: 0,
+            }];
         }
         Ok(output)
     }
