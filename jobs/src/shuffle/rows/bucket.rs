@@ -229,11 +229,14 @@ fn came_in_order<O: RowOrder>(loaded: &Loaded<O>) -> bool {
 pub(crate) struct Ordered<O: RowOrder> {
     runs: Runs<O>,
     /// The order of each row, and in the lower 32 bits its index in `places`, which is also its arrival. `None` where the
-    /// rows came in their order.
+    /// places are in the order of the rows.
     entries: Option<Vec<u128>>,
-    /// Run, and row of it, as they came.
+    /// Run, and row of it.
     places: Vec<(u32, u32)>,
 }
+
+/// So many rows are looked at to see whether one key has most of them.
+const SAMPLE: usize = if cfg!(test) { 5 } else { 64 };
 
 impl<O: RowOrder> Ordered<O> {
     /// Puts rows in order.
@@ -252,24 +255,87 @@ impl<O: RowOrder> Ordered<O> {
         for piece in &loaded.pieces {
             places.extend((piece.from..piece.to).map(|row| (piece.run, row)));
         }
-        let entries = (O::SORTED && !came_in_order(&loaded)).then(|| {
-            let mut orders = Vec::with_capacity(count);
-            orders.extend(loaded.rows().map(|(batch, index)| {
-                // They lie one after the other here, and do not when they are read in their order.
-                batch.prefetch(index);
-                // SAFETY: a row's place is within its batch.
-                unsafe { O::order(batch, index) }
-            }));
-            spread::sorted(std::iter::once(&orders[..]))
-        });
+        let are_in_order = !O::SORTED || came_in_order(&loaded);
         let mut ordered = Ordered { runs: loaded.runs, entries: None, places };
-        if let Some(mut entries) = entries {
-            if !O::EXACT {
-                ordered.sort_ties(&mut entries);
-            }
-            ordered.entries = Some(entries);
+        if !are_in_order && !ordered.frequent().is_some_and(|order| ordered.sort_around(order)) {
+            ordered.sort();
         }
         Ok(ordered)
+    }
+
+    /// The bits by which a row is ordered.
+    #[inline(always)]
+    fn order_of(&self, place: (u32, u32)) -> u128 {
+        let (batch, index) = self.find(place);
+        // SAFETY: a row's place is within its batch.
+        unsafe { O::order(batch, index) }
+    }
+
+    /// Makes the entries of all rows.
+    fn sort(&mut self) {
+        let mut orders = Vec::with_capacity(self.len());
+        orders.extend(self.places.iter().map(|&place| {
+            // They lie one after the other here, and do not when they are read in their order.
+            let (batch, index) = self.find(place);
+            batch.prefetch(index);
+            self.order_of(place)
+        }));
+        let mut entries = spread::sorted(std::iter::once(&orders[..]));
+        drop(orders);
+        if !O::EXACT {
+            self.sort_ties(&mut entries);
+        }
+        self.entries = Some(entries);
+    }
+
+    /// The order that most rows of a sample have, if there is one.
+    fn frequent(&self) -> Option<u128> {
+        let count = self.len();
+        if count < SAMPLE {
+            return None;
+        }
+        let mut sample: [u128; SAMPLE] =
+            std::array::from_fn(|at| self.order_of(self.places[at * count / SAMPLE]));
+        sample.sort_unstable();
+        let middle = sample[SAMPLE / 2];
+        let same = sample.iter().filter(|order| **order == middle).count();
+        (same > SAMPLE / 2).then_some(middle)
+    }
+
+    /// Puts the places in the order of the rows, where most rows have this one: those stay as they came, if they are of
+    /// one key, and only the others are sorted. Else nothing is done; whether it was.
+    fn sort_around(&mut self, order: u128) -> bool {
+        let mut same = Vec::with_capacity(self.len());
+        let (mut others, mut arrivals) = (Vec::new(), Vec::new());
+        for (arrival, &place) in (0u32..).zip(&self.places) {
+            let of = self.order_of(place);
+            if of == order {
+                same.push(place);
+            } else {
+                others.push(of);
+                arrivals.push(arrival);
+            }
+        }
+        // SAFETY: a row's place is within its batch.
+        let ascends = |a: &_, b: &_| unsafe { O::compare(self.find(*a), self.find(*b)) }.is_le();
+        if !O::EXACT && !same.is_sorted_by(ascends) {
+            return false;
+        }
+        let mut others = spread::sorted(std::iter::once(&others[..]));
+        for entry in &mut others {
+            *entry = *entry & ORDER | u128::from(arrivals[*entry as u32 as usize]);
+        }
+        if !O::EXACT {
+            self.sort_ties(&mut others);
+        }
+        let (less, greater) = others.split_at(others.partition_point(|entry| *entry < order));
+        let mut places = Vec::with_capacity(self.len());
+        let place = |entry: &u128| self.places[*entry as u32 as usize];
+        places.extend(less.iter().map(place));
+        places.append(&mut same);
+        places.extend(greater.iter().map(place));
+        self.places = places;
+        true
     }
 
     /// The number of rows.
@@ -302,11 +368,7 @@ impl<O: RowOrder> Ordered<O> {
     fn order(&self, at: usize) -> u128 {
         match &self.entries {
             Some(entries) => entries[at] & ORDER,
-            None => {
-                let (batch, index) = self.find(self.places[at]);
-                // SAFETY: a row's place is within its batch.
-                unsafe { O::order(batch, index) }
-            }
+            None => self.order_of(self.places[at]),
         }
     }
 
