@@ -20,7 +20,8 @@ pub(super) type LaneBlocks = Option<Vec<Vec<Buffer>>>;
 /// Gives lanes with their blocks, in order, and fetches ahead.
 ///
 /// As long as less than `room` bytes wait to be used, the next buckets are asked for: so many as will fit, judged by
-/// those that came. What of them does not fit lies in scratch.
+/// those that came; so there is at most one bucket more in memory than fits, and always one, unless it is much larger than
+/// those before or than the room: what does not fit then lies in scratch.
 pub(super) struct Window {
     lanes: mpsc::Receiver<Result<(u32, LaneBlocks, u64), Failure>>,
     held: Arc<Held>,
@@ -48,7 +49,7 @@ impl Window {
         Window { lanes: receiver, held, task }
     }
 
-    /// The next lane, its blocks, and their bytes in memory; these count as held until they are [freed](Window::freed).
+    /// The next lane, its blocks, and their bytes; these count as held until they are [freed](Window::freed).
     pub(super) async fn next(&mut self) -> Option<Result<(u32, LaneBlocks, u64), Failure>> {
         self.lanes.recv().await
     }
@@ -96,8 +97,10 @@ async fn produce(
         let (group, later) = rest.split_at(count);
         rest = later;
         let told = tracing::info_span!(target: "windrow::trace", "fetch", buckets = count as u64);
-        let room = BlockRoom::of(free, spills.clone());
-        let fetch = places.fetch(first..first + count as u32, &room).instrument(told);
+        // A bucket as usual is not sent to scratch for what is left of the room.
+        let in_memory = free.max(usual.saturating_mul(2).min(room));
+        let in_memory = BlockRoom::of(in_memory, spills.clone());
+        let fetch = places.fetch(first..first + count as u32, &in_memory).instrument(told);
         let fetched = match fetch.await {
             Ok(fetched) => fetched,
             Err(failure) => {
@@ -106,13 +109,10 @@ async fn produce(
                 return;
             }
         };
-        let (mut sum, mut in_memory) = (0, room.used());
+        let mut sum = 0;
         for (&(lane, _), blocks) in group.iter().zip(fetched) {
             let bytes: u64 = blocks.iter().flatten().map(|block| block.len() as u64).sum();
             sum += bytes;
-            // Which of them lie in scratch makes no difference.
-            let bytes = bytes.min(in_memory);
-            in_memory -= bytes;
             held.bytes.fetch_add(bytes, Ordering::AcqRel);
             if out.send(Ok((lane, Some(blocks), bytes))).await.is_err() {
                 return;
