@@ -153,6 +153,24 @@ fn broadcasts_of_the_same_source_and_of_nothing() {
     assert_rows(&found, &(0..RECORDS).map(|n| (value(value(n)), n, true)).collect::<Vec<_>>());
 }
 
+/// Of one dataset, things of one type and of another, one made of the other.
+#[test]
+fn what_is_made_of_a_broadcast() {
+    let found = rows(|flow| {
+        let few = many(flow, 100, |n| (n, random(n) % 100)).broadcast();
+        let sum = few.prepare(|few| few.iter().map(|(_, value)| value).sum::<u64>());
+        let most = few.prepare(|few| few.iter().map(|(_, value)| value).max().unwrap_or(0));
+        let both = most.prepare(|most| vec![*most, 1]);
+        many(flow, RECORDS, |n| n)
+            .map_with(&sum, |n, sum| n + sum)
+            .map_with(&most, |n, most| (n, *most))
+            .map_with(&both, |(n, most), both| (n, most, both[0] + both[1]))
+    });
+    let values = || (0..100).map(|n| random(n) % 100);
+    let (sum, most) = (values().sum::<u64>(), values().max().unwrap());
+    assert_rows(&found, &(0..RECORDS).map(|n| (n + sum, most, most + 1)).collect::<Vec<_>>());
+}
+
 #[test]
 fn count() {
     assert_eq!(rows(|flow| texts(flow).count()), [RECORDS]);

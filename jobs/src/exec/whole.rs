@@ -3,23 +3,25 @@
 use arrow::buffer::Buffer;
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windrow_datasets::Record;
 use windrow_datasets::codec;
 use windrow_datasets::push::PushError;
 
-/// What a lookup was made of, once a process.
-type Built = Arc<dyn Any + Send + Sync>;
+/// What was made of an input, once it was.
+type Made = Arc<Mutex<Option<Arc<dyn Any + Send + Sync>>>>;
 
 /// The whole inputs of a stage, by the number of the collected dataset. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Whole {
-    inputs: Arc<BTreeMap<u32, Input>>,
+    inputs: Arc<Inputs>,
 }
 
-struct Input {
-    frames: Vec<Buffer>,
-    built: Mutex<Option<Built>>,
+#[derive(Default)]
+struct Inputs {
+    frames: BTreeMap<u32, Vec<Buffer>>,
+    /// What was made of them: by the number of the input, and who made it.
+    made: Mutex<BTreeMap<(u32, usize), Made>>,
 }
 
 impl Whole {
@@ -31,9 +33,9 @@ impl Whole {
         let mut all = BTreeMap::new();
         for (number, bytes) in inputs {
             let frames = codec::frames(&Buffer::from_vec(bytes)).collect::<Result<Vec<_>, _>>()?;
-            all.insert(number, Input { frames, built: Mutex::default() });
+            all.insert(number, frames);
         }
-        Ok(Whole { inputs: Arc::new(all) })
+        Ok(Whole { inputs: Arc::new(Inputs { frames: all, made: Mutex::default() }) })
     }
 
     /// The batches of a collected dataset. What cannot be decoded is left out: a sample is only a hint.
@@ -42,7 +44,7 @@ impl Whole {
     }
 
     fn frames(&self, number: u32) -> &[Buffer] {
-        self.inputs.get(&number).map_or(&[], |input| &input.frames)
+        self.inputs.frames.get(&number).map_or(&[], |frames| frames)
     }
 
     /// Whether a collected dataset has any record.
@@ -52,27 +54,40 @@ impl Whole {
             .any(|frame| codec::frame_records(frame).is_ok_and(|records| records > 0))
     }
 
-    /// What `build` makes of the batches of a collected dataset; made once, then shared.
+    /// All batches of a collected dataset.
     ///
     /// # Errors
     /// If the dataset is not there, which is a defect of the engine, or cannot be decoded.
-    pub(crate) fn lookup<T: Record, L: Send + Sync + 'static>(
-        &self,
-        number: u32,
-        build: impl FnOnce(Vec<T::Batch>) -> L,
-    ) -> Result<Arc<L>, PushError> {
-        let Some(input) = self.inputs.get(&number) else {
+    pub(crate) fn whole_batches<T: Record>(&self, number: u32) -> Result<Vec<T::Batch>, PushError> {
+        let Some(frames) = self.inputs.frames.get(&number) else {
             return Err(format!("the collected dataset {number} is not at hand").into());
         };
-        let mut built = input.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = &*built
-            && let Ok(lookup) = there.clone().downcast::<L>()
-        {
-            return Ok(lookup);
-        }
-        let batches = input.frames.iter().map(codec::decode::<T>).collect::<Result<Vec<_>, _>>()?;
-        let lookup = Arc::new(build(batches));
-        *built = Some(lookup.clone());
-        Ok(lookup)
+        Ok(frames.iter().map(codec::decode::<T>).collect::<Result<Vec<_>, _>>()?)
     }
+
+    /// What `make` makes of an input; made once for each `maker`, then shared.
+    ///
+    /// # Errors
+    /// What `make` says.
+    pub(crate) fn made<L: Send + Sync + 'static>(
+        &self,
+        maker: (u32, usize),
+        make: impl FnOnce() -> Result<L, PushError>,
+    ) -> Result<Arc<L>, PushError> {
+        let made = lock(&self.inputs.made).entry(maker).or_default().clone();
+        let mut made = lock(&made);
+        if let Some(there) = &*made
+            && let Ok(there) = there.clone().downcast::<L>()
+        {
+            return Ok(there);
+        }
+        let fresh = Arc::new(make()?);
+        *made = Some(fresh.clone());
+        Ok(fresh)
+    }
+}
+
+/// Locks what a panic under the lock cannot spoil.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

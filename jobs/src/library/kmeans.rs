@@ -44,8 +44,71 @@ fn point(line: &str) -> Vec<f64> {
 /// # Panics
 /// If one has more numbers than the other.
 fn distance(a: ListView<'_, f64>, b: ListView<'_, f64>) -> f64 {
-    assert!(a.len() == b.len(), "points with {} and with {} numbers", a.len(), b.len());
+    check(a.len(), b.len());
     a.iter().zip(b.iter()).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+/// So many centers are compared with a point in one go.
+const AT_ONCE: usize = 16;
+
+/// Centers, laid out so that a point is compared with several in one instruction.
+struct Centers {
+    names: Vec<u64>,
+    /// How many numbers a center has.
+    axes: usize,
+    /// For so many centers each, those of each axis. Centers that are not there are far away from everything.
+    groups: Vec<Vec<[f64; AT_ONCE]>>,
+}
+
+impl Centers {
+    /// # Panics
+    /// If one has more numbers than another.
+    fn of<'a>(centers: impl Iterator<Item = (u64, ListView<'a, f64>)>) -> Centers {
+        let mut all = Centers { names: Vec::new(), axes: 0, groups: Vec::new() };
+        for (number, (name, at)) in centers.enumerate() {
+            if number == 0 {
+                all.axes = at.len();
+            }
+            check(at.len(), all.axes);
+            all.names.push(name);
+            if number % AT_ONCE == 0 {
+                all.groups.push(vec![[f64::INFINITY; AT_ONCE]; all.axes]);
+            }
+            let group = all.groups.last_mut().into_iter().flatten();
+            group.zip(at.iter()).for_each(|(axis, at)| axis[number % AT_ONCE] = at);
+        }
+        all
+    }
+
+    /// The name of the center that is nearest to a point, the first of them if there are several; 0 if there is no center.
+    ///
+    /// # Panics
+    /// If the point has more numbers than the centers, or fewer.
+    fn nearest(&self, point: ListView<'_, f64>) -> u64 {
+        let Some(&first) = self.names.first() else { return 0 };
+        check(point.len(), self.axes);
+        let mut nearest = (f64::INFINITY, first);
+        for (group, names) in self.groups.iter().zip(self.names.chunks(AT_ONCE)) {
+            let mut away = [0.0; AT_ONCE];
+            for (axis, at) in group.iter().zip(point.iter()) {
+                for (away, center) in away.iter_mut().zip(axis) {
+                    *away += (at - center) * (at - center);
+                }
+            }
+            for (&away, &name) in away.iter().zip(names) {
+                if away < nearest.0 {
+                    nearest = (away, name);
+                }
+            }
+        }
+        nearest.1
+    }
+}
+
+/// # Panics
+/// If points have different numbers of numbers.
+fn check(one: usize, other: usize) {
+    assert!(one == other, "points with {one} and with {other} numbers");
 }
 
 /// A name for a point, which says nothing about where it is.
@@ -73,12 +136,12 @@ impl Job for Kmeans {
         let start = named.top(self.clusters as usize, |a, b| a.0.cmp(&b.0));
         let tolerance = self.tolerance * self.tolerance;
         let centers = start.iterate_until(self.rounds, |centers| {
-            let centers_at_hand = centers.broadcast();
-            let assigned =
-                points.map_with_to::<_, _, (u64, Vec<f64>)>(&centers_at_hand, |point, centers| {
-                    let away = centers.iter().map(|(name, (_, at))| (name, distance(point, at)));
-                    let nearest = away.min_by(|a, b| a.1.total_cmp(&b.1));
-                    (nearest.map_or(0, |nearest| nearest.0), point)
+            let at_hand = centers
+                .broadcast()
+                .prepare(|centers| Centers::of(centers.iter().map(|(name, (_, at))| (name, at))));
+            let assigned = points
+                .map_with_to::<_, _, _, (u64, Vec<f64>)>(&at_hand, |point, centers| {
+                    (centers.nearest(point), point)
                 });
             let next = assigned
                 .fold_by_key(

@@ -1,30 +1,59 @@
-//! `broadcast` and `map_with`: a small dataset as a lookup in every task.
+//! `broadcast` and `map_with`: a small dataset at hand in every task, as a lookup or as whatever is made of it.
 
 use super::map::each;
 use crate::dataset::Dataset;
-use crate::exec::{Emitter, LaneContext};
+use crate::exec::{Emitter, LaneContext, Whole};
 use std::marker::PhantomData;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
 use windrow_datasets::{Batch, Key, Record};
 
-/// A function from a view and a [`Lookup`] to a view: `Fn(T::View<'a>, &'a Lookup<K, V>) -> U::View<'a>` for every `'a`.
+/// A function from a view and what is at hand to a view: `Fn(T::View<'a>, &'a S) -> U::View<'a>` for every `'a`.
 /// Implemented for all such functions; a bound of its own because Rust cannot say it in place.
-pub trait LookupFn<'a, T: Record, K: Key, V: Record, U: Record>:
-    Fn(T::View<'a>, &'a Lookup<K, V>) -> U::View<'a>
+pub trait LookupFn<'a, T: Record, S: 'a, U: Record>: Fn(T::View<'a>, &'a S) -> U::View<'a> {}
+
+impl<'a, T: Record, S: 'a, U: Record, F> LookupFn<'a, T, S, U> for F where
+    F: Fn(T::View<'a>, &'a S) -> U::View<'a>
 {
 }
 
-impl<'a, T: Record, K: Key, V: Record, U: Record, F> LookupFn<'a, T, K, V, U> for F where
-    F: Fn(T::View<'a>, &'a Lookup<K, V>) -> U::View<'a>
-{
-}
-
-/// A dataset that every task gets whole: see [`Dataset::broadcast`].
-pub struct Broadcast<K: Key, V: Record> {
+/// A dataset that every task gets whole, see [`Dataset::broadcast`]: as a [`Lookup`], or as what is
+/// [made](Broadcast::prepare) of that.
+pub struct Broadcast<K: Key, V: Record, S = Lookup<K, V>> {
     collect: u32,
+    make: Arc<Make<S>>,
     types: PhantomData<fn() -> (K, V)>,
+}
+
+/// Makes what tasks have at hand.
+type Make<S> = dyn Fn(&Whole) -> Result<S, PushError> + Send + Sync;
+
+impl<K: Key, V: Record, S: Send + Sync + 'static> Broadcast<K, V, S> {
+    /// Something else, which is made of what is at hand once in each process: numbers in the order in which they are
+    /// compared, say, or a pattern that has to be compiled. `f` must give the same wherever it is called.
+    ///
+    /// ```
+    /// # let flow = windrow_jobs::Flow::new();
+    /// let words = flow.from_iter([("a".to_string(), ()), ("the".to_string(), ())]);
+    /// let longest = words.broadcast().prepare(|words| words.iter().map(|(word, ())| word.len()).max());
+    /// let longer = flow.read_lines("/tmp/a.txt").map_with(&longest, |line, longest| Some(line.len()) > *longest);
+    /// ```
+    pub fn prepare<P: Send + Sync + 'static>(
+        &self,
+        f: impl Fn(&S) -> P + Send + Sync + 'static,
+    ) -> Broadcast<K, V, P> {
+        let before = self.clone();
+        let make = move |whole: &Whole| Ok(f(&*before.at_hand(whole)?));
+        Broadcast { collect: self.collect, make: Arc::new(make), types: PhantomData }
+    }
+
+    /// What a task has; made once for all that have the same inputs.
+    fn at_hand(&self, whole: &Whole) -> Result<Arc<S>, PushError> {
+        // No two that are there at a time have one address.
+        let maker = Arc::as_ptr(&self.make).cast::<()>().addr();
+        whole.made((self.collect, maker), || (self.make)(whole))
+    }
 }
 
 /// The records of a [`Broadcast`], by key.
@@ -123,7 +152,8 @@ impl<K: Record, V: Record> Dataset<(K, V)> {
         K: Key,
     {
         let collect = self.collected_whole("broadcast", CodePlace::caller());
-        Broadcast { collect, types: PhantomData }
+        let make = move |whole: &Whole| Ok(Lookup::new(whole.whole_batches::<(K, V)>(collect)?));
+        Broadcast { collect, make: Arc::new(make), types: PhantomData }
     }
 }
 
@@ -138,34 +168,34 @@ impl<T: Record> Dataset<T> {
     /// });
     /// ```
     #[track_caller]
-    pub fn map_with<K: Key, V: Record, U: Record>(
+    pub fn map_with<K: Key, V: Record, S: Send + Sync + 'static, U: Record>(
         &self,
-        lookup: &Broadcast<K, V>,
-        f: impl for<'a> Fn(T::View<'a>, &Lookup<K, V>) -> U + Send + Sync + 'static,
+        with: &Broadcast<K, V, S>,
+        f: impl for<'a> Fn(T::View<'a>, &S) -> U + Send + Sync + 'static,
     ) -> Dataset<U> {
-        self.each_with("map_with", CodePlace::caller(), lookup, move |view, lookup, out| {
-            out.push(f(view, lookup).view())
+        self.each_with("map_with", CodePlace::caller(), with, move |view, at_hand, out| {
+            out.push(f(view, at_hand).view())
         })
     }
 
     /// As [`map_to`](Dataset::map_to), with a broadcast dataset at hand: nothing is owned on the way. `U` has to be named,
-    /// and so do the types of the lookup.
+    /// after the types of the dataset and of what is at hand.
     ///
     /// ```
     /// # let flow = windrow_jobs::Flow::new();
     /// let names = flow.from_iter([(3u32, "three".to_string())]).broadcast();
-    /// let named = flow.read_lines("/tmp/a.txt").map_with_to::<_, _, (String, String)>(&names, |line, names| {
+    /// let named = flow.read_lines("/tmp/a.txt").map_with_to::<_, _, _, (String, String)>(&names, |line, names| {
     ///     (names.get(line.len() as u32).unwrap_or("other"), line)
     /// });
     /// ```
     #[track_caller]
-    pub fn map_with_to<K: Key, V: Record, U: Record>(
+    pub fn map_with_to<K: Key, V: Record, S: Send + Sync + 'static, U: Record>(
         &self,
-        lookup: &Broadcast<K, V>,
-        f: impl for<'a> LookupFn<'a, T, K, V, U> + Send + Sync + 'static,
+        with: &Broadcast<K, V, S>,
+        f: impl for<'a> LookupFn<'a, T, S, U> + Send + Sync + 'static,
     ) -> Dataset<U> {
-        self.each_with("map_with_to", CodePlace::caller(), lookup, move |view, lookup, out| {
-            out.push(f(T::shorten(view), lookup))
+        self.each_with("map_with_to", CodePlace::caller(), with, move |view, at_hand, out| {
+            out.push(f(T::shorten(view), at_hand))
         })
     }
 
@@ -180,35 +210,43 @@ impl<T: Record> Dataset<T> {
     /// });
     /// ```
     #[track_caller]
-    pub fn flat_map_with<K: Key, V: Record, U: Record, I: IntoIterator<Item = U>>(
+    pub fn flat_map_with<
+        K: Key,
+        V: Record,
+        S: Send + Sync + 'static,
+        U: Record,
+        I: IntoIterator<Item = U>,
+    >(
         &self,
-        lookup: &Broadcast<K, V>,
-        f: impl for<'a> Fn(T::View<'a>, &Lookup<K, V>) -> I + Send + Sync + 'static,
+        with: &Broadcast<K, V, S>,
+        f: impl for<'a> Fn(T::View<'a>, &S) -> I + Send + Sync + 'static,
     ) -> Dataset<U> {
-        self.each_with("flat_map_with", CodePlace::caller(), lookup, move |view, lookup, out| {
-            for record in f(view, lookup) {
+        self.each_with("flat_map_with", CodePlace::caller(), with, move |view, at_hand, out| {
+            for record in f(view, at_hand) {
                 out.push(record.view())?;
             }
             Ok(out.demand())
         })
     }
 
-    /// Calls `f` with each record, the lookup, and what takes records.
-    fn each_with<K: Key, V: Record, U: Record>(
+    /// Calls `f` with each record, what is at hand, and what takes records.
+    fn each_with<K: Key, V: Record, S: Send + Sync + 'static, U: Record>(
         &self,
         operator: &'static str,
         place: &'static CodePlace<'static>,
-        lookup: &Broadcast<K, V>,
-        f: impl for<'a> Fn(T::View<'a>, &Lookup<K, V>, &mut Emitter<U>) -> Result<Demand, PushError>
+        with: &Broadcast<K, V, S>,
+        f: impl for<'a> Fn(T::View<'a>, &S, &mut Emitter<U>) -> Result<Demand, PushError>
         + Send
         + Sync
         + 'static,
     ) -> Dataset<U> {
-        let (f, collect) = (Arc::new(f), lookup.collect);
+        let (f, with, collect) = (Arc::new(f), with.clone(), with.collect);
         let code = move |context: &LaneContext, out| {
             let f = f.clone();
-            match context.whole.lookup::<(K, V), _>(collect, Lookup::<K, V>::new) {
-                Ok(lookup) => each::<T, U, _>(context, out, move |view, out| f(view, &lookup, out)),
+            match with.at_hand(&context.whole) {
+                Ok(at_hand) => {
+                    each::<T, U, _>(context, out, move |view, out| f(view, &at_hand, out))
+                }
                 Err(error) => AnyPush::new::<T>(Box::new(Refuse(Some(error)))),
             }
         };
@@ -239,8 +277,8 @@ impl<T: Record> Push<T> for Refuse {
     }
 }
 
-impl<K: Key, V: Record> Clone for Broadcast<K, V> {
+impl<K: Key, V: Record, S> Clone for Broadcast<K, V, S> {
     fn clone(&self) -> Self {
-        Broadcast { collect: self.collect, types: PhantomData }
+        Broadcast { collect: self.collect, make: self.make.clone(), types: PhantomData }
     }
 }
