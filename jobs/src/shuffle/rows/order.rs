@@ -274,8 +274,13 @@ impl<K: Key> Bounds<K> {
         let at = (prefix >> (128 - LOOKUP_BITS)) as usize;
         let (mut from, to) = (self.below[at] as usize, self.below[at + 1] as usize);
         from += self.prefixes[from..to].partition_point(|bound| *bound < prefix);
-        // Bounds with the same prefix may be many: keys that begin alike, or one that is there often.
-        let same = self.prefixes[from..].partition_point(|bound| *bound == prefix);
+        // Bounds with the same prefix are few or none, or very many: of keys that begin alike.
+        let same = match self.prefixes.get(from) {
+            Some(bound) if *bound == prefix => {
+                self.prefixes[from..].partition_point(|bound| *bound == prefix)
+            }
+            _ => 0,
+        };
         from += if K::PREFIX_IS_EXACT || same == 0 {
             same
         } else {
