@@ -1,0 +1,151 @@
+//! The journal: what the coordinator has decided, in a folder, so that it can go on after its process has died.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lock` | locked by the coordinator that writes |
+//! | `journal-N` | the records from number N on, as [`frame`] says |
+//! | `snapshot-N` | one record: what the writer's state was after all records before number N |
+//!
+//! Records are numbered from 0 on, those of all files together. A record counts once it is on the disk: whoever acts on it
+//! waits [for that](Journal::synced). They are written and synced in groups, by a thread of its own: all that were added
+//! while the disk was busy go there at once.
+//!
+//! Each time a folder is opened, its *epoch* grows by one: what an earlier writer says can be told apart from what this one
+//! does.
+
+mod error;
+mod files;
+mod frame;
+mod writer;
+
+pub use error::JournalError;
+
+use files::Folder;
+use std::fs::File;
+use std::path::Path;
+use writer::Writer;
+
+/// What is found in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'f> {
+    /// A state, with which all begins; at most one, and the first.
+    Snapshot(&'f [u8]),
+    /// A record.
+    Record {
+        /// Its kind.
+        kind: &'f str,
+        /// Its content.
+        content: &'f [u8],
+    },
+}
+
+/// A journal that is written to. Dropped, it [ends](Journal::end).
+#[derive(Debug)]
+pub struct Journal {
+    writer: Writer,
+    epoch: u64,
+    /// That of the folder.
+    lock: File,
+}
+
+/// The kind of the record that an opened folder begins with: its content is the epoch.
+const EPOCH: &str = "epoch";
+
+/// The kind of the record of a snapshot: the epoch, and the state.
+const SNAPSHOT: &str = "snapshot";
+
+impl Journal {
+    /// Opens a folder, which is made if it is not there, and tells all that is found in it, in order.
+    ///
+    /// Records at the end that were not on the disk for sure, and are not whole, are cut off, with a warning in the log:
+    /// nobody has acted on them.
+    ///
+    /// # Errors
+    /// [`JournalError`]: if another coordinator has the folder, it cannot be read or written, is damaged anywhere but at
+    /// its end, or `each` does not know what to do with what it was told.
+    pub fn open(
+        folder: &Path,
+        mut each: impl FnMut(Found<'_>) -> Result<(), String>,
+    ) -> Result<Journal, JournalError> {
+        let folder = Folder::make(folder)?;
+        let lock = folder.lock()?;
+        let mut epoch = 0;
+        let end = folder.recover(&mut |found, place| {
+            let told = match found {
+                Found::Record { kind: EPOCH, content } => epoch_of(content).map(|of| epoch = of.0),
+                Found::Snapshot(content) => epoch_of(content).and_then(|(of, state)| {
+                    epoch = of;
+                    each(Found::Snapshot(state))
+                }),
+                found => each(found),
+            };
+            told.map_err(|what| place.refused(what))
+        })?;
+        epoch += 1;
+        let writer = Writer::start(folder, end, (EPOCH, &epoch.to_le_bytes()))?;
+        Ok(Journal { writer, epoch, lock })
+    }
+
+    /// How often the folder was opened, this time included.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Adds a record. Returns the number that [`synced`](Journal::synced) waits for. Does not wait.
+    ///
+    /// # Panics
+    /// For a record of 1 GiB, or a name of a kind with over 255 bytes.
+    pub fn add(&self, kind: &str, content: &[u8]) -> u64 {
+        self.writer.add(kind, content)
+    }
+
+    /// The number of the last record that was added.
+    pub fn number(&self) -> u64 {
+        self.writer.number()
+    }
+
+    /// Adds a snapshot: the state after all records so far. What is before it is deleted once it is on the disk.
+    ///
+    /// # Panics
+    /// For one of 1 GiB.
+    pub fn snapshot(&self, state: &[u8]) {
+        self.writer.snapshot([&self.epoch.to_le_bytes(), state].concat());
+    }
+
+    /// The records since the last snapshot, in bytes as they lie in files.
+    pub fn bytes_since_snapshot(&self) -> u64 {
+        self.writer.bytes_since_snapshot()
+    }
+
+    /// Waits until the records up to a number are on the disk. Cancel safe.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`], from the first on that could not be written: nobody must act on what was decided since.
+    /// [`JournalError::Stopped`] for what was added after the [end](Journal::end).
+    pub async fn synced(&self, number: u64) -> Result<(), JournalError> {
+        self.writer.synced(number).await
+    }
+
+    /// Writes what was added, and gives the folder free. What is added from now on is not written. Blocks on the disk.
+    pub fn end(&self) {
+        self.writer.end();
+        // Closing the file would do as well.
+        let _ = self.lock.unlock();
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The epoch at the start of a record, and what follows it.
+fn epoch_of(content: &[u8]) -> Result<(u64, &[u8]), String> {
+    let split = content.split_first_chunk();
+    let (epoch, rest) = split.ok_or_else(|| format!("an epoch of {} bytes", content.len()))?;
+    Ok((u64::from_le_bytes(*epoch), rest))
+}
+
+#[cfg(test)]
+mod tests;

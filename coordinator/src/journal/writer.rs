@@ -1,0 +1,223 @@
+//! The thread that writes: it takes all that was added while it was busy, and syncs that at once.
+
+use super::files::{End, Folder};
+use super::{JournalError, frame};
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+/// Records on their way to the disk.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    synced: watch::Receiver<Result<u64, JournalError>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    added: Condvar,
+}
+
+#[derive(Debug)]
+struct Queue {
+    waiting: VecDeque<Item>,
+    /// The number of the next record.
+    next: u64,
+    bytes_since_snapshot: u64,
+    /// Whether nothing more is taken.
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Item {
+    Record { kind: Box<str>, content: Box<[u8]> },
+    Snapshot(Vec<u8>),
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that waits, once there is something; nothing at the end.
+    fn take(&self) -> VecDeque<Item> {
+        let mut queue = self.lock();
+        while queue.waiting.is_empty() && !queue.ended {
+            queue = self.added.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::take(&mut queue.waiting)
+    }
+}
+
+impl Writer {
+    /// Goes on at the end of a journal, with a first record, which is on the disk then.
+    pub(super) fn start(
+        folder: Folder,
+        end: End,
+        (kind, content): (&str, &[u8]),
+    ) -> Result<Writer, JournalError> {
+        let mut segment = Segment::open(folder, end)?;
+        segment.append(kind, content);
+        segment.sync()?;
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            next: segment.next,
+            bytes_since_snapshot: segment.len,
+            ended: false,
+        };
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), added: Condvar::new() });
+        let (told, synced) = watch::channel(Ok(segment.next));
+        let of_thread = shared.clone();
+        let thread = std::thread::Builder::new().name("windrow-journal".to_owned());
+        let path = segment.path.clone();
+        let thread = thread.spawn(move || write(&of_thread, segment, &told));
+        let thread = Mutex::new(Some(thread.map_err(JournalError::io(&path))?));
+        Ok(Writer { shared, synced, thread })
+    }
+
+    pub(super) fn add(&self, kind: &str, content: &[u8]) -> u64 {
+        let mut queue = self.shared.lock();
+        if !queue.ended {
+            queue.waiting.push_back(Item::Record { kind: kind.into(), content: content.into() });
+            queue.bytes_since_snapshot += (frame::HEAD + 1 + kind.len() + content.len()) as u64;
+        }
+        queue.next += 1;
+        self.shared.added.notify_one();
+        queue.next
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.shared.lock().next
+    }
+
+    pub(super) fn snapshot(&self, state: Vec<u8>) {
+        let mut queue = self.shared.lock();
+        if !queue.ended {
+            queue.waiting.push_back(Item::Snapshot(state));
+            queue.bytes_since_snapshot = 0;
+        }
+        self.shared.added.notify_one();
+    }
+
+    pub(super) fn bytes_since_snapshot(&self) -> u64 {
+        self.shared.lock().bytes_since_snapshot
+    }
+
+    /// Takes nothing more, and waits until all is written that was taken.
+    pub(super) fn end(&self) {
+        self.shared.lock().ended = true;
+        self.shared.added.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // What it could not write it has told.
+            let _ = thread.join();
+        }
+    }
+
+    pub(super) async fn synced(&self, number: u64) -> Result<(), JournalError> {
+        let mut synced = self.synced.clone();
+        let is_there = |synced: &Result<u64, JournalError>| match synced {
+            Ok(done) => *done >= number,
+            Err(_) => true,
+        };
+        let found = synced.wait_for(is_there).await;
+        match found.as_deref() {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.clone()),
+            // The thread is gone.
+            Err(_) => Err(JournalError::Stopped),
+        }
+    }
+}
+
+/// The life of the thread.
+fn write(shared: &Shared, mut segment: Segment, told: &watch::Sender<Result<u64, JournalError>>) {
+    loop {
+        let items = shared.take();
+        if items.is_empty() {
+            return;
+        }
+        match segment.write(items) {
+            Ok(()) => {
+                let _before = told.send_replace(Ok(segment.next));
+            }
+            Err(error) => {
+                tracing::error!(%error, "nothing is journalled any more");
+                let mut queue = shared.lock();
+                queue.ended = true;
+                queue.waiting.clear();
+                let _before = told.send_replace(Err(error));
+                return;
+            }
+        }
+    }
+}
+
+/// The segment that is written to.
+struct Segment {
+    folder: Folder,
+    path: PathBuf,
+    file: File,
+    /// Its length on the disk.
+    len: u64,
+    /// The number of the next record.
+    next: u64,
+    /// Frames that are not written yet.
+    frames: Vec<u8>,
+}
+
+impl Segment {
+    fn open(folder: Folder, end: End) -> Result<Segment, JournalError> {
+        let (path, file, len) = match end.segment {
+            Some((path, len)) => {
+                let file = OpenOptions::new().append(true).open(&path);
+                let file = file.map_err(JournalError::io(&path))?;
+                (path, file, len)
+            }
+            None => {
+                let (path, file) = folder.begin(end.next)?;
+                (path, file, 0)
+            }
+        };
+        Ok(Segment { folder, path, file, len, next: end.next, frames: Vec::new() })
+    }
+
+    fn append(&mut self, kind: &str, content: &[u8]) {
+        frame::append(&mut self.frames, self.len, kind, content);
+        self.next += 1;
+    }
+
+    /// Brings what was appended to the disk.
+    fn sync(&mut self) -> Result<(), JournalError> {
+        if self.frames.is_empty() {
+            return Ok(());
+        }
+        let written = self.file.write_all(&self.frames).and_then(|()| self.file.sync_data());
+        written.map_err(JournalError::io(&self.path))?;
+        self.len += self.frames.len() as u64;
+        self.frames.clear();
+        Ok(())
+    }
+
+    fn write(&mut self, items: VecDeque<Item>) -> Result<(), JournalError> {
+        for item in items {
+            match item {
+                Item::Record { kind, content } => self.append(&kind, &content),
+                Item::Snapshot(state) => {
+                    self.sync()?;
+                    self.folder.write_snapshot(self.next, &state)?;
+                    (self.path, self.file) = self.folder.begin(self.next)?;
+                    self.len = 0;
+                    self.folder.delete_before(self.next)?;
+                }
+            }
+        }
+        self.sync()
+    }
+}
