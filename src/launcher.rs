@@ -76,7 +76,8 @@ impl Drop for Launched {
         let (coordinator, workers) = (self.coordinator.take(), std::mem::take(&mut self.workers));
         self.runtime.clone().block_on(async {
             if let Some(coordinator) = coordinator {
-                coordinator.shut_down().await;
+                // It keeps nothing, so that nothing can fail.
+                let _ = coordinator.shut_down().await;
             }
             for mut worker in workers {
                 if tokio::time::timeout(END_WITHIN, worker.wait()).await.is_err() {

@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::processes::{children, executors, is_alive, kill};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Long enough for a slow machine that has other work.
@@ -95,4 +96,31 @@ fn a_cluster_runs_jobs_and_ends() {
     room.windrow("cluster down --state state").timeout(PATIENCE).ok();
     let down = room.windrow(&format!("jobs list --cluster {address}")).fails(1);
     down.says(&["no coordinator"]);
+}
+
+#[test]
+fn a_killed_coordinator_changes_nothing() {
+    let room = room!();
+    room.windrow(&format!("generate tera --records {RECORDS} --output in")).timeout(PATIENCE).ok();
+    room.windrow("run terasort --input in --output quiet").timeout(PATIENCE).ok();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let coordinator = format!("coordinator --listen {address} --state state");
+    let start = || room.windrow(&coordinator).timeout(PATIENCE).start();
+    let mut first = start();
+    first.until("it listens", || TcpStream::connect(&address).is_ok());
+    let worker = format!("worker --coordinator {address} --threads 1");
+    let workers = [(); 2].map(|()| room.windrow(&worker).timeout(PATIENCE).start());
+    let command = format!("run terasort --input in --output faulted --cluster {address} --json");
+    let mut run = room.windrow(&command).timeout(PATIENCE).start();
+    let busy = |worker: &harness::Running<'_>| !children(worker.id()).is_empty();
+    run.until("both workers have an executor", || workers.iter().all(busy));
+    kill(first.id());
+    first.wait();
+    let _second = start();
+    let done = run.wait();
+    assert_eq!(done.code(), Some(0), "{}", done.stderr());
+    room.same_output("quiet", "faulted");
+    let summary: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
+    assert_eq!(summary["retries"], 0, "{summary}");
 }

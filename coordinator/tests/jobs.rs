@@ -75,7 +75,7 @@ async fn a_job_of_two_stages_runs_to_its_end() {
     );
     assert_eq!(events.next().await.unwrap().number, 1);
     assert_eq!(client.jobs().await.unwrap().len(), 1);
-    running.shut_down().await;
+    running.shut_down().await.unwrap();
     for (task, log) in workers {
         task.await.unwrap();
         assert!(log.lock().unwrap().told_end);
@@ -384,7 +384,8 @@ async fn a_client_ends_the_coordinator_and_its_workers() {
         client.shut_down().await.unwrap();
     });
     assert_eq!(status.state, JobState::Cancelled);
-    tokio::time::timeout(5 * SECOND, running.ended()).await.expect("it does not end");
+    let ended = tokio::time::timeout(5 * SECOND, running.ended()).await;
+    ended.expect("it does not end").unwrap();
     task.await.unwrap();
     assert!(log.lock().unwrap().told_end);
 }

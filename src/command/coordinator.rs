@@ -4,6 +4,7 @@ use super::Failed;
 use crate::{binary, cluster};
 use clap::Args;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use windrow_coordinator::{Config, Coordinator};
 
@@ -16,15 +17,21 @@ pub(crate) struct CoordinatorFlags {
     /// A worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     lease_ms: u64,
+    /// The folder in which all is kept that is decided, so that jobs go on when the coordinator is started again; without it
+    /// they end with its process
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 }
 
 impl CoordinatorFlags {
-    /// Serves until a signal or a client says stop.
+    /// Serves until a signal or a client says stop. After a signal, jobs go on with the next coordinator, if there is a
+    /// folder for that.
     pub(super) fn run(self) -> Result<(), Failed> {
         let because =
             |error: &dyn std::fmt::Display| Failed::Because(format!("coordinator: {error}"));
         cluster::runtime()?.block_on(async {
-            let mut config = Config { binary: binary::own().clone(), ..Config::default() };
+            let (binary, state) = (binary::own().clone(), self.state);
+            let mut config = Config { binary, state, ..Config::default() };
             config.scheduler.lease_ms = self.lease_ms;
             let mut running =
                 Coordinator::start(self.listen, config).await.map_err(|error| because(&error))?;
@@ -32,12 +39,11 @@ impl CoordinatorFlags {
             let mut terminate = signal(SignalKind::terminate()).map_err(|error| because(&error))?;
             let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| because(&error))?;
             tokio::select! {
-                () = running.ended() => return Ok(()),
+                ended = running.ended() => return ended.map_err(|error| because(&error)),
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            running.shut_down().await;
-            Ok(())
+            running.stop().await.map_err(|error| because(&error))
         })
     }
 }

@@ -141,7 +141,7 @@ impl Call {
             panic!("{self:?} over {workers} workers: {error}");
         });
         runtime.block_on(async {
-            coordinator.shut_down().await;
+            coordinator.shut_down().await.unwrap();
             for mut process in processes {
                 let ended = tokio::time::timeout(Duration::from_secs(60), process.wait()).await;
                 assert!(ended.expect("a worker ends with its coordinator").unwrap().success());

@@ -22,6 +22,7 @@ impl Core {
         arrived: &mut Option<(AttemptId, TaskOutput)>,
         now: Millis,
     ) {
+        self.keep(build, &outcome, arrived);
         match outcome {
             Outcome::JobAdmitted { job, .. } => self.publish(What::JobStarted(job), now),
             Outcome::JobRefused { why, .. } => self.refused = Some(why),

@@ -1,6 +1,7 @@
 //! What can be set about a coordinator.
 
 use crate::scheduler;
+use std::path::PathBuf;
 use windrow_protocol::control::BinaryId;
 use windrow_protocol::transport::Limits;
 
@@ -19,6 +20,9 @@ pub struct Config {
     pub ended_jobs: usize,
     /// The bytes that all tasks of a job may collect.
     pub collected_bytes: usize,
+    /// The folder in which all is kept that is decided, so that a coordinator that is started again goes on; without one
+    /// nothing is kept.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -33,6 +37,7 @@ impl Default for Config {
             wrong_binary_ms: 10_000,
             ended_jobs: 100,
             collected_bytes: 64 << 20,
+            state: None,
         }
     }
 }

@@ -7,9 +7,12 @@ use super::bus::{Bus, What};
 use super::config::Config;
 use super::job::Job;
 use super::limits::{JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
+use super::outbox::Outbox;
 use super::worker::{Standing, Worker};
+use crate::journal::Journal;
 use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use windrow_protocol::control::{
     AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered,
     WorkerHello, WorkerStatus,
@@ -36,20 +39,24 @@ pub(crate) struct Core {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     /// Jobs that have ended, the longest ago first.
     pub(crate) ended: VecDeque<JobId>,
-    job_tokens: BTreeMap<u128, JobId>,
+    pub(crate) job_tokens: BTreeMap<u128, JobId>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     /// Workers that are gone, the longest ago first.
     pub(crate) gone: VecDeque<WorkerId>,
-    worker_tokens: BTreeMap<u128, WorkerId>,
-    hosts: BTreeMap<String, HostId>,
-    next_job: u64,
-    next_worker: u64,
+    pub(crate) worker_tokens: BTreeMap<u128, WorkerId>,
+    pub(crate) hosts: BTreeMap<String, HostId>,
+    pub(crate) next_job: u64,
+    pub(crate) next_worker: u64,
     pub(crate) bus: Bus,
     /// Why jobs were refused, until the submitting call has taken it.
     pub(crate) refused: Option<String>,
     /// Events that follow from outcomes, to be handled next.
     pub(crate) next: VecDeque<(String, Event)>,
     pub(crate) stopping: bool,
+    /// Where all is kept that is decided, if it is.
+    pub(crate) journal: Option<Arc<Journal>>,
+    /// The answers to polls have numbers above this one.
+    pub(crate) answers_above: u64,
 }
 
 impl Core {
@@ -70,6 +77,8 @@ impl Core {
             refused: None,
             next: VecDeque::new(),
             stopping: false,
+            journal: None,
+            answers_above: 0,
         }
     }
 
@@ -103,7 +112,7 @@ impl Core {
         }
     }
 
-    fn pool(&mut self, build: &str) -> &mut Pool {
+    pub(crate) fn pool(&mut self, build: &str) -> &mut Pool {
         let config = &self.config.scheduler;
         self.pools.entry(build.to_owned()).or_insert_with(|| Pool {
             scheduler: Scheduler::new(config.clone()),
@@ -175,8 +184,10 @@ impl Core {
             && job.is_running()
             && job.given_up.is_none()
         {
-            job.given_up = Some(why);
-            self.next.push_back((job.submission.binary.build.clone(), Event::Cancel { job: id }));
+            job.given_up = Some(why.clone());
+            let build = job.submission.binary.build.clone();
+            self.keep_given_up(id, &why);
+            self.next.push_back((build, Event::Cancel { job: id }));
         }
     }
 
@@ -201,12 +212,11 @@ impl Core {
         }
         let worker = WorkerId(self.next_worker);
         self.next_worker += 1;
-        let fresh = HostId(self.hosts.len() as u32);
-        let host = *self.hosts.entry(hello.host.clone()).or_insert(fresh);
+        let host = self.host(&hello.host);
         let build = hello.binary.build.clone();
         let (slots, memory) = (hello.slots, hello.memory);
         self.worker_tokens.insert(hello.token, worker);
-        self.workers.insert(worker, Worker::new(hello));
+        self.workers.insert(worker, Worker::new(hello, Outbox::above(self.answers_above)));
         self.pool(&build).alive.insert(worker);
         let named = build.as_str().into();
         let event = Event::WorkerJoined { worker, slots, memory, host, build: named };

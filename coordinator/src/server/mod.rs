@@ -13,12 +13,15 @@ mod orders;
 mod outbox;
 mod pages;
 mod poll;
+mod records;
+mod recovery;
 mod service;
 mod worker;
 
 pub use config::Config;
 
 use self::core::Core;
+use crate::journal::{Journal, JournalError};
 use crate::scheduler::Millis;
 use service::Service;
 use std::io;
@@ -54,6 +57,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The journal in its state folder cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 /// What the calls share.
@@ -61,14 +67,40 @@ pub enum StartError {
 pub(crate) struct Shared {
     core: Mutex<Core>,
     started: Instant,
-    /// Becomes true when somebody wants the coordinator to end.
-    shut_down: watch::Sender<bool>,
+    /// That of the core, if there is one.
+    journal: Option<Arc<Journal>>,
+    /// Whether somebody wants the coordinator to end, and how.
+    end: watch::Sender<End>,
+}
+
+/// How a coordinator ends.
+#[derive(Clone, Debug)]
+enum End {
+    /// Not yet.
+    No,
+    /// Its process ends; another one goes on with its journal.
+    Process,
+    /// Jobs are cancelled, and workers end.
+    Cluster,
+    /// It cannot keep what it decides: nobody is told anything any more.
+    Failed(JournalError),
 }
 
 impl Shared {
     /// The one clock of the coordinator.
     fn now(&self) -> Millis {
         Millis(self.started.elapsed().as_millis() as u64)
+    }
+
+    /// Somebody wants the end, or it has to be; what was wanted first counts.
+    fn end(&self, how: End) {
+        self.end.send_if_modified(|end| {
+            let is_first = matches!(end, End::No);
+            if is_first {
+                *end = how;
+            }
+            is_first
+        });
     }
 }
 
@@ -77,10 +109,11 @@ impl Shared {
 pub struct Coordinator;
 
 impl Coordinator {
-    /// Starts a coordinator that listens on `listen` (port 0 chooses one). It runs on the current tokio runtime.
+    /// Starts a coordinator that listens on `listen` (port 0 chooses one). It runs on the current tokio runtime. With a
+    /// [state folder](Config::state) it goes on with the jobs of the one that had it before.
     ///
     /// # Errors
-    /// It cannot listen there.
+    /// It cannot listen there, or cannot have or read the folder.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -93,8 +126,13 @@ impl Coordinator {
         let address = listener.local_addr().map_err(failed)?;
         #[allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
         let started = Instant::now();
-        let (shut_down, _) = watch::channel(false);
-        let shared = Arc::new(Shared { core: Mutex::new(Core::new(config)), started, shut_down });
+        let (end, _) = watch::channel(End::No);
+        let core = match config.state.clone() {
+            Some(folder) => Core::recover(config, &folder, Millis(0))?,
+            None => Core::new(config),
+        };
+        let journal = core.journal.clone();
+        let shared = Arc::new(Shared { core: Mutex::new(core), started, journal, end });
         let task = tokio::spawn(run(listener, Service { shared: shared.clone() }));
         Ok(Running { address, service: Service { shared }, task: Some(task) })
     }
@@ -106,7 +144,7 @@ pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
     service: Service,
-    task: Option<JoinHandle<()>>,
+    task: Option<JoinHandle<Result<(), JournalError>>>,
 }
 
 impl Running {
@@ -116,28 +154,46 @@ impl Running {
     }
 
     /// Cancels all jobs, tells workers to end, and ends. Cancel safe: it goes on by itself.
-    pub async fn shut_down(mut self) {
-        self.service.shared.shut_down.send_replace(true);
-        self.ended().await;
+    ///
+    /// # Errors
+    /// As for [`ended`](Running::ended).
+    pub async fn shut_down(mut self) -> Result<(), JournalError> {
+        self.service.shared.end(End::Cluster);
+        self.ended().await
+    }
+
+    /// Ends, and leaves jobs and workers to the next coordinator that has the state folder; without one, as
+    /// [`shut_down`](Running::shut_down). Cancel safe: it goes on by itself.
+    ///
+    /// # Errors
+    /// As for [`ended`](Running::ended).
+    pub async fn stop(mut self) -> Result<(), JournalError> {
+        let shared = &self.service.shared;
+        shared.end(if shared.journal.is_some() { End::Process } else { End::Cluster });
+        self.ended().await
     }
 
     /// Waits until the coordinator has ended, which a client may ask for. Cancel safe.
-    pub async fn ended(&mut self) {
-        if let Some(task) = &mut self.task {
-            let _ = task.await;
-            self.task = None;
-        }
+    ///
+    /// # Errors
+    /// If it ended because it could not keep what it decided.
+    pub async fn ended(&mut self) -> Result<(), JournalError> {
+        let Some(task) = &mut self.task else { return Ok(()) };
+        let ended = task.await;
+        self.task = None;
+        // If it panicked, that was told.
+        ended.unwrap_or(Ok(()))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.service.shared.shut_down.send_replace(true);
+        self.service.shared.end(End::Cluster);
     }
 }
 
 /// Serves until somebody wants the end.
-async fn run(listener: TcpListener, service: Service) {
+async fn run(listener: TcpListener, service: Service) -> Result<(), JournalError> {
     let (limits, tick_ms) = {
         let (core, _) = service.lock();
         let scheduler = &core.config.scheduler;
@@ -153,25 +209,35 @@ async fn run(listener: TcpListener, service: Service) {
         serve_connection(io, service, each_limits.clone(), for_each.clone())
     });
     let end = async {
-        ticks(&service, tick_ms).await;
-        {
-            let (mut core, now) = service.lock();
-            core.shut_down(now);
-        }
-        let told = async {
-            while !service.lock().0.all_told() {
-                pause(TELL_END_LOOK).await;
+        let end = ticks(&service, tick_ms).await;
+        if matches!(end, End::Cluster) {
+            {
+                let (mut core, now) = service.lock();
+                core.shut_down(now);
             }
-        };
-        let _ = tokio::time::timeout(TELL_END, told).await;
+            let told = async {
+                while !service.lock().0.all_told() {
+                    pause(TELL_END_LOOK).await;
+                }
+            };
+            let _ = tokio::time::timeout(TELL_END, told).await;
+        }
         stop.send_replace(true);
+        end
     };
-    tokio::join!(server, end);
+    let ((), end) = tokio::join!(server, end);
+    if let Some(journal) = service.shared.journal.clone() {
+        let _ = tokio::task::spawn_blocking(move || journal.end()).await;
+    }
+    match end {
+        End::Failed(error) => Err(error),
+        End::No | End::Process | End::Cluster => Ok(()),
+    }
 }
 
 /// Tells the schedulers that time passes, until somebody wants the end.
-async fn ticks(service: &Service, tick_ms: u64) {
-    let mut shut_down = service.shared.shut_down.subscribe();
+async fn ticks(service: &Service, tick_ms: u64) -> End {
+    let mut end = service.shared.end.subscribe();
     let mut interval = tokio::time::interval(Duration::from_millis(tick_ms));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -180,7 +246,10 @@ async fn ticks(service: &Service, tick_ms: u64) {
                 let (mut core, now) = service.lock();
                 core.tick(now);
             }
-            _ = shut_down.wait_for(|shut_down| *shut_down) => return,
+            wanted = end.wait_for(|end| !matches!(end, End::No)) => {
+                // The sender lives as long as the service.
+                return wanted.map_or(End::Process, |end| end.clone());
+            }
         }
     }
 }

@@ -25,6 +25,18 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// An outbox whose answers have numbers above this one.
+    pub(crate) fn above(number: u64) -> Outbox {
+        Outbox { number, ..Outbox::default() }
+    }
+
+    /// Goes on after all that it ever had was pushed again: what is not `wanted` any more is left out, and answers have
+    /// numbers above this one.
+    pub(crate) fn go_on(&mut self, number: u64, wanted: impl FnMut(&Item) -> bool) {
+        self.waiting.retain(wanted);
+        self.number = number;
+    }
+
     /// Adds something to tell.
     pub(crate) fn push(&mut self, item: Item) {
         self.waiting.push_back(item);

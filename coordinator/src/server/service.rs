@@ -4,7 +4,7 @@
 
 use super::core::Core;
 use super::limits::PROGRESS_MS;
-use super::{Shared, bus::Subscriber};
+use super::{End, Shared, bus::Subscriber};
 use crate::scheduler::Millis;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -35,6 +35,16 @@ impl Service {
         (core, self.shared.now())
     }
 
+    /// Waits until all that was decided so far is kept: nobody must be told of it before. Where it cannot be kept, the
+    /// coordinator ends, and this call does not.
+    async fn kept(&self) {
+        let Some(journal) = &self.shared.journal else { return };
+        if let Err(error) = journal.synced(journal.number()).await {
+            self.shared.end(End::Failed(error));
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// All events from now on.
     pub(crate) fn subscribe(&self) -> Subscriber {
         self.lock().0.bus.subscribe()
@@ -55,8 +65,12 @@ impl Coordinator for Service {
     }
 
     async fn submit(self, _: Context, version: u32, job: JobSubmission) -> Result<JobId, Refusal> {
-        let (mut core, now) = self.lock();
-        core.submit(version, job, now)
+        let submitted = {
+            let (mut core, now) = self.lock();
+            core.submit(version, job, now)
+        };
+        self.kept().await;
+        submitted
     }
 
     async fn status(self, ctx: Context, id: JobId, wait_ms: u32) -> Result<JobStatus, Refusal> {
@@ -66,13 +80,16 @@ impl Coordinator for Service {
         let mut number = self.lock().0.job(id)?.changed.subscribe();
         let mut news = false;
         loop {
-            {
+            let told = {
                 let (core, now) = self.lock();
                 let job = core.job(id)?;
                 let at = Instant::now();
-                if !job.is_running() || at >= deadline || (news && at >= progress) {
-                    return Ok(job.status(now, true));
-                }
+                let is_time = !job.is_running() || at >= deadline || (news && at >= progress);
+                is_time.then(|| job.status(now, true))
+            };
+            if let Some(status) = told {
+                self.kept().await;
+                return Ok(status);
             }
             let until = if news { progress.min(deadline) } else { deadline };
             news |= changed(&mut number, until).await;
@@ -95,8 +112,12 @@ impl Coordinator for Service {
     }
 
     async fn cancel(self, _: Context, job: JobId) -> Result<(), Refusal> {
-        let (mut core, now) = self.lock();
-        core.cancel(job, now)
+        let cancelled = {
+            let (mut core, now) = self.lock();
+            core.cancel(job, now)
+        };
+        self.kept().await;
+        cancelled
     }
 
     async fn workers(self, _: Context) -> Vec<WorkerStatus> {
@@ -104,17 +125,25 @@ impl Coordinator for Service {
     }
 
     async fn drain(self, _: Context, worker: WorkerId) -> Result<(), Refusal> {
-        let (mut core, now) = self.lock();
-        core.drain(worker, now)
+        let drained = {
+            let (mut core, now) = self.lock();
+            core.drain(worker, now)
+        };
+        self.kept().await;
+        drained
     }
 
     async fn shut_down(self, _: Context) {
-        self.shared.shut_down.send_replace(true);
+        self.shared.end(End::Cluster);
     }
 
     async fn register(self, _: Context, worker: WorkerHello) -> Result<Registered, Refusal> {
-        let (mut core, now) = self.lock();
-        core.register(worker, now)
+        let registered = {
+            let (mut core, now) = self.lock();
+            core.register(worker, now)
+        };
+        self.kept().await;
+        registered
     }
 
     async fn poll(self, ctx: Context, worker: WorkerId, poll: Poll) -> PollAnswer {
@@ -129,11 +158,13 @@ impl Coordinator for Service {
         };
         let mut at_once = false;
         loop {
-            {
+            let answer = {
                 let (mut core, now) = self.lock();
-                if let Some(answer) = core.poll_answer(&waiting, at_once, now) {
-                    return answer;
-                }
+                core.poll_answer(&waiting, at_once, now)
+            };
+            if let Some(answer) = answer {
+                self.kept().await;
+                return answer;
             }
             at_once = !changed(&mut waiting.changed, deadline).await;
         }

@@ -4,7 +4,7 @@ use super::outbox::Outbox;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
 use windrow_protocol::control::{WorkerHello, WorkerStatus};
-use windrow_protocol::failure::Failure;
+use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, WorkerId};
 use windrow_protocol::task::{Split, TaskOutput};
 
@@ -58,16 +58,21 @@ impl Worker {
             }
             return false;
         }
+        if output.page != *pages {
+            let text = "the coordinator was restarted while the attempt told what it had listed";
+            *result = Err(Failure::new(FailureClass::Cancelled, text));
+            return true;
+        }
         splits.append(&mut output.splits);
         output.splits = std::mem::take(splits);
         true
     }
 
-    pub(crate) fn new(hello: WorkerHello) -> Worker {
+    pub(crate) fn new(hello: WorkerHello, outbox: Outbox) -> Worker {
         Worker {
             hello,
             standing: Standing::Ready,
-            outbox: Outbox::default(),
+            outbox,
             running: BTreeSet::new(),
             listed: BTreeMap::new(),
             polls: 0,

@@ -1,0 +1,141 @@
+//! Coordinators that go on from a journal, over the real protocol: whatever the last one had done, the job ends as if there
+//! had been one, and what is done is not done again.
+
+mod common;
+
+use common::*;
+use std::collections::BTreeSet;
+use std::path::Path;
+use tempfile::TempDir;
+use windrow_coordinator::{Config, Running, StartError};
+use windrow_protocol::control::*;
+use windrow_protocol::ids::*;
+use windrow_protocol::transport::connect;
+
+const MAPS: u32 = 5;
+const PARTITIONS: u32 = 3;
+
+fn config_at(state: &Path) -> Config {
+    let mut config = config();
+    config.scheduler.lease_ms = 60_000;
+    Config { state: Some(state.to_owned()), ..config }
+}
+
+async fn start_at(state: &TempDir) -> Running {
+    start_with(config_at(state.path())).await
+}
+
+/// The state folder as it would be found if the machine died now.
+fn as_it_is(state: &TempDir) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(state.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+/// A worker that runs all that it is told at once, and tells it with the next poll.
+struct Hand {
+    worker: Worker,
+    known: BTreeSet<AttemptId>,
+    ended: Vec<AttemptEnd>,
+}
+
+impl Hand {
+    async fn new(running: &Running) -> Hand {
+        let worker = Worker::register(running.address, hello("b1", 2)).await;
+        Hand { worker, known: BTreeSet::new(), ended: Vec::new() }
+    }
+
+    /// Goes on with another coordinator.
+    async fn turn_to(&mut self, running: &Running) {
+        self.worker.client = connect(&running.address.to_string(), SECOND).await.unwrap();
+    }
+
+    async fn step(&mut self) {
+        let answer = self.worker.poll(20, self.ended.clone()).await;
+        assert!(!answer.unknown, "a worker is known after a restart");
+        self.ended.drain(..answer.ended_seen as usize);
+        for order in answer.assigned {
+            if self.known.insert(order.attempt) {
+                let result = Ok(output(&order, MAPS));
+                self.ended.push(AttemptEnd { attempt: order.attempt, result });
+            }
+        }
+    }
+}
+
+fn assert_done(status: &JobStatus, hand: &Hand) {
+    assert_eq!(status.manifests, [(SinkId(0), "part-0,part-1,part-2".to_owned())]);
+    assert_eq!((status.counts.records_read, status.retries), (10 * u64::from(MAPS), 0));
+    assert_eq!(hand.known.len() as u32, 1 + MAPS + PARTITIONS + 1, "each task runs once");
+    assert!(hand.known.iter().all(|attempt| attempt.number == 0));
+}
+
+#[tokio::test]
+async fn a_job_goes_on_wherever_the_coordinator_dies() {
+    for moment in 0..14 {
+        let mut state = tempfile::tempdir().unwrap();
+        let mut running = start_at(&state).await;
+        let mut hand = Hand::new(&running).await;
+        let submitted = submission(two_stages(PARTITIONS));
+        let job = client(&running).await.submit(&submitted).await.unwrap();
+        let mut died = Vec::new();
+        let mut steps = 0;
+        let status = loop {
+            if steps == moment {
+                state = as_it_is(&state);
+                died.push(std::mem::replace(&mut running, start_at(&state).await));
+                hand.turn_to(&running).await;
+                // Who submits again since no answer came finds the job.
+                assert_eq!(client(&running).await.submit(&submitted).await.unwrap(), job);
+            }
+            hand.step().await;
+            steps += 1;
+            let status = client(&running).await.status(job, SECOND / 100).await.unwrap();
+            if !matches!(status.state, JobState::Running { .. }) {
+                break status;
+            }
+            assert!(steps < 100, "it does not end: {status:?}");
+        };
+        assert_eq!(status.state, JobState::Succeeded, "died after {moment} steps");
+        assert_done(&status, &hand);
+        let rows = client(&running).await.collected(job, CollectId(0)).await.unwrap();
+        assert_eq!(rows, [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_that_is_stopped_leaves_jobs_to_the_next_one() {
+    let state = tempfile::tempdir().unwrap();
+    let mut running = start_at(&state).await;
+    let mut hand = Hand::new(&running).await;
+    let job = client(&running).await.submit(&submission(two_stages(PARTITIONS))).await.unwrap();
+    hand.step().await;
+    for _ in 0..30 {
+        running.stop().await.unwrap();
+        running = start_at(&state).await;
+        hand.turn_to(&running).await;
+        hand.step().await;
+    }
+    let status = client(&running).await.status(job, SECOND).await.unwrap();
+    assert_eq!(status.state, JobState::Succeeded);
+    assert_done(&status, &hand);
+    // A job that has ended is known, and one that is submitted now is another one.
+    let other = client(&running).await.submit(&submission(two_stages(1))).await.unwrap();
+    assert!(other > job);
+}
+
+#[tokio::test]
+async fn a_second_coordinator_on_the_same_folder_is_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let _running = start_at(&state).await;
+    let second = windrow_coordinator::Coordinator::start(
+        "127.0.0.1:0".parse().unwrap(),
+        config_at(state.path()),
+    );
+    let error = second.await.unwrap_err();
+    assert!(matches!(&error, StartError::Journal(_)), "{error}");
+    assert!(error.to_string().contains("in use by another coordinator"), "{error}");
+}
