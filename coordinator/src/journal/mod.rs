@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `lock` | locked by the coordinator that writes |
-//! | `journal-N` | the records from number N on, as [`frame`] says |
+//! | `journal-N` | the records from number N on, each in a frame with a checksum |
 //! | `snapshot-N` | one record: what the writer's state was after all records before number N |
 //!
 //! Records are numbered from 0 on, those of all files together. A record counts once it is on the disk: whoever acts on it
