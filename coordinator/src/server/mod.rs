@@ -138,7 +138,7 @@ impl Coordinator {
     }
 }
 
-/// A coordinator that runs. Dropped, it shuts down on its own.
+/// A coordinator that runs. Dropped, it [stops](Running::stop) on its own.
 #[derive(Debug)]
 pub struct Running {
     /// Where it listens.
@@ -168,9 +168,14 @@ impl Running {
     /// # Errors
     /// As for [`ended`](Running::ended).
     pub async fn stop(mut self) -> Result<(), JournalError> {
+        self.leave();
+        self.ended().await
+    }
+
+    /// Leaves jobs and workers to the next coordinator, if there may be one.
+    fn leave(&self) {
         let shared = &self.service.shared;
         shared.end(if shared.journal.is_some() { End::Process } else { End::Cluster });
-        self.ended().await
     }
 
     /// Waits until the coordinator has ended, which a client may ask for. Cancel safe.
@@ -188,7 +193,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.service.shared.end(End::Cluster);
+        self.leave();
     }
 }
 
