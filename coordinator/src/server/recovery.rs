@@ -8,7 +8,7 @@ use super::outbox::{Item, Outbox};
 use super::records::Kept;
 use super::worker::Worker;
 use crate::journal::{Found, Journal, JournalError};
-use crate::scheduler::{HostId, Millis, Outcome};
+use crate::scheduler::{Event, HostId, Millis, Outcome};
 use std::path::Path;
 use std::sync::Arc;
 use windrow_protocol::control::{JobSubmission, WorkerHello};
@@ -126,7 +126,7 @@ impl Core {
         }
         for job in self.given_up_and_running() {
             if let Some(build) = self.jobs.get(&job).map(|of| of.submission.binary.build.clone()) {
-                self.handle(&build, crate::scheduler::Event::Cancel { job }, None, now);
+                self.handle(&build, Event::Cancel { job }, None, now);
             }
         }
         self.explain_waiting(now);
