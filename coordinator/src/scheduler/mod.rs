@@ -76,20 +76,6 @@ impl Scheduler {
         Scheduler { config, state, ticked: now, slow: Vec::new(), step: Vec::new() }
     }
 
-    /// Applies an outcome of an earlier scheduler, in the order in which they were decided; [`go_on`](Scheduler::go_on)
-    /// comes behind the last one.
-    pub fn apply_again(&mut self, outcome: &Outcome) {
-        apply(&mut self.state, outcome);
-    }
-
-    /// Goes on from what was applied again, and decides what follows from it. Each worker and attempt counts as heard and
-    /// begun now.
-    pub fn go_on(&mut self, now: Millis, outcomes: &mut Vec<Outcome>) {
-        let state = std::mem::take(&mut self.state);
-        *self = Scheduler::recovered(self.config.clone(), state, now);
-        self.follow(now, outcomes);
-    }
-
     /// Its state.
     pub fn state(&self) -> &State {
         &self.state

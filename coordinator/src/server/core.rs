@@ -39,14 +39,14 @@ pub(crate) struct Core {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     /// Jobs that have ended, the longest ago first.
     pub(crate) ended: VecDeque<JobId>,
-    pub(crate) job_tokens: BTreeMap<u128, JobId>,
+    job_tokens: BTreeMap<u128, JobId>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     /// Workers that are gone, the longest ago first.
     pub(crate) gone: VecDeque<WorkerId>,
-    pub(crate) worker_tokens: BTreeMap<u128, WorkerId>,
-    pub(crate) hosts: BTreeMap<String, HostId>,
-    pub(crate) next_job: u64,
-    pub(crate) next_worker: u64,
+    worker_tokens: BTreeMap<u128, WorkerId>,
+    hosts: BTreeMap<String, HostId>,
+    next_job: u64,
+    next_worker: u64,
     pub(crate) bus: Bus,
     /// Why jobs were refused, until the submitting call has taken it.
     pub(crate) refused: Option<String>,
@@ -92,6 +92,11 @@ impl Core {
         now: Millis,
     ) {
         self.decide(build, event, &mut arrived, now);
+        self.handle_next(now);
+    }
+
+    /// Handles the events that follow from outcomes.
+    pub(crate) fn handle_next(&mut self, now: Millis) {
         while let Some((build, event)) = self.next.pop_front() {
             self.decide(&build, event, &mut None, now);
         }
@@ -141,7 +146,6 @@ impl Core {
             )));
         }
         let id = JobId(self.next_job);
-        self.next_job += 1;
         let build = submission.binary.build.clone();
         let request = JobRequest {
             job: id,
@@ -150,18 +154,25 @@ impl Core {
             shape: submission.shape.clone(),
         };
         let token = submission.token;
-        self.jobs.insert(id, Job::new(id, submission, now));
-        self.pool(&build).jobs.insert(id);
+        self.enter_job(id, submission, now);
         self.handle(&build, Event::SubmitJob(Box::new(request)), None, now);
         if let Some(why) = self.refused.take() {
             self.jobs.remove(&id);
+            self.job_tokens.remove(&token);
             self.pool(&build).jobs.remove(&id);
             self.drop_empty_pools();
             return Err(Refusal::Invalid(why));
         }
-        self.job_tokens.insert(token, id);
         self.explain_waiting(now);
         Ok(id)
+    }
+
+    /// Has a job, before the scheduler takes it on.
+    pub(crate) fn enter_job(&mut self, id: JobId, submission: JobSubmission, now: Millis) {
+        self.next_job = self.next_job.max(id.0 + 1);
+        self.job_tokens.insert(submission.token, id);
+        self.pool(&submission.binary.build).jobs.insert(id);
+        self.jobs.insert(id, Job::new(id, submission, now));
     }
 
     /// The job, or the refusal that says that there is none.
@@ -211,18 +222,25 @@ impl Core {
             )));
         }
         let worker = WorkerId(self.next_worker);
-        self.next_worker += 1;
-        let host = self.host(&hello.host);
         let build = hello.binary.build.clone();
         let (slots, memory) = (hello.slots, hello.memory);
-        self.worker_tokens.insert(hello.token, worker);
-        self.workers.insert(worker, Worker::new(hello, Outbox::above(self.answers_above)));
-        self.pool(&build).alive.insert(worker);
+        let host = self.enter_worker(worker, hello);
         let named = build.as_str().into();
         let event = Event::WorkerJoined { worker, slots, memory, host, build: named };
         self.handle(&build, event, None, now);
         self.explain_waiting(now);
         Ok(Registered { worker, lease_ms })
+    }
+
+    /// Has a worker, before the scheduler takes it on. Returns the number of its host.
+    pub(crate) fn enter_worker(&mut self, worker: WorkerId, hello: WorkerHello) -> HostId {
+        self.next_worker = self.next_worker.max(worker.0 + 1);
+        let fresh = HostId(self.hosts.len() as u32);
+        let host = *self.hosts.entry(hello.host.clone()).or_insert(fresh);
+        self.worker_tokens.insert(hello.token, worker);
+        self.pool(&hello.binary.build).alive.insert(worker);
+        self.workers.insert(worker, Worker::new(hello, Outbox::above(self.answers_above)));
+        host
     }
 
     /// A worker was heard.
@@ -379,9 +397,7 @@ impl Core {
         for (job, text) in wrong {
             self.give_up(job, Failure::new(FailureClass::WrongBinary, text));
         }
-        while let Some((build, event)) = self.next.pop_front() {
-            self.handle(&build, event, None, now);
-        }
+        self.handle_next(now);
     }
 
     /// All workers that are known, and those that were lost last.

@@ -128,9 +128,7 @@ impl Core {
         for (job, failure) in failed {
             self.give_up(job, failure);
         }
-        while let Some((build, event)) = self.next.pop_front() {
-            self.handle(&build, event, None, now);
-        }
+        self.handle_next(now);
         Some(answer)
     }
 }

@@ -4,11 +4,11 @@
 use super::config::Config;
 use super::core::Core;
 use super::job::Job;
-use super::outbox::{Item, Outbox};
+use super::outbox::Item;
 use super::records::Kept;
-use super::worker::Worker;
 use crate::journal::{Found, Journal, JournalError};
-use crate::scheduler::{Event, HostId, Millis, Outcome};
+use crate::scheduler::{self, Event, Millis, Outcome, Scheduler, State};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use windrow_protocol::control::{JobSubmission, WorkerHello};
@@ -18,6 +18,12 @@ use windrow_protocol::task::TaskOutput;
 /// Answers to polls are numbered from one above this times the epoch, so that no number of an earlier coordinator comes
 /// again.
 const ANSWERS_OF_AN_EPOCH: u64 = 1 << 32;
+
+/// Something decided: of which build, and what was brought.
+type Decided = (String, Outcome, Option<(AttemptId, TaskOutput)>);
+
+/// The states of the schedulers, by build.
+type States = BTreeMap<String, State>;
 
 impl Core {
     /// What a coordinator knew that had this folder, and goes on with journalling there.
@@ -29,33 +35,37 @@ impl Core {
         folder: &Path,
         now: Millis,
     ) -> Result<Core, JournalError> {
-        let mut core = Core::new(config);
+        let (mut core, mut states) = (Core::new(config), States::new());
         let journal = Journal::open(folder, |found| match found {
             Found::Record { kind, content } => {
-                core.apply_again(Kept::read(kind, content)?);
+                core.apply_again(Kept::read(kind, content)?, &mut states);
                 Ok(())
             }
             Found::Snapshot(_) => Err("it is a snapshot".to_owned()),
         })?;
-        core.go_on(journal, now);
+        core.go_on(journal, states, now);
         Ok(core)
     }
 
-    fn apply_again(&mut self, kept: Kept) {
-        match kept {
+    fn apply_again(&mut self, kept: Kept, states: &mut States) {
+        let (build, outcome, mut arrived) = match kept {
             Kept::Admitted(job, submission) => self.admitted_again(job, submission),
             Kept::Joined(worker, hello) => self.joined_again(worker, hello),
-            Kept::Decided(build, outcome, arrived) => self.decided_again(&build, outcome, arrived),
+            Kept::Decided(build, outcome, arrived) => (build, outcome, arrived),
             Kept::GivenUp(job, why) => {
                 if let Some(job) = self.jobs.get_mut(&job) {
                     job.given_up = Some(why);
                 }
+                return;
             }
-        }
+        };
+        let state = states.entry(build);
+        let build = state.key().clone();
+        scheduler::apply(state.or_default(), &outcome);
+        self.apply(&build, outcome, &mut arrived, Millis(0));
     }
 
-    fn admitted_again(&mut self, id: JobId, submission: JobSubmission) {
-        self.next_job = self.next_job.max(id.0 + 1);
+    fn admitted_again(&mut self, id: JobId, submission: JobSubmission) -> Decided {
         let build = submission.binary.build.clone();
         let outcome = Outcome::JobAdmitted {
             job: id,
@@ -63,42 +73,21 @@ impl Core {
             weight: submission.weight,
             shape: Box::new(submission.shape.clone()),
         };
-        self.job_tokens.insert(submission.token, id);
-        self.jobs.insert(id, Job::new(id, submission, Millis(0)));
-        self.pool(&build).jobs.insert(id);
-        self.decided_again(&build, outcome, None);
+        self.enter_job(id, submission, Millis(0));
+        (build, outcome, None)
     }
 
-    fn joined_again(&mut self, worker: WorkerId, hello: WorkerHello) {
-        self.next_worker = self.next_worker.max(worker.0 + 1);
-        let (host, build) = (self.host(&hello.host), hello.binary.build.clone());
+    fn joined_again(&mut self, worker: WorkerId, hello: WorkerHello) -> Decided {
+        let build = hello.binary.build.clone();
         let (slots, memory) = (hello.slots, hello.memory);
-        self.worker_tokens.insert(hello.token, worker);
-        self.workers.insert(worker, Worker::new(hello, Outbox::default()));
-        self.pool(&build).alive.insert(worker);
+        let host = self.enter_worker(worker, hello);
         let named = build.as_str().into();
         let outcome = Outcome::WorkerJoined { worker, slots, memory, host, build: named };
-        self.decided_again(&build, outcome, None);
-    }
-
-    fn decided_again(
-        &mut self,
-        build: &str,
-        outcome: Outcome,
-        mut arrived: Option<(AttemptId, TaskOutput)>,
-    ) {
-        self.pool(build).scheduler.apply_again(&outcome);
-        self.apply(build, outcome, &mut arrived, Millis(0));
-    }
-
-    /// The number of a host.
-    pub(super) fn host(&mut self, name: &str) -> HostId {
-        let fresh = HostId(self.hosts.len() as u32);
-        *self.hosts.entry(name.to_owned()).or_insert(fresh)
+        (build, outcome, None)
     }
 
     /// All that was decided is known: what follows from it is decided now.
-    fn go_on(&mut self, journal: Journal, now: Millis) {
+    fn go_on(&mut self, journal: Journal, states: States, now: Millis) {
         self.answers_above = journal.epoch() * ANSWERS_OF_AN_EPOCH;
         let (jobs, above) = (&self.jobs, self.answers_above);
         for worker in self.workers.values_mut() {
@@ -110,31 +99,20 @@ impl Core {
             });
         }
         self.journal = Some(Arc::new(journal));
-        let builds: Vec<String> = self.pools.keys().cloned().collect();
-        for build in &builds {
+        for (build, state) in states {
+            let mut scheduler = Scheduler::recovered(self.config.scheduler.clone(), state, now);
             let mut outcomes = Vec::new();
-            if let Some(pool) = self.pools.get_mut(build) {
-                pool.scheduler.go_on(now, &mut outcomes);
-            }
+            scheduler.follow(now, &mut outcomes);
+            self.pool(&build).scheduler = scheduler;
             for outcome in outcomes {
-                self.apply(build, outcome, &mut None, now);
+                self.apply(&build, outcome, &mut None, now);
             }
         }
         // What was given up, and had not ended yet.
-        while let Some((build, event)) = self.next.pop_front() {
-            self.handle(&build, event, None, now);
-        }
-        for job in self.given_up_and_running() {
-            if let Some(build) = self.jobs.get(&job).map(|of| of.submission.binary.build.clone()) {
-                self.handle(&build, Event::Cancel { job }, None, now);
-            }
-        }
+        let given_up = self.jobs.values().filter(|job| job.is_running() && job.given_up.is_some());
+        let build = |job: &Job| job.submission.binary.build.clone();
+        self.next = given_up.map(|job| (build(job), Event::Cancel { job: job.id })).collect();
+        self.handle_next(now);
         self.explain_waiting(now);
-    }
-
-    fn given_up_and_running(&self) -> Vec<JobId> {
-        let given_up =
-            self.jobs.iter().filter(|(_, job)| job.is_running() && job.given_up.is_some());
-        given_up.map(|(&id, _)| id).collect()
     }
 }
