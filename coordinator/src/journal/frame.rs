@@ -21,7 +21,7 @@ const MAGIC: &[u8; 4] = b"WRJ1";
 pub(super) const HEAD: usize = 20;
 
 /// The longest record, in bytes.
-pub(super) const RECORD_MAX: usize = 1 << 30;
+const RECORD_MAX: usize = 1 << 30;
 
 /// Appends a record's frame; `synced` bytes of the file are on the disk.
 ///
@@ -56,33 +56,24 @@ pub(super) struct Record<'f> {
     pub(super) content: &'f [u8],
 }
 
-/// What a file has at a place.
-enum Read<'f> {
-    Whole {
-        record: Record<'f>,
-        synced: u64,
-        end: usize,
-    },
-    /// No whole frame.
-    Broken,
+/// A frame that is whole.
+struct Whole<'f> {
+    record: Record<'f>,
+    synced: u64,
+    end: usize,
 }
 
-fn read(file: &[u8], at: usize) -> Read<'_> {
-    let Some(head) = file.get(at..at + HEAD).filter(|head| head[..4] == *MAGIC) else {
-        return Read::Broken;
-    };
+/// The frame that a file has at a place, if it is whole.
+fn read(file: &[u8], at: usize) -> Option<Whole<'_>> {
+    let head = file.get(at..at + HEAD).filter(|head| head[..4] == *MAGIC)?;
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let end = at + HEAD + word(4) as usize;
-    let Some(frame) = file.get(at..end).filter(|frame| crc_of(frame) == word(16)) else {
-        return Read::Broken;
-    };
-    let kind = frame.get(HEAD).and_then(|len| frame.get(HEAD + 1..HEAD + 1 + usize::from(*len)));
-    let Some(kind) = kind.and_then(|kind| std::str::from_utf8(kind).ok()) else {
-        return Read::Broken;
-    };
+    let frame = file.get(at..end).filter(|frame| crc_of(frame) == word(16))?;
+    let (len, rest) = frame[HEAD..].split_first()?;
+    let (kind, content) = rest.split_at_checked(usize::from(*len))?;
     let synced = u64::from(word(8)) | u64::from(word(12)) << 32;
-    let record = Record { kind, content: &frame[HEAD + 1 + kind.len()..] };
-    Read::Whole { record, synced, end }
+    let record = Record { kind: std::str::from_utf8(kind).ok()?, content };
+    Some(Whole { record, synced, end })
 }
 
 /// Goes through the records of a file.
@@ -108,29 +99,18 @@ impl<'f> Records<'f> {
 
     /// Whether what is left was on the disk for sure: a later record, which is whole, says so.
     pub(super) fn rest_was_synced(&self) -> bool {
-        let from = self.at as u64;
-        let found = beginnings(&self.file[self.at..]).map(|at| self.at + at);
-        found
-            .into_iter()
-            .any(|at| matches!(read(self.file, at), Read::Whole { synced, .. } if synced > from))
+        let begins = |&at: &usize| self.file[at..].starts_with(MAGIC);
+        let mut later = self.rest().filter(begins).filter_map(|at| read(self.file, at));
+        later.any(|whole| whole.synced > self.at as u64)
     }
-}
-
-/// Where a frame may begin.
-fn beginnings(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    bytes.windows(MAGIC.len()).enumerate().filter(|(_, four)| four == MAGIC).map(|(at, _)| at)
 }
 
 impl<'f> Iterator for Records<'f> {
     type Item = Record<'f>;
 
     fn next(&mut self) -> Option<Record<'f>> {
-        match read(self.file, self.at) {
-            Read::Whole { record, end, .. } => {
-                self.at = end;
-                Some(record)
-            }
-            Read::Broken => None,
-        }
+        let Whole { record, end, .. } = read(self.file, self.at)?;
+        self.at = end;
+        Some(record)
     }
 }

@@ -91,10 +91,8 @@ impl Journal {
         self.epoch
     }
 
-    /// Adds a record. Returns the number that [`synced`](Journal::synced) waits for. Does not wait.
-    ///
-    /// # Panics
-    /// For a record of 1 GiB, or a name of a kind with over 255 bytes.
+    /// Adds a record. Returns the number that [`synced`](Journal::synced) waits for. Does not wait. A record of over 1 GiB,
+    /// or with a kind's name of over 255 bytes, cannot be written: it ends the journal.
     pub fn add(&self, kind: &str, content: &[u8]) -> u64 {
         self.writer.add(kind, content)
     }
@@ -104,10 +102,8 @@ impl Journal {
         self.writer.number()
     }
 
-    /// Adds a snapshot: the state after all records so far. What is before it is deleted once it is on the disk.
-    ///
-    /// # Panics
-    /// For one of 1 GiB.
+    /// Adds a snapshot: the state after all records so far. What is before it is deleted once it is on the disk. As a record,
+    /// it has 1 GiB at most.
     pub fn snapshot(&self, state: &[u8]) {
         self.writer.snapshot([&self.epoch.to_le_bytes(), state].concat());
     }
