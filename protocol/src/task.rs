@@ -4,6 +4,7 @@ use crate::ids::{AttemptId, CollectId, LaneRange, ShuffleId, SinkId, StageId};
 use crate::parts::{BucketSizes, Part, Piece};
 use crate::shape::{Cut, LookUp, sample_positions};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 pub use windrow_datasets::commit::{Place, Staged, StagedFiles, StagedList};
 pub use windrow_datasets::scan::Scan;
@@ -84,7 +85,8 @@ pub enum TaskInput {
 impl TaskInput {
     /// A partition of shuffles that have this cut.
     pub fn partition(cut: Cut, partition: u32) -> TaskInput {
-        TaskInput::Buckets { cut, buckets: cut.buckets_of(partition).collect(), piece: None }
+        let Range { start: first, end } = cut.buckets_of(partition);
+        TaskInput::part(cut, Part { first, end, piece: None })
     }
 
     /// A part of such shuffles.

@@ -1,9 +1,10 @@
 //! Collected datasets that a stage reads whole: broadcasts and the samples of sorts.
 
+use crate::shuffle::lock;
 use arrow::buffer::Buffer;
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use windrow_datasets::Record;
 use windrow_datasets::codec;
 use windrow_datasets::push::PushError;
@@ -20,8 +21,8 @@ pub struct Whole {
 #[derive(Default)]
 struct Inputs {
     frames: BTreeMap<u32, Vec<Buffer>>,
-    /// What was made of them: by the number of the input, and who made it.
-    made: Mutex<BTreeMap<(u32, usize), Made>>,
+    /// What was made of them, by who made it.
+    made: Mutex<BTreeMap<usize, Made>>,
 }
 
 impl Whole {
@@ -71,7 +72,7 @@ impl Whole {
     /// What `make` says.
     pub(crate) fn made<L: Send + Sync + 'static>(
         &self,
-        maker: (u32, usize),
+        maker: usize,
         make: impl FnOnce() -> Result<L, PushError>,
     ) -> Result<Arc<L>, PushError> {
         let made = lock(&self.inputs.made).entry(maker).or_default().clone();
@@ -85,9 +86,4 @@ impl Whole {
         *made = Some(fresh.clone());
         Ok(fresh)
     }
-}
-
-/// Locks what a panic under the lock cannot spoil.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -54,8 +54,6 @@ const AT_ONCE: usize = 16;
 /// Centers, laid out so that a point is compared with several in one instruction.
 struct Centers {
     names: Vec<u64>,
-    /// How many numbers a center has.
-    axes: usize,
     /// For so many centers each, those of each axis. Centers that are not there are far away from everything.
     groups: Vec<Vec<[f64; AT_ONCE]>>,
 }
@@ -64,15 +62,12 @@ impl Centers {
     /// # Panics
     /// If one has more numbers than another.
     fn of<'a>(centers: impl Iterator<Item = (u64, ListView<'a, f64>)>) -> Centers {
-        let mut all = Centers { names: Vec::new(), axes: 0, groups: Vec::new() };
+        let mut all = Centers { names: Vec::new(), groups: Vec::new() };
         for (number, (name, at)) in centers.enumerate() {
-            if number == 0 {
-                all.axes = at.len();
-            }
-            check(at.len(), all.axes);
+            check(at.len(), all.groups.first().map_or(at.len(), Vec::len));
             all.names.push(name);
             if number % AT_ONCE == 0 {
-                all.groups.push(vec![[f64::INFINITY; AT_ONCE]; all.axes]);
+                all.groups.push(vec![[f64::INFINITY; AT_ONCE]; at.len()]);
             }
             let group = all.groups.last_mut().into_iter().flatten();
             group.zip(at.iter()).for_each(|(axis, at)| axis[number % AT_ONCE] = at);
@@ -85,8 +80,10 @@ impl Centers {
     /// # Panics
     /// If the point has more numbers than the centers, or fewer.
     fn nearest(&self, point: ListView<'_, f64>) -> u64 {
-        let Some(&first) = self.names.first() else { return 0 };
-        check(point.len(), self.axes);
+        let (Some(&first), Some(axes)) = (self.names.first(), self.groups.first()) else {
+            return 0;
+        };
+        check(point.len(), axes.len());
         let mut nearest = (f64::INFINITY, first);
         for (group, names) in self.groups.iter().zip(self.names.chunks(AT_ONCE)) {
             let mut away = [0.0; AT_ONCE];

@@ -52,7 +52,7 @@ impl<K: Key, V: Record, S: Send + Sync + 'static> Broadcast<K, V, S> {
     fn at_hand(&self, whole: &Whole) -> Result<Arc<S>, PushError> {
         // No two that are there at a time have one address.
         let maker = Arc::as_ptr(&self.make).cast::<()>().addr();
-        whole.made((self.collect, maker), || (self.make)(whole))
+        whole.made(maker, || (self.make)(whole))
     }
 }
 

@@ -42,7 +42,7 @@ use windrow_datasets::push::{AnyPush, PushError};
 use windrow_datasets::spill::Spills;
 
 /// Locks a mutex whose content a panic under the lock cannot spoil.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -148,30 +148,41 @@ impl<F: Folding> ShuffleCode for FoldShuffle<F> {
         let frames = || parts.iter().flatten();
         let rows = frames().map(|frame| codec::frame_records(frame)).sum::<Result<_, _>>()?;
         // Rows of a block come in the order of their hashes: there must be room for all from the beginning.
-        if Table::<F::Key, F::Acc>::bytes_for(rows) > context.memory.room() {
-            let merged = Merged::of_frames(self.fold.clone(), parts, bucket, context.buckets);
-            return Ok(Bucket::new(FoldBucket::<F> {
-                tables: Tables::Parts(merged),
-                from: 0,
-                to: u64::MAX,
-            }));
-        }
-        let mut table = Table::<F::Key, F::Acc>::new(context.buckets, rows);
-        for frame in frames() {
+        let tables = if Table::<F::Key, F::Acc>::bytes_for(rows) > context.memory.room() {
+            let fold = self.fold.clone();
+            Tables::Parts(Merged::of_frames(fold, parts, bucket, context.buckets))
+        } else {
+            Tables::Own(self.table_of(frames(), rows, bucket, context.buckets)?)
+        };
+        Ok(Bucket::new(FoldBucket::<F> { tables, from: 0, to: u64::MAX }))
+    }
+}
+
+impl<F: Folding> FoldShuffle<F> {
+    /// The rows of a bucket, of which there are so many in all frames, in one table, in order.
+    fn table_of<'f>(
+        &self,
+        frames: impl Iterator<Item = &'f Buffer>,
+        rows: usize,
+        bucket: u32,
+        buckets: u32,
+    ) -> Result<Table<F::Key, F::Acc>, PushError> {
+        let mut table = Table::new(buckets, rows);
+        for frame in frames {
             let batch = codec::decode::<(F::Key, F::Wire)>(frame)?;
             for index in 0..batch.len() {
                 // SAFETY: the index is in bounds; the slot borrows from the batch.
                 unsafe {
                     let slot = F::Key::probe_batch(&batch.0, index);
                     let hash = order_hash(F::Key::slot_hash(&slot));
-                    check_bucket(hash, bucket, context.buckets)?;
+                    check_bucket(hash, bucket, buckets)?;
                     let acc = self.fold.from_wire(batch.1.get_unchecked(index));
                     table.upsert(hash, &slot, acc, |acc, more| self.fold.merge(acc, more));
                 }
             }
         }
         table.order();
-        Ok(Bucket::new(FoldBucket::<F> { tables: Tables::Own(table), from: 0, to: u64::MAX }))
+        Ok(table)
     }
 }
 

@@ -278,7 +278,8 @@ impl<O: RowOrder> Ordered<O> {
             // They lie one after the other here, and do not when they are read in their order.
             let (batch, index) = self.find(place);
             batch.prefetch(index);
-            self.order_of(place)
+            // SAFETY: a row's place is within its batch.
+            unsafe { O::order(batch, index) }
         }));
         let mut entries = spread::sorted(std::iter::once(&orders[..]));
         drop(orders);
