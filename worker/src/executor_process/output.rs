@@ -3,7 +3,7 @@
 use super::run::BlockOut;
 use crate::blocks::{BlockFileWriter, BlockFolders};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use windrow_protocol::executor::WrittenBlocks;
 use windrow_protocol::ids::{AttemptId, ShuffleId};
 
@@ -11,7 +11,8 @@ use windrow_protocol::ids::{AttemptId, ShuffleId};
 pub(super) struct FileOut<'a> {
     folders: &'a BlockFolders,
     attempt: AttemptId,
-    current: Option<(ShuffleId, io::Result<BlockFileWriter>)>,
+    /// The file that is being written.
+    current: Option<(ShuffleId, PathBuf, io::Result<BlockFileWriter>)>,
     written: Vec<(ShuffleId, PathBuf)>,
 }
 
@@ -21,16 +22,15 @@ impl<'a> FileOut<'a> {
         FileOut { folders, attempt, current: None, written: Vec::new() }
     }
 
-    /// An error that names the folder, and says what to do.
-    fn named(&self, shuffle: ShuffleId, error: &io::Error) -> io::Error {
+    /// An error that names the file's folder, and says what to do.
+    fn named(file: &Path, error: &io::Error) -> io::Error {
         let help = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "free space on that disk, or choose another folder with --scratch"
             }
             _ => "check that folder, or choose another one with --scratch",
         };
-        let file = self.folders.file(self.attempt, shuffle);
-        let folder = file.parent().unwrap_or(&file).display();
+        let folder = file.parent().unwrap_or(file).display();
         io::Error::new(error.kind(), format!("{folder}: {error}; {help}"))
     }
 
@@ -49,30 +49,29 @@ impl<'a> FileOut<'a> {
 impl BlockOut for FileOut<'_> {
     fn begin(&mut self, shuffle: ShuffleId, buckets: u32) {
         let path = self.folders.file(self.attempt, shuffle);
-        self.current = Some((shuffle, BlockFileWriter::create(&path, buckets)));
+        let writer = BlockFileWriter::create(&path, buckets);
+        self.current = Some((shuffle, path, writer));
     }
 
     fn bucket(&mut self, bucket: u32, frames: &[u8]) -> io::Result<()> {
-        let Some((shuffle, writer)) = &mut self.current else {
+        let Some((_, path, writer)) = &mut self.current else {
             return Err(io::Error::other("a bucket without a shuffle: a defect of the engine"));
         };
-        let shuffle = *shuffle;
         let added = match writer {
             Ok(writer) => writer.add(bucket, frames),
             // The attempt fails with it: it is told once.
             failed => std::mem::replace(failed, Err(io::ErrorKind::Other.into())).map(drop),
         };
-        added.map_err(|error| self.named(shuffle, &error))
+        added.map_err(|error| Self::named(path, &error))
     }
 
     fn end(&mut self) -> io::Result<u64> {
-        let Some((shuffle, writer)) = self.current.take() else {
+        let Some((shuffle, path, writer)) = self.current.take() else {
             return Err(io::Error::other("the end of no shuffle: a defect of the engine"));
         };
-        let bytes = writer
-            .and_then(BlockFileWriter::finish)
-            .map_err(|error| self.named(shuffle, &error))?;
-        self.written.push((shuffle, self.folders.file(self.attempt, shuffle)));
+        let bytes =
+            writer.and_then(BlockFileWriter::finish).map_err(|error| Self::named(&path, &error))?;
+        self.written.push((shuffle, path));
         Ok(bytes)
     }
 }
