@@ -20,6 +20,7 @@
 
 pub(crate) mod collect;
 pub(crate) mod fold;
+mod frames;
 mod key_filter;
 pub(crate) mod left_out;
 mod merge;
@@ -28,6 +29,7 @@ mod spill;
 #[cfg(test)]
 mod testing;
 
+pub use frames::FramesOut;
 pub use key_filter::KeyFilter;
 pub use spill::SpillFailed;
 
@@ -36,7 +38,6 @@ use arrow::buffer::Buffer;
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use windrow_datasets::codec::Encoder;
 use windrow_datasets::memory::Budget;
 use windrow_datasets::push::{AnyPush, PushError};
 use windrow_datasets::spill::Spills;
@@ -178,17 +179,11 @@ pub trait Store: Send + Sync {
     /// The rows of a bucket, after [`Store::seal`].
     fn bucket(self: Arc<Self>, bucket: u32) -> Bucket;
 
-    /// Appends the frames of a bucket's rows to `out`, after [`Store::seal`]; returns the number of rows. One encoder
-    /// serves all buckets: it has memory that is used again.
+    /// Adds the frames of a bucket's rows to `out`, after [`Store::seal`]; returns the number of rows.
     ///
     /// # Errors
-    /// If a batch is too large for a frame.
-    fn encode(
-        &self,
-        bucket: u32,
-        encoder: &mut Encoder,
-        out: &mut Vec<u8>,
-    ) -> Result<u64, PushError>;
+    /// If a batch is too large for a frame, rows that were spilled cannot be read, or what `out` says.
+    fn encode(&self, bucket: u32, out: &mut FramesOut<'_>) -> Result<u64, PushError>;
 }
 
 /// How the rows of one side of a join are looked up in a table of the other: they need not be kept then, but come in

@@ -1,6 +1,6 @@
 //! How tests of shuffles fill stores and read buckets.
 
-use super::{Bucket, Combining, Memory, ReadCode, ShuffleCode, Store, StoreContext};
+use super::{Bucket, Combining, FramesOut, Memory, ReadCode, ShuffleCode, Store, StoreContext};
 use crate::exec::Whole;
 use arrow::buffer::Buffer;
 use std::sync::{Arc, Mutex};
@@ -84,14 +84,26 @@ pub(crate) fn by_blocks<T: Record>(
         store.seal().unwrap();
         let mut encoder = Encoder::new(Compression::Lz4);
         for (bucket, blocks) in blocks.iter_mut().enumerate() {
-            let mut bytes = Vec::new();
-            let rows = store.encode(bucket as u32, &mut encoder, &mut bytes).unwrap();
+            let (rows, bytes) = encoded(&*store, bucket as u32, &mut encoder);
             assert_eq!(rows == 0, bytes.is_empty());
             blocks.push(Buffer::from_vec(bytes));
         }
     }
     let buckets = (0..).zip(blocks);
     buckets.map(|(bucket, blocks)| code.decode(bucket, blocks, context).unwrap()).collect()
+}
+
+/// The rows of a bucket: how many, and their frames.
+pub(crate) fn encoded(store: &dyn Store, bucket: u32, encoder: &mut Encoder) -> (u64, Vec<u8>) {
+    let mut bytes = Vec::new();
+    let mut put = |frames: &[u8]| {
+        bytes.extend_from_slice(frames);
+        Ok(())
+    };
+    let mut out = FramesOut::new(encoder, &mut put);
+    let rows = store.encode(bucket, &mut out).unwrap();
+    out.end().unwrap();
+    (rows, bytes)
 }
 
 /// The rows that a reader gives of each bucket.

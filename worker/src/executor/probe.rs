@@ -3,11 +3,10 @@
 //! found goes on through the joined stage's chain. They are not kept, and the joined stage has nothing left to do.
 
 use std::sync::Arc;
-use windrow_datasets::codec::Encoder;
 use windrow_datasets::push::{AnyPush, PushError};
 use windrow_jobs::exec::LaneContext;
 use windrow_jobs::plan::Plan;
-use windrow_jobs::shuffle::{Bucket, KeyFilter, ProbeTable, Store};
+use windrow_jobs::shuffle::{Bucket, FramesOut, KeyFilter, ProbeTable, Store};
 
 /// The side of a join that is all there.
 #[derive(Clone)]
@@ -46,7 +45,7 @@ impl Store for ProbeStore {
         unreachable!("the stage that would read it is done")
     }
 
-    fn encode(&self, _: u32, _: &mut Encoder, _: &mut Vec<u8>) -> Result<u64, PushError> {
+    fn encode(&self, _: u32, _: &mut FramesOut<'_>) -> Result<u64, PushError> {
         Err("rows that were looked up are not kept".into())
     }
 }

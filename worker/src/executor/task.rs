@@ -8,6 +8,7 @@ use super::targets::{Targets, Writer};
 use super::units::{Unit, units};
 use crate::executor_process::{BlockOut, Engine, Env, TaskRun};
 use arrow::buffer::Buffer;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use windrow_datasets::source::Split;
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::{LaneContext, Whole};
 use windrow_jobs::plan::{Output, Plan, Root};
-use windrow_jobs::shuffle::{Combining, Lanes, Memory, Store, StoreContext};
+use windrow_jobs::shuffle::{Combining, FramesOut, Lanes, Memory, Store, StoreContext};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::parts::BucketSizes;
@@ -334,20 +335,23 @@ impl ComputeTask {
         store.seal().map_err(failed)?;
         blocks.begin(shuffle, cut.buckets);
         let mut encoder = Encoder::choosing(self.choice.clone()).with_content();
-        let (mut rows, mut frames) = (0, Vec::new());
+        let mut rows = 0;
         let mut sizes = Vec::with_capacity(cut.buckets as usize);
         let (mut wrote, mut content) = (Duration::ZERO, crc32fast::Hasher::new());
+        let at = Cell::new(0);
+        let mut put = |frames: &[u8]| {
+            let begun = Instant::now();
+            blocks.bucket(at.get(), frames).map_err(scratch)?;
+            wrote += begun.elapsed();
+            Ok(())
+        };
+        let mut out = FramesOut::new(&mut encoder, &mut put);
         for bucket in 0..cut.buckets {
-            frames.clear();
-            rows += store.encode(bucket, &mut encoder, &mut frames).map_err(failed)?;
-            let of_bucket = encoder.take_content();
+            at.set(bucket);
+            rows += store.encode(bucket, &mut out).map_err(failed)?;
+            let of_bucket = out.end().map_err(failed)?.take_content();
             content.update(&of_bucket.crc.to_le_bytes());
             sizes.push(of_bucket.bytes);
-            if !frames.is_empty() {
-                let begun = Instant::now();
-                blocks.bucket(bucket, &frames).map_err(scratch)?;
-                wrote += begun.elapsed();
-            }
         }
         let bytes = blocks.end().map_err(scratch)?;
         self.choice.wrote(bytes, wrote);

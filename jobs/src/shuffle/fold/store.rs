@@ -10,11 +10,10 @@ use super::spilled::{Merged, Part};
 use super::table::{Row, Table, order_hash, range_of};
 use crate::shuffle::left_out::{KeyHash, leaving_out};
 use crate::shuffle::{
-    Bucket, Combining, KeyFilter, Lanes, Memory, SpillFailed, Store, StoreContext, lock,
+    Bucket, Combining, FramesOut, KeyFilter, Lanes, Memory, SpillFailed, Store, StoreContext, lock,
 };
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
-use windrow_datasets::codec::Encoder;
 use windrow_datasets::memory::Share;
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, Demand, PushError};
 use windrow_datasets::spill::SpillFile;
@@ -346,12 +345,7 @@ impl<F: Folding> Store for FoldStore<F> {
         Bucket::new(FoldBucket::<F> { tables, from, to })
     }
 
-    fn encode(
-        &self,
-        bucket: u32,
-        encoder: &mut Encoder,
-        out: &mut Vec<u8>,
-    ) -> Result<u64, PushError> {
+    fn encode(&self, bucket: u32, out: &mut FramesOut<'_>) -> Result<u64, PushError> {
         let (table, from, to) = self.place(bucket);
         let mut builder = <(F::Key, F::Wire) as Record>::Builder::default();
         if let Some(merged) = self.merged(table, bucket) {
@@ -361,12 +355,12 @@ impl<F: Folding> Store for FoldStore<F> {
                 builder.push((F::Key::shorten(key), wire.view()));
                 rows += 1;
                 if builder.len() == BATCH_RECORDS {
-                    encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+                    out.add::<(F::Key, F::Wire)>(&builder.finish())?;
                 }
                 Ok(Demand::More)
             })?;
             if !builder.is_empty() {
-                encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+                out.add::<(F::Key, F::Wire)>(&builder.finish())?;
             }
             return Ok(rows);
         }
@@ -381,11 +375,11 @@ impl<F: Folding> Store for FoldStore<F> {
             }
             rows += 1;
             if builder.len() == BATCH_RECORDS {
-                encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+                out.add::<(F::Key, F::Wire)>(&builder.finish())?;
             }
         }
         if !builder.is_empty() {
-            encoder.encode::<(F::Key, F::Wire)>(&builder.finish(), out)?;
+            out.add::<(F::Key, F::Wire)>(&builder.finish())?;
         }
         Ok(rows)
     }

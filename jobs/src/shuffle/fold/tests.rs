@@ -5,7 +5,9 @@ use super::store::first_hash;
 use super::table::Row as TableRow;
 use super::*;
 use crate::exec::Whole;
-use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, read, with_memory};
+use crate::shuffle::testing::{
+    BUCKETS, Tasks, by_blocks, context, directly, encoded, read, with_memory,
+};
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringViewArray};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -244,8 +246,8 @@ fn a_block_of_another_bucket_is_an_error() {
     }
     lane.finish().unwrap();
     store.seal().unwrap();
-    let mut bytes = Vec::new();
-    assert!(store.encode(0, &mut Encoder::new(Compression::Lz4), &mut bytes).unwrap() > 0);
+    let (rows, bytes) = encoded(&*store, 0, &mut Encoder::new(Compression::Lz4));
+    assert!(rows > 0);
     let block = Buffer::from_vec(bytes);
     assert!(code.decode(0, vec![block.clone()], &context).is_ok());
     let error = code.decode(1, vec![block], &context).err().unwrap();

@@ -26,12 +26,14 @@ use self::lane::Run;
 use self::load::{Load, Loader};
 use self::spilled::Generation;
 use super::left_out::{KeyHash, leaving_out};
-use super::{Bucket, KeyFilter, Memory, ShuffleCode, SpillFailed, Store, StoreContext, lock};
+use super::{
+    Bucket, FramesOut, KeyFilter, Memory, ShuffleCode, SpillFailed, Store, StoreContext, lock,
+};
 use arrow::buffer::Buffer;
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use windrow_datasets::codec::{self, Encoder};
+use windrow_datasets::codec;
 use windrow_datasets::memory::{Share, Shortage};
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS, PushError};
 use windrow_datasets::{Batch, Builder, Record};
@@ -222,12 +224,7 @@ impl<O: RowOrder> Store for RowsStore<O> {
         Bucket::new(RowsBucket::<O>::stored(self, bucket))
     }
 
-    fn encode(
-        &self,
-        bucket: u32,
-        encoder: &mut Encoder,
-        out: &mut Vec<u8>,
-    ) -> Result<u64, PushError> {
+    fn encode(&self, bucket: u32, out: &mut FramesOut<'_>) -> Result<u64, PushError> {
         let mut builder = <O::Row as Record>::Builder::default();
         let sealed = self.sealed()?;
         let mut loader = Loader::new(self, &sealed, bucket)?;
@@ -242,12 +239,12 @@ impl<O: RowOrder> Store for RowsStore<O> {
                 // SAFETY: a piece has the rows of its run that it names.
                 builder.push(unsafe { batch.get_unchecked(row) });
                 if builder.len() == BATCH_RECORDS {
-                    encoder.encode::<O::Row>(&builder.finish(), out)?;
+                    out.add::<O::Row>(&builder.finish())?;
                 }
             }
         }
         if !builder.is_empty() {
-            encoder.encode::<O::Row>(&builder.finish(), out)?;
+            out.add::<O::Row>(&builder.finish())?;
         }
         Ok(count)
     }

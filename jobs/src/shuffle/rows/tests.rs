@@ -3,11 +3,11 @@
 use super::*;
 use crate::exec::Whole;
 use crate::shuffle::fold::{order_hash, range_of};
-use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, with_memory};
+use crate::shuffle::testing::{BUCKETS, Tasks, by_blocks, context, directly, encoded, with_memory};
 use proptest::prelude::*;
 use std::marker::PhantomData;
 use windrow_datasets::Key;
-use windrow_datasets::codec::Compression;
+use windrow_datasets::codec::{Compression, Encoder};
 
 type Row = (String, u32);
 
@@ -146,8 +146,8 @@ fn a_damaged_block_is_an_error() {
     lane.row(("key", 1)).unwrap();
     lane.finish().unwrap();
     store.seal().unwrap();
-    let mut bytes = Vec::new();
-    assert_eq!(store.encode(0, &mut Encoder::new(Compression::Lz4), &mut bytes).unwrap(), 1);
+    let (rows, mut bytes) = encoded(&*store, 0, &mut Encoder::new(Compression::Lz4));
+    assert_eq!(rows, 1);
     bytes.pop();
     assert!(code.decode(0, vec![Buffer::from_vec(bytes)], &context).is_err());
 }
