@@ -218,6 +218,7 @@ fn summary(status: &JobStatus) -> Summary {
         retries: status.retries,
         shuffle_bytes: status.shuffle_bytes,
         spilled_bytes: status.counts.spilled_bytes,
+        fetched_ahead_bytes: status.counts.fetched_ahead_bytes,
         traffic: status.counts.traffic,
         scan: status.counts.scan,
         memory_peak_bytes: status.counts.memory_peak_bytes,

@@ -155,6 +155,31 @@ async fn doubled_calls_change_nothing() {
 }
 
 #[tokio::test]
+async fn workers_hear_what_they_may_fetch_ahead() {
+    let running = start_patient().await;
+    let client = client(&running).await;
+    let mut first = Worker::register(running.address, hello("b1", 1)).await;
+    let mut second = Worker::register(running.address, hello("b1", 1)).await;
+    let job = client.submit(&submission(two_stages(4))).await.unwrap();
+    let maps = 3;
+    let done =
+        |order: &TaskOrder| AttemptEnd { attempt: order.attempt, result: Ok(output(order, maps)) };
+    let listing = first.poll(1000, vec![]).await.assigned.remove(0);
+    let map = first.poll(1000, vec![done(&listing)]).await;
+    assert_eq!(map.ahead, []);
+    let other = second.poll(1000, vec![]).await.assigned.remove(0);
+    // The third map task goes to the first worker, and its stage goes on.
+    let last = first.poll(1000, vec![done(&map.assigned[0])]).await;
+    let ahead = |buckets| vec![Ahead { job, shuffle: ShuffleId(0), buckets }];
+    assert_eq!(last.ahead, ahead(0..2));
+    assert_eq!(second.poll(0, vec![]).await.ahead, ahead(2..4));
+    first.poll(0, vec![done(&last.assigned[0])]).await;
+    let reduce = second.poll(1000, vec![done(&other)]).await;
+    assert_eq!(reduce.ahead, []);
+    assert_eq!(reduce.assigned[0].attempt.task.partition, 2);
+}
+
+#[tokio::test]
 async fn blocks_come_in_pages_and_versions() {
     let running = start_patient().await;
     let client = client(&running).await;

@@ -41,6 +41,8 @@ pub struct Summary {
     pub shuffle_bytes: u64,
     /// Bytes that did not fit the memory and went to scratch, compressed or not.
     pub spilled_bytes: u64,
+    /// Bytes of blocks that workers had from other hosts before the tasks began that read them.
+    pub fetched_ahead_bytes: u64,
     /// The most memory that a process that ran tasks of the job had, in bytes.
     pub memory_peak_bytes: u64,
     /// What went to and from object stores.

@@ -8,6 +8,7 @@ use crate::ids::{AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, Worker
 use crate::shape::JobShape;
 use crate::task::{TaskCounts, TaskOrder, TaskOutput};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// The version of the protocol: processes of different versions refuse one another.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -131,10 +132,24 @@ pub struct PollAnswer {
     pub cancelled: Vec<AttemptId>,
     /// Jobs that are over: their executors and blocks can go.
     pub jobs_over: Vec<JobOver>,
+    /// What may be fetched ahead: all that holds now.
+    pub ahead: Vec<Ahead>,
     /// Whether the coordinator does not know this worker (any more): it must register again, as another one.
     pub unknown: bool,
     /// Whether the worker has drained and may end.
     pub drained: bool,
+}
+
+/// Blocks that a worker will most likely read: it may fetch those that are there while map tasks still make others.
+/// Nothing depends on whether it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// The job.
+    pub job: JobId,
+    /// The shuffle.
+    pub shuffle: ShuffleId,
+    /// The buckets.
+    pub buckets: Range<u32>,
 }
 
 /// A job that is over, as a worker is told.

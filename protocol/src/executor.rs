@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::ids::{AttemptId, JobId, ShuffleId, WorkerId};
 use crate::task::TaskOrder;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// The most bytes of a message.
 pub const EXECUTOR_MESSAGE_BYTES_MAX: usize = 512 << 20;
@@ -65,6 +66,20 @@ pub struct BlockPlaces {
     pub outputs: Vec<(AttemptId, u32)>,
     /// The workers named above.
     pub workers: Vec<BlockWorker>,
+    /// Blocks of other hosts that are here already.
+    pub copies: Vec<BlockCopy>,
+}
+
+/// Blocks that a worker has fetched ahead: a file with those of each bucket after the other, for each of the attempts in
+/// their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockCopy {
+    /// The file.
+    pub path: String,
+    /// Those that wrote them.
+    pub attempts: Vec<AttemptId>,
+    /// The buckets.
+    pub buckets: Range<u32>,
 }
 
 /// A worker that has blocks.

@@ -166,6 +166,8 @@ pub struct TaskCounts {
     pub memory_peak_bytes: u64,
     /// Bytes that did not fit the memory and went to scratch while the attempt ran, as far as no other has told them.
     pub spilled_bytes: u64,
+    /// Bytes of blocks that were read where the worker had fetched them ahead, as far as no other has told them.
+    pub fetched_ahead_bytes: u64,
     /// What went to and from object stores while the attempt ran, as far as no other has told it.
     pub traffic: Traffic,
     /// What sources that prune read and left out while the attempt ran, as far as no other has told it.
@@ -180,6 +182,7 @@ impl TaskCounts {
         self.records_written += other.records_written;
         self.bytes_written += other.bytes_written;
         self.spilled_bytes += other.spilled_bytes;
+        self.fetched_ahead_bytes += other.fetched_ahead_bytes;
         self.traffic.add(other.traffic);
         self.scan.add(other.scan);
         self.memory_peak_bytes = self.memory_peak_bytes.max(other.memory_peak_bytes);

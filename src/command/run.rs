@@ -287,6 +287,7 @@ fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
         "retries": summary.retries,
         "shuffle_bytes": summary.shuffle_bytes,
         "spilled_bytes": summary.spilled_bytes,
+        "fetched_ahead_bytes": summary.fetched_ahead_bytes,
         "store_requests": summary.traffic.requests,
         "store_failed": summary.traffic.failed,
         "store_bytes_received": summary.traffic.bytes_received,

@@ -34,6 +34,10 @@ pub(crate) struct Worker {
     /// Where other workers fetch blocks
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// A name that all workers on this machine have in common, and no others: they read one another's files [default: that
+    /// of the machine]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
     /// Tasks at once, each on a thread [default: as many as the machine has]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -111,7 +115,7 @@ impl Worker {
             environment: Vec::new(),
         };
         let config = SupervisorConfig {
-            host: host(),
+            host: self.host.unwrap_or_else(host),
             data_listen: self.listen,
             data_host: self.listen.ip().to_string(),
             slots: threads,

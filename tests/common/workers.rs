@@ -175,10 +175,12 @@ fn worker() {
     };
     let listen: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
     // Every other call has much, and the others so little that what is fetched goes to scratch.
-    let little = variable(CALL).parse::<usize>().unwrap() % 2 == 1;
-    let memory = if little { 1 << 20 } else { 1 << 30 };
+    let call: usize = variable(CALL).parse().unwrap();
+    let memory = if call % 2 == 1 { 1 << 20 } else { 1 << 30 };
+    // In every third one they fetch ahead, since each seems to be on a host of its own.
+    let host = if call % 3 == 2 { std::process::id().to_string() } else { "this".to_string() };
     let config = SupervisorConfig {
-        host: "this".to_string(),
+        host,
         data_listen: listen,
         data_host: listen.ip().to_string(),
         slots: 1,

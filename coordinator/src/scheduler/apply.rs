@@ -3,6 +3,7 @@
 //! Nothing is decided here. An outcome that does not fit the state (of a journal that was written by something else)
 //! changes nothing, or as little as makes sense; it never panics.
 
+use super::homes::Home;
 use super::job::Job;
 use super::outcome::{Cause, Outcome, RevokeReason};
 use super::state::{ENDED_JOBS_MAX, Ended, State};
@@ -33,7 +34,10 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
         Outcome::SplitsAdded { attempt, page, splits } => {
             splits_added(state, *attempt, *page, splits);
         }
-        Outcome::StageOpened { job, stage, tasks, .. } => stage_opened(state, *job, *stage, *tasks),
+        Outcome::StageOpened { job, stage, tasks, cut, parts } => {
+            let homes = cut.map(|cut| state.homes(*tasks, cut, parts)).unwrap_or_default();
+            stage_opened(state, *job, *stage, *tasks, homes);
+        }
         Outcome::Assigned { attempt, worker, backup, .. } => {
             assigned(state, *attempt, *worker, *backup);
         }
@@ -138,11 +142,11 @@ fn splits_added(
     });
 }
 
-fn stage_opened(state: &mut State, job: JobId, stage: StageId, tasks: u32) {
+fn stage_opened(state: &mut State, job: JobId, stage: StageId, tasks: u32, homes: Vec<Home>) {
     state.touched.0.insert(job);
     state.change_job(job, |job| {
         let group = stage.0 * 2 + 1;
-        let mut opened = Group::opened(tasks);
+        let mut opened = Group { homes, ..Group::opened(tasks) };
         for partition in (0..tasks).rev() {
             for &host in job.hosts(stage.0, partition) {
                 opened.by_host.entry(host).or_default().push(partition);
@@ -176,10 +180,10 @@ fn assigned(state: &mut State, attempt: AttemptId, worker: WorkerId, backup: boo
         }
         if was_fresh {
             if job.groups[group as usize].by_host.is_empty() {
-                job.groups[group as usize].skip_used(&[]);
+                job.groups[group as usize].skip_used(partition, &[]);
             } else {
                 let hosts = job.hosts(group / 2, partition).to_vec();
-                job.groups[group as usize].skip_used(&hosts);
+                job.groups[group as usize].skip_used(partition, &hosts);
             }
         }
     });

@@ -1,5 +1,5 @@
 //! Which task starts next, and where: the least loaded worker, the job that has least of the slots for its weight,
-//! tasks that ran before, then tasks whose bytes are near, then the first.
+//! tasks that ran before, then tasks whose bytes are near or were fetched ahead, then the first.
 //!
 //! A free slot never waits for a task that is near, nor a task for a worker that is: the bound of that wait is zero.
 
@@ -69,6 +69,12 @@ impl Decider<'_> {
         if let Some(&near) = found.by_host.get(&worker.host).and_then(|list| list.last()) {
             self.marks.mark(Mark::Local);
             return Some((group, near));
+        }
+        if let Ok(at) = found.homes.binary_search_by_key(&id, |home| home.worker)
+            && let Some(own) = found.homes[at].first()
+        {
+            self.marks.mark(Mark::AtHome);
+            return Some((group, own));
         }
         Some((group, found.fresh))
     }

@@ -51,6 +51,8 @@ pub enum Mark {
     CommitDelayed,
     /// A task went to a host that has its bytes.
     Local,
+    /// A task went to the worker that was to fetch its blocks ahead.
+    AtHome,
     /// A stage without tasks was complete at once.
     EmptyStage,
     /// Rows are looked up as they come.
@@ -65,7 +67,7 @@ pub enum Mark {
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 29] = [
+    pub const ALL: [Mark; 30] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -90,6 +92,7 @@ impl Mark {
         Mark::Drained,
         Mark::CommitDelayed,
         Mark::Local,
+        Mark::AtHome,
         Mark::EmptyStage,
         Mark::LookedUp,
         Mark::WaitsForTable,

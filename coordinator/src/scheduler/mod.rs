@@ -11,6 +11,7 @@ mod decide;
 mod dispatch;
 mod event;
 mod follow;
+mod homes;
 mod job;
 mod joins;
 mod links;

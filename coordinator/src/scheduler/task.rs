@@ -1,6 +1,7 @@
 //! One task: 56 bytes, so that ten million fit in a gibibyte. And a group: all tasks of one kind in one stage.
 
 use super::event::HostId;
+use super::homes::{self, Home};
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::ids::WorkerId;
 
@@ -89,6 +90,8 @@ pub(crate) struct Group {
     pub(crate) gone: BTreeSet<u32>,
     /// Fresh tasks by the hosts that have their bytes, the first last. The last of each list is fresh.
     pub(crate) by_host: BTreeMap<HostId, Vec<u32>>,
+    /// Which worker should run which fresh tasks, by task; none where that does not matter.
+    pub(crate) homes: Vec<Home>,
     /// Counts commits and reopened tasks.
     pub(crate) version: u64,
 }
@@ -107,8 +110,9 @@ impl Group {
         (self.fresh as usize) < self.tasks.len()
     }
 
-    /// Moves past what is not fresh any more.
-    pub(crate) fn skip_used(&mut self, hosts: &[HostId]) {
+    /// A task was used that has its bytes on these hosts: moves past what is not fresh any more.
+    pub(crate) fn skip_used(&mut self, used_now: u32, hosts: &[HostId]) {
+        homes::skip_used(&mut self.homes, &self.tasks, used_now);
         let used = |tasks: &[Task], at: u32| {
             tasks.get(at as usize).is_some_and(|task| task.status != Status::Fresh)
         };

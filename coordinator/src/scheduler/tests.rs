@@ -173,6 +173,49 @@ fn a_job_lists_computes_and_commits() {
 }
 
 #[test]
+fn tasks_go_where_their_blocks_were_to_be_fetched_ahead() {
+    let mut shape = two_stages();
+    shape.shuffles[0].cut = CutShape::Fixed(8);
+    let mut story = Story::new(2, 1);
+    story.submit(1, shape).list(0, 2);
+    let share = |story: &Story, worker| {
+        let state = story.scheduler.state();
+        state.share_of(WorkerId(worker)).map(|share| share(8))
+    };
+    assert_eq!((share(&story, 1), share(&story, 2)), (Some(0..4), Some(4..8)));
+    assert_eq!(share(&story, 3), None);
+    story.done(Compute, 0, 0).done(Compute, 0, 1);
+    assert_eq!(story.find(Compute, 1, 0).0, WorkerId(1));
+    assert_eq!(story.find(Compute, 1, 4).0, WorkerId(2));
+    story.done(Compute, 1, 4);
+    assert_eq!(story.find(Compute, 1, 5).0, WorkerId(2));
+    story.done(Compute, 1, 0).done(Compute, 1, 1).done(Compute, 1, 2).done(Compute, 1, 3);
+    // Nothing is left at home: a slot does not wait for that.
+    assert_eq!(story.find(Compute, 1, 6).0, WorkerId(1));
+    assert_eq!(story.marked(Mark::AtHome), 6);
+    story.done(Compute, 1, 5);
+    assert_eq!(story.find(Compute, 1, 7).0, WorkerId(2));
+}
+
+#[test]
+fn workers_of_one_host_fetch_nothing_ahead() {
+    let mut story = Story::new(0, 0);
+    for worker in 1..=2 {
+        story.tell(Event::WorkerJoined {
+            worker: WorkerId(worker),
+            slots: 1,
+            memory: 1 << 30,
+            host: HostId(7),
+            build: "b".into(),
+        });
+    }
+    assert!(story.scheduler.state().share_of(WorkerId(1)).is_none());
+    story.submit(1, two_stages()).list(0, 1);
+    story.done(Compute, 0, 0).done(Compute, 1, 0);
+    assert_eq!(story.marked(Mark::AtHome), 0);
+}
+
+#[test]
 fn a_job_without_splits_commits_nothing() {
     let mut story = Story::new(1, 1);
     story.submit(1, two_stages()).list(0, 0);

@@ -131,6 +131,17 @@ impl Job {
         self.ended.is_none()
     }
 
+    /// Whether an attempt of it was ever assigned to a worker.
+    pub(crate) fn has_run_on(&self, worker: WorkerId) -> bool {
+        self.ran_on.contains(&worker)
+    }
+
+    /// How a shuffle is cut, if outputs of it have come.
+    pub(crate) fn cut_if_begun(&self, shuffle: ShuffleId) -> Option<Cut> {
+        let at = shuffle.0 as usize;
+        self.cuts.get(at).copied().flatten().filter(|_| self.versions[at] > 1)
+    }
+
     /// The stage, if there is one of that number.
     pub(crate) fn stage(&self, stage: StageId) -> Option<&Stage> {
         self.stages.get(stage.0 as usize)

@@ -6,9 +6,9 @@ use super::outbox::Item;
 use super::worker::Standing;
 use crate::scheduler::{Event, Millis};
 use tokio::sync::watch;
-use windrow_protocol::control::{Poll, PollAnswer, Progress};
+use windrow_protocol::control::{Ahead, Poll, PollAnswer, Progress};
 use windrow_protocol::failure::Failure;
-use windrow_protocol::ids::{JobId, WorkerId};
+use windrow_protocol::ids::{JobId, StageId, WorkerId};
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
 
 /// A poll that waits for something to tell.
@@ -129,7 +129,36 @@ impl Core {
             self.give_up(job, failure);
         }
         self.handle_next(now);
+        answer.ahead = self.ahead(worker);
         Some(answer)
+    }
+}
+
+impl Core {
+    /// What a worker may fetch ahead: of the jobs that it works for, what stages will read that have not opened.
+    fn ahead(&self, worker: WorkerId) -> Vec<Ahead> {
+        let mut all = Vec::new();
+        let Some(of) = self.workers.get(&worker) else { return all };
+        let Some(pool) = self.pools.get(&of.hello.binary.build) else { return all };
+        let state = pool.scheduler.state();
+        let mut share = None;
+        for id in &pool.jobs {
+            let Some(job) = self.jobs.get(id).filter(|job| job.has_run_on(worker)) else {
+                continue;
+            };
+            for (stage, shape) in (0..).map(StageId).zip(&job.shape.stages) {
+                let waits = !shape.dissolved && !shape.sample && state.is_unopened(*id, stage);
+                for &shuffle in shape.root.shuffles().iter().filter(|_| waits) {
+                    let Some(cut) = job.cut_if_begun(shuffle) else { continue };
+                    if share.is_none() {
+                        share = state.share_of(worker);
+                    }
+                    let Some(share) = &share else { return all };
+                    all.push(Ahead { job: *id, shuffle, buckets: share(cut.buckets) });
+                }
+            }
+        }
+        all
     }
 }
 

@@ -2,6 +2,7 @@
 //! allocation for each small block as much. Blocks that have no room in memory lie in a file in scratch, which is mapped.
 
 use arrow::buffer::Buffer;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use windrow_datasets::memory::ReadBuffer;
@@ -58,6 +59,11 @@ impl BlockRoom {
     /// So many bytes, and scratch.
     pub fn of(most: u64, spills: Spills) -> BlockRoom {
         BlockRoom(Arc::new(Inner { most, used: AtomicU64::new(0), spills }))
+    }
+
+    /// So many bytes, and these folders as scratch.
+    pub fn beside(most: u64, scratch: Vec<PathBuf>) -> BlockRoom {
+        BlockRoom::of(most, Spills::to(scratch))
     }
 
     /// As much memory as it takes.

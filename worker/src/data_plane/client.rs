@@ -8,7 +8,7 @@ use arrow::buffer::Buffer;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -132,6 +132,11 @@ impl BlockClient {
     pub fn new(limits: ClientLimits, choice: Choice) -> BlockClient {
         let files = Arc::new(OpenFiles::new(128));
         BlockClient { limits, idle: Mutex::default(), files, link: Link::new(choice) }
+    }
+
+    /// A client without connections, for one that compresses nothing.
+    pub fn untold(limits: ClientLimits) -> BlockClient {
+        BlockClient::new(limits, Choice::default())
     }
 
     /// The blocks of some buckets, by bucket, in the order of the attempts; their checksums are verified.
@@ -389,6 +394,23 @@ pub(crate) fn read_in_place(
     let (files, buckets) = (paths.len(), buckets.len());
     let of_bucket = |bucket| (0..files).map(move |file| file * buckets + bucket);
     Ok((0..buckets).flat_map(of_bucket).map(|at| by_file[at].clone()).collect())
+}
+
+/// Reads blocks of one file, by their numbers; blocks on the disk.
+pub(crate) fn read_blocks(
+    files: &OpenFiles,
+    path: &Path,
+    numbers: impl Iterator<Item = u32>,
+    room: BlockRoom,
+) -> Result<Vec<Buffer>, ReadError> {
+    let failed = |error: BlockError| ReadError::File(0, error.to_string());
+    let mut list = BlockList::new(room);
+    let file = files.open(path).map_err(failed)?;
+    for number in numbers {
+        let (bytes, len) = file.read(number).map_err(failed)?;
+        list.push(bytes, len).map_err(ReadError::Scratch)?;
+    }
+    list.finish().map_err(ReadError::Scratch)
 }
 
 /// What has come of a request.

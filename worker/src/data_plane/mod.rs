@@ -12,7 +12,7 @@ mod stream;
 mod wire;
 
 pub use client::{BlockClient, ClientLimits, Fetch};
-pub(crate) use client::{ReadError, no_room, read_in_place};
+pub(crate) use client::{ReadError, no_room, read_blocks, read_in_place};
 pub use server::{DataServer, ServerLimits};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::run::TaskRun;
 use super::window::Window;
 use super::{Executor, Note};
 use crate::process::memory_peak_bytes;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -66,6 +67,7 @@ pub(super) async fn run(
             output.counts.memory_peak_bytes = memory_peak_bytes();
             let counts = &mut output.counts;
             (counts.traffic, counts.scan, counts.spilled_bytes) = executor.untold();
+            counts.fetched_ahead_bytes = executor.fetcher.copied.swap(0, Ordering::Relaxed);
             (Ok(output), files)
         }
         // A lane that was told to stop ends with any error.

@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -244,6 +245,7 @@ impl Executor {
                 client: BlockClient::new(config.fetch, choice),
                 folders: BlockFolders::new(start.blocks.iter().map(PathBuf::from)),
                 files: Arc::new(OpenFiles::new(128)),
+                copied: AtomicU64::new(0),
                 start,
             }),
             sides: Sides::default(),

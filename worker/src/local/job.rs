@@ -491,6 +491,7 @@ impl LocalJob {
             retries: 0,
             shuffle_bytes: 0,
             spilled_bytes: self.options.memory.spills.written(),
+            fetched_ahead_bytes: 0,
             traffic: self.storage.traffic().since(self.traffic_before),
             scan: self.storage.scan().since(self.scan_before),
             memory_peak_bytes: crate::process::memory_peak_bytes(),

@@ -14,6 +14,7 @@
 //! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
 //! | it refused the job | all | what it said |
 
+use super::ahead::FetchAhead;
 use super::config::SupervisorConfig;
 use super::control::{Control, ControlError};
 use super::locations::{Located, Locations};
@@ -32,7 +33,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use windrow_protocol::control::JobSpec;
-use windrow_protocol::executor::{ExecutorStart, FromExecutor, ToExecutor};
+use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, ShuffleId, StageId, WorkerId};
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
@@ -49,6 +50,7 @@ pub(super) struct Keeping<C> {
     pub(super) blocks: Arc<Blocks>,
     /// The worker's own folders.
     pub(super) scratch: Vec<PathBuf>,
+    pub(super) ahead: FetchAhead,
 }
 
 impl<C> Keeping<C> {
@@ -537,7 +539,8 @@ impl Running {
             Ok(located) => {
                 for (version, places) in located {
                     if self.told.insert(places.shuffle, version) != Some(version) {
-                        self.say(ToExecutor::Blocks((*places).clone()));
+                        let copies = keeping.ahead.copies(name.0, places.shuffle);
+                        self.say(ToExecutor::Blocks(BlockPlaces { copies, ..(*places).clone() }));
                     }
                 }
                 for order in orders {

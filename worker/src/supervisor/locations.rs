@@ -11,6 +11,14 @@ use windrow_protocol::ids::{JobId, ShuffleId};
 /// A list of blocks, and its version.
 pub(super) type Located = (u64, Arc<BlockPlaces>);
 
+/// A list of blocks that need not be all.
+pub(super) struct List {
+    pub(super) version: u64,
+    /// Whether all producers are complete.
+    pub(super) complete: bool,
+    pub(super) places: BlockPlaces,
+}
+
 /// The lists that are known.
 pub(super) struct Locations<C> {
     control: Arc<C>,
@@ -85,15 +93,41 @@ impl<C: Control> Locations<C> {
                 return Ok(Some(located));
             }
         }
+        let Some(list) = self.list(job, shuffle).await?.filter(|list| list.complete) else {
+            return Ok(None);
+        };
+        let located = (list.version, Arc::new(list.places));
+        self.keep(key, &located);
+        Ok(Some(located))
+    }
+
+    /// The version of the list of a shuffle's blocks, as it is now.
+    pub(super) async fn version(
+        &self,
+        job: JobId,
+        shuffle: ShuffleId,
+    ) -> Result<u64, ControlError> {
+        Ok(self.page((job, shuffle), u32::MAX).await?.version)
+    }
+
+    /// The blocks of a shuffle that are there now; `None` if the list changed while it was read.
+    pub(super) async fn list(
+        &self,
+        job: JobId,
+        shuffle: ShuffleId,
+    ) -> Result<Option<List>, ControlError> {
+        let key = (job, shuffle);
         let mut outputs = Vec::new();
         let mut workers: Vec<BlockWorker> = Vec::new();
         let mut numbers = HashMap::new();
         let mut version = None;
+        let mut complete;
         loop {
             let page = self.page(key, outputs.len() as u32).await?;
-            if !page.complete || *version.get_or_insert(page.version) != page.version {
+            if *version.get_or_insert(page.version) != page.version {
                 return Ok(None);
             }
+            complete = page.complete;
             let none_more = !page.more || page.outputs.is_empty();
             // The numbers of workers count within a page.
             let of_page: Vec<u32> = page
@@ -118,9 +152,8 @@ impl<C: Control> Locations<C> {
                 break;
             }
         }
-        let located = (version.unwrap_or(0), Arc::new(BlockPlaces { shuffle, outputs, workers }));
-        self.keep(key, &located);
-        Ok(Some(located))
+        let places = BlockPlaces { shuffle, outputs, workers, copies: Vec::new() };
+        Ok(Some(List { version: version.unwrap_or(0), complete, places }))
     }
 
     async fn page(

@@ -6,6 +6,7 @@
 //! soon as there is something to tell. Since whatever an answer was to bring is told again until it came, nothing is
 //! lost by that.
 
+mod ahead;
 mod config;
 mod control;
 mod executor;
@@ -20,6 +21,7 @@ pub use link::supervisor_link;
 
 use crate::blocks::{Blocks, Scratch};
 use crate::data_plane::DataServer;
+use ahead::FetchAhead;
 use executor::Keeping;
 use locations::Locations;
 use state::{Assigned, State};
@@ -107,6 +109,7 @@ impl<C: Control> Supervisor<C> {
             state: State::default(),
             blocks,
             scratch: scratch.paths().map(PathBuf::from).collect(),
+            ahead: FetchAhead::new(scratch.paths().map(PathBuf::from).collect()),
         };
         Ok(Supervisor {
             keeping: Arc::new(keeping),
@@ -235,11 +238,13 @@ impl<C: Control> Supervisor<C> {
         for over in answer.jobs_over {
             let kept = keeping.state.job_over(over);
             keeping.locations.forget(over.job);
+            keeping.ahead.forget(over.job);
             if !kept {
                 // Files in use stay readable; nobody waits for the removal.
                 self.executors.spawn(job_end::end(keeping.clone(), worker, over));
             }
         }
+        ahead::begin(keeping, worker, answer.ahead);
         for order in answer.assigned {
             if let Assigned::Start(name, wake) = keeping.state.assign(order) {
                 let keeping = keeping.clone();
@@ -256,6 +261,7 @@ impl<C: Control> Supervisor<C> {
 
     /// Ends all executors and forgets all blocks.
     async fn drop_everything(&mut self) {
+        self.keeping.ahead.forget_all();
         self.keeping.state.clear();
         while self.executors.join_next().await.is_some() {}
         let blocks = self.keeping.blocks.clone();

@@ -7,7 +7,7 @@ use crate::blocks::BlockFolders;
 use fakes::*;
 use std::ffi::OsString;
 use std::path::Path;
-use windrow_protocol::control::{BlockPage, JobOptions, JobSpec};
+use windrow_protocol::control::{Ahead, BlockPage, JobOptions, JobSpec};
 use windrow_protocol::failure::FailureClass;
 use windrow_protocol::ids::{JobId, ShuffleId, TaskKind};
 use windrow_protocol::task::Work;
@@ -246,6 +246,65 @@ async fn reduces_read_blocks_of_this_worker_and_of_others() {
     near.fake.assign([again]);
     let failure = near.fake.end(attempt(1, 1, 0, 2)).await.unwrap_err();
     assert_eq!(failure.lost, [(attempt(1, 0, 0, 0), WorkerId(1))], "{failure}");
+    near.stop().await;
+}
+
+#[tokio::test]
+async fn blocks_that_were_fetched_ahead_are_read_here() {
+    let near = Worker::start(|_| ()).await;
+    let far = Worker::start(|config| config.host = "there".into()).await;
+    near.fake.assign([map(1, 0)]);
+    far.fake.assign([map(1, 1), map(1, 2)]);
+    near.fake.end(attempt(1, 0, 0, 0)).await.unwrap();
+    for partition in [1, 2] {
+        far.fake.end(attempt(1, 0, partition, 0)).await.unwrap();
+    }
+    let far_address = far.fake.lock().hellos[0].data_address.clone();
+    let page = |version, complete, far_address: &str| BlockPage {
+        version,
+        complete,
+        outputs: (0..3).map(|partition| (attempt(1, 0, partition, 0), partition.min(1))).collect(),
+        workers: vec![
+            (WorkerId(1), "here".into(), "nowhere:1".into()),
+            (WorkerId(2), "there".into(), far_address.into()),
+        ],
+        more: false,
+    };
+    near.fake.lock().pages = vec![page(5, false, &far_address)];
+    let ahead = Ahead { job: JobId(1), shuffle: ShuffleId(0), buckets: 1..4 };
+    near.fake.tell(|answer| answer.ahead = vec![ahead]);
+    let copy = || walk(near.scratch.path()).into_iter().find(|path| path.ends_with(".ahead"));
+    let copy = near.fake.until("a copy", |_| copy()).await;
+    assert_eq!(walk(near.scratch.path()).iter().filter(|path| path.contains(".ahead")).count(), 1);
+
+    let read = async |number, buckets: Vec<u32>, page| {
+        near.fake.lock().pages = vec![page];
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut order = reduce(1, buckets.clone());
+        order.attempt.number = number;
+        near.fake.assign([order]);
+        let output = near.fake.end(attempt(1, 1, 0, number)).await?;
+        let blocks = buckets.iter().flat_map(|bucket| (0..3).map(|p| block(p, *bucket)));
+        let wanted = blocks.flat_map(|block| [block[0], block[0], (block.len() >> 8) as u8]);
+        assert_eq!(output.collected[0].1, wanted.collect::<Vec<u8>>());
+        Ok::<u64, windrow_protocol::failure::Failure>(output.counts.fetched_ahead_bytes)
+    };
+    // Nobody is asked for what is here.
+    let copied = read(0, vec![1, 2, 3], page(6, true, "nowhere:1")).await.unwrap();
+    let len = |bucket| 2 * block(1, bucket).len() as u64;
+    assert_eq!(copied, len(1) + len(2) + len(3));
+    let lost = read(1, vec![4], page(7, true, "nowhere:1")).await.unwrap_err();
+    assert_eq!(lost.class, FailureClass::LostBlock);
+    // A copy that is damaged is as none.
+    let mut bytes = std::fs::read(&copy).unwrap();
+    bytes[1] ^= 1;
+    std::fs::write(&copy, bytes).unwrap();
+    let copied = read(2, vec![1, 2], page(8, true, &far_address)).await.unwrap();
+    assert!(copied < len(1) + len(2), "{copied}");
+    let over = JobOver { job: JobId(1), abort: false };
+    near.fake.tell(|answer| answer.jobs_over = vec![over]);
+    near.fake.until("the removal", |_| (!Path::new(&copy).exists()).then_some(())).await;
+    far.stop().await;
     near.stop().await;
 }
 
