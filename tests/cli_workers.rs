@@ -124,3 +124,35 @@ fn a_killed_coordinator_changes_nothing() {
     let summary: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
     assert_eq!(summary["retries"], 0, "{summary}");
 }
+
+#[test]
+fn a_cluster_that_has_lost_its_coordinator_goes_on_with_another() {
+    let room = room!();
+    room.windrow(&format!("generate tera --records {RECORDS} --output in")).timeout(PATIENCE).ok();
+    room.windrow("run terasort --input in --output quiet").timeout(PATIENCE).ok();
+    let up = || room.windrow("cluster up --workers 2 --state state").timeout(PATIENCE).ok();
+    let address = up().stdout().trim().to_string();
+    let remembered = || -> serde_json::Value {
+        let json = std::fs::read(room.path("state/cluster.json")).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    };
+    let first = remembered();
+    let workers: Vec<u32> = serde_json::from_value(first["workers"].clone()).unwrap();
+    let command = format!("run terasort --input in --output faulted --cluster {address} --json");
+    let mut run = room.windrow(&command).timeout(PATIENCE).start();
+    run.until("both workers have an executor", || {
+        workers.iter().all(|&worker| !children(worker).is_empty())
+    });
+    kill(first["coordinator"].as_u64().unwrap() as u32);
+    kill(workers[0]);
+    assert_eq!(up().stdout().trim(), address);
+    let done = run.wait();
+    assert_eq!(done.code(), Some(0), "{}", done.stderr());
+    room.same_output("quiet", "faulted");
+    let second = remembered();
+    assert_eq!(second["workers"][0], workers[1], "a worker that is alive stays");
+    assert_eq!(second["workers"].as_array().unwrap().len(), 2);
+    let down = room.windrow("cluster down --state state").timeout(PATIENCE);
+    down.ok();
+    assert!(!room.path("state/journal").exists());
+}

@@ -21,6 +21,19 @@ fn config_at(state: &Path) -> Config {
     Config { state: Some(state.to_owned()), ..config }
 }
 
+/// With a snapshot at each tick.
+fn config_with_snapshots(state: &Path) -> Config {
+    let mut config = config_at(state);
+    config.scheduler.tick_ms = 4;
+    Config { snapshot_bytes: 1, ..config }
+}
+
+/// The snapshots in a state folder.
+fn snapshots(state: &Path) -> usize {
+    let names = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().starts_with("snapshot-")).count()
+}
+
 async fn start_at(state: &TempDir) -> Running {
     start_with(config_at(state.path())).await
 }
@@ -125,6 +138,36 @@ async fn a_coordinator_that_is_stopped_leaves_jobs_to_the_next_one() {
     // A job that has ended is known, and one that is submitted now is another one.
     let other = client(&running).await.submit(&submission(two_stages(1))).await.unwrap();
     assert!(other > job);
+}
+
+#[tokio::test]
+async fn a_job_goes_on_from_snapshots() {
+    let state = tempfile::tempdir().unwrap();
+    let start = async || start_with(config_with_snapshots(state.path())).await;
+    let mut running = start().await;
+    let mut hand = Hand::new(&running).await;
+    let job = client(&running).await.submit(&submission(two_stages(PARTITIONS))).await.unwrap();
+    let mut most = 0;
+    for _ in 0..14 {
+        hand.step().await;
+        // Ticks make snapshots.
+        while snapshots(state.path()) == 0 {
+            client(&running).await.status(job, SECOND / 50).await.unwrap();
+        }
+        running.stop().await.unwrap();
+        assert_eq!(snapshots(state.path()), 1);
+        most = std::fs::read_dir(state.path()).unwrap().count().max(most);
+        running = start().await;
+        hand.turn_to(&running).await;
+    }
+    let status = client(&running).await.status(job, SECOND).await.unwrap();
+    assert_eq!(status.state, JobState::Succeeded, "{status:?}");
+    assert_done(&status, &hand);
+    assert!(most <= 3, "a lock, a snapshot and a segment, and not {most} files");
+    let rows = client(&running).await.collected(job, CollectId(0)).await.unwrap();
+    assert_eq!(rows, [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2]);
+    // Time has gone on.
+    assert!(status.elapsed_ms > 0);
 }
 
 #[tokio::test]

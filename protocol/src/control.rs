@@ -82,6 +82,25 @@ pub struct Registered {
     pub worker: WorkerId,
     /// A worker that has not polled for so long is lost, in milliseconds.
     pub lease_ms: u64,
+    /// Who says so.
+    pub term: Term,
+}
+
+/// Which coordinator it is, of those that have had one journal. A worker that has heard a later one does nothing that an
+/// earlier one says: that has been taken for dead, and does not know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Term {
+    /// The journal, by a number that was drawn when it was made; 0 for a coordinator that has none.
+    pub journal: u128,
+    /// How often that was opened by then.
+    pub epoch: u64,
+}
+
+impl Term {
+    /// Whether it is an earlier one than `other`.
+    pub fn is_before(self, other: Term) -> bool {
+        self.journal == other.journal && self.epoch < other.epoch
+    }
 }
 
 /// What a worker says with each poll.
@@ -122,6 +141,8 @@ pub struct Progress {
 /// What a worker is told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PollAnswer {
+    /// Who says so.
+    pub term: Term,
     /// The number of this answer: the next poll has it as [`Poll::seen`]. Without that the same is told again.
     pub number: u64,
     /// How many of the poll's ended attempts came, from the first on.

@@ -67,7 +67,7 @@ impl Coordinator for Dummy {
     }
     async fn shut_down(self, _: Context) {}
     async fn register(self, _: Context, _: WorkerHello) -> Result<Registered, Refusal> {
-        Ok(Registered { worker: WorkerId(1), lease_ms: 1 })
+        Ok(Registered { worker: WorkerId(1), lease_ms: 1, term: Term::default() })
     }
     async fn poll(self, _: Context, _: WorkerId, _: Poll) -> PollAnswer {
         PollAnswer::default()

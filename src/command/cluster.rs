@@ -26,7 +26,8 @@ pub(crate) struct ClusterFlags {
 
 #[derive(Subcommand, Debug)]
 enum Action {
-    /// Starts a coordinator and workers on this machine
+    /// Starts a coordinator and workers on this machine, or again what has died of those that it started before: their
+    /// jobs go on
     Up {
         /// How many workers
         #[arg(long, default_value_t = 2)]
@@ -34,7 +35,7 @@ enum Action {
         /// Threads of each worker
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
         threads: u16,
-        /// Where the coordinator listens; port 0 takes any
+        /// Where the coordinator listens; port 0 takes any. One that is started again listens where it did
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         listen: SocketAddr,
         /// A worker that was not heard for so long is lost
@@ -89,6 +90,11 @@ impl State {
         self.folder().join("cluster.json")
     }
 
+    /// Where the coordinator keeps what it decides.
+    fn journal(&self) -> PathBuf {
+        self.folder().join("journal")
+    }
+
     fn read(&self) -> Result<Remembered, Failed> {
         let file = self.file();
         let because = |why: String| {
@@ -124,10 +130,10 @@ fn because(error: impl std::fmt::Display) -> Failed {
     Failed::Because(format!("cluster: {error}"))
 }
 
-/// A process of this program that outlives this one. What it writes goes to `log`.
+/// A process of this program that outlives this one. What it writes goes to the end of `log`.
 fn detached(log: &Path) -> Result<Command, Failed> {
     let named = |error| because(format!("{}: {error}", log.display()));
-    let log = fs::File::create(log).map_err(named)?;
+    let log = fs::OpenOptions::new().create(true).append(true).open(log).map_err(named)?;
     let mut command = Command::new(std::env::current_exe().map_err(because)?);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
     Ok(command)
@@ -136,9 +142,8 @@ fn detached(log: &Path) -> Result<Command, Failed> {
 impl Up {
     fn run(&self, workers: u16, state: &State) -> Result<(), Failed> {
         let folder = state.folder();
-        if let Ok(there) = state.read()
-            && is_alive(there.coordinator)
-        {
+        let before = state.read().ok();
+        if let Some(there) = before.as_ref().filter(|there| is_alive(there.coordinator)) {
             return Err(because(format!(
                 "one is running already on {} ({}); `cluster down` ends it",
                 there.address,
@@ -147,10 +152,13 @@ impl Up {
         }
         fs::create_dir_all(&folder)
             .map_err(|error| because(format!("{}: {error}", folder.display())))?;
+        // Clients and workers of one that has died know its address.
+        let listen = before.as_ref().map_or(self.listen.to_string(), |there| there.address.clone());
         let mut coordinator = detached(&folder.join("coordinator.log"))?;
         coordinator
-            .args(["coordinator", "--listen", &self.listen.to_string()])
-            .args(["--lease-ms", &self.lease_ms.to_string()])
+            .args(["coordinator", "--listen", &listen])
+            .args(["--lease-ms", &self.lease_ms.to_string(), "--state"])
+            .arg(state.journal())
             .stdout(Stdio::piped());
         let mut coordinator = coordinator.spawn().map_err(because)?;
         let address = match coordinator.stdout.take().map(first_line) {
@@ -161,9 +169,12 @@ impl Up {
             let log = fs::read_to_string(folder.join("coordinator.log")).unwrap_or_default();
             return Err(because(format!("the coordinator did not start: {}", log.trim())));
         }
-        let mut remembered =
-            Remembered { address: address.clone(), coordinator: coordinator.id(), workers: vec![] };
-        for number in 0..workers {
+        let mut alive = before.map(|there| there.workers).unwrap_or_default();
+        alive.retain(|&worker| is_alive(worker));
+        let there = alive.len() as u16;
+        let coordinator = coordinator.id();
+        let mut remembered = Remembered { address: address.clone(), coordinator, workers: alive };
+        for number in there..workers {
             let mut worker = detached(&folder.join(format!("worker-{number}.log")))?;
             worker
                 .args(["worker", "--coordinator", &address])
@@ -241,7 +252,14 @@ fn down(state: &State) -> Result<(), Failed> {
             unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
         }
     }
+    // Its jobs were cancelled; those of the next one are others.
+    fs::remove_dir_all(state.journal()).or_else(nothing_there).map_err(because)?;
     fs::remove_file(state.file()).map_err(because)
+}
+
+/// To remove what is not there is no error.
+fn nothing_there(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Whether a process of this program has this number.

@@ -11,7 +11,7 @@
 //! while the disk was busy go there at once.
 //!
 //! Each time a folder is opened, its *epoch* grows by one: what an earlier writer says can be told apart from what this one
-//! does.
+//! does. A number that was drawn when it was made tells it from other folders.
 
 mod error;
 mod files;
@@ -23,6 +23,7 @@ pub use error::JournalError;
 use files::Folder;
 use std::fs::File;
 use std::path::Path;
+use windrow_protocol::link::draw_token;
 use writer::Writer;
 
 /// What is found in a folder.
@@ -43,15 +44,16 @@ pub enum Found<'f> {
 #[derive(Debug)]
 pub struct Journal {
     writer: Writer,
-    epoch: u64,
+    opening: Opening,
     /// That of the folder.
     lock: File,
 }
 
-/// The kind of the record that an opened folder begins with: its content is the epoch.
+/// The kind of the record that an opened folder begins with: its content is the epoch (u64) and the journal's number (u128),
+/// little endian.
 const EPOCH: &str = "epoch";
 
-/// The kind of the record of a snapshot: the epoch, and the state.
+/// The kind of the record of a snapshot: the same, and the state.
 const SNAPSHOT: &str = "snapshot";
 
 impl Journal {
@@ -69,26 +71,36 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         let folder = Folder::make(folder)?;
         let lock = folder.lock()?;
-        let mut epoch = 0;
+        let mut before = None;
         let end = folder.recover(&mut |found, place| {
             let told = match found {
-                Found::Record { kind: EPOCH, content } => epoch_of(content).map(|of| epoch = of.0),
-                Found::Snapshot(content) => epoch_of(content).and_then(|(of, state)| {
-                    epoch = of;
+                Found::Record { kind: EPOCH, content } => {
+                    Opening::read(content).map(|(of, _)| before = Some(of))
+                }
+                Found::Snapshot(content) => Opening::read(content).and_then(|(of, state)| {
+                    before = Some(of);
                     each(Found::Snapshot(state))
                 }),
                 found => each(found),
             };
             told.map_err(|what| place.refused(what))
         })?;
-        epoch += 1;
-        let writer = Writer::start(folder, end, (EPOCH, &epoch.to_le_bytes()))?;
-        Ok(Journal { writer, epoch, lock })
+        let opening = match before {
+            Some(before) => Opening { epoch: before.epoch + 1, ..before },
+            None => Opening { epoch: 1, id: draw_token() },
+        };
+        let writer = Writer::start(folder, end, (EPOCH, &opening.bytes()))?;
+        Ok(Journal { writer, opening, lock })
     }
 
     /// How often the folder was opened, this time included.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.opening.epoch
+    }
+
+    /// The number of the journal, which is never 0.
+    pub fn id(&self) -> u128 {
+        self.opening.id
     }
 
     /// Adds a record. Returns the number that [`synced`](Journal::synced) waits for. Does not wait. A record of over 1 GiB,
@@ -105,7 +117,7 @@ impl Journal {
     /// Adds a snapshot: the state after all records so far. What is before it is deleted once it is on the disk. As a record,
     /// it has 1 GiB at most.
     pub fn snapshot(&self, state: &[u8]) {
-        self.writer.snapshot([&self.epoch.to_le_bytes(), state].concat());
+        self.writer.snapshot([&self.opening.bytes(), state].concat());
     }
 
     /// The records since the last snapshot, in bytes as they lie in files.
@@ -136,11 +148,30 @@ impl Drop for Journal {
     }
 }
 
-/// The epoch at the start of a record, and what follows it.
-fn epoch_of(content: &[u8]) -> Result<(u64, &[u8]), String> {
-    let split = content.split_first_chunk();
-    let (epoch, rest) = split.ok_or_else(|| format!("an epoch of {} bytes", content.len()))?;
-    Ok((u64::from_le_bytes(*epoch), rest))
+/// One opening of a folder.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    epoch: u64,
+    id: u128,
+}
+
+impl Opening {
+    fn bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.id.to_le_bytes());
+        bytes
+    }
+
+    /// What is at the start of a record, and what follows it.
+    fn read(content: &[u8]) -> Result<(Opening, &[u8]), String> {
+        let split = content.split_first_chunk().and_then(|(epoch, rest)| {
+            let (id, rest) = rest.split_first_chunk()?;
+            let (epoch, id) = (u64::from_le_bytes(*epoch), u128::from_le_bytes(*id));
+            Some((Opening { epoch, id }, rest))
+        });
+        split.ok_or_else(|| format!("an epoch of {} bytes", content.len()))
+    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 use super::job::Job;
 use super::state::State;
 use super::task::{Status, Task};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use windrow_protocol::ids::{JobId, StageId, WorkerId};
 use windrow_protocol::parts::Part;
 use windrow_protocol::shape::Cut;
 
 /// The fresh tasks of a stage that a worker should run first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Home {
     pub(crate) worker: WorkerId,
     /// Not used yet, unless there is none: then it is the end.

@@ -5,13 +5,14 @@ use super::links::{Links, lists_itself};
 use super::outcome::Cause;
 use super::task::{Group, Task};
 use super::time::{Durations, Millis, Volatile};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use windrow_protocol::ids::{JobId, Round, ShuffleId, StageId, TaskId, TaskKind};
 use windrow_protocol::shape::{Cut, JobShape, LookUp, RootShape, pack};
 
 /// A job that has not ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) name: String,
@@ -50,7 +51,7 @@ pub(crate) struct Job {
 }
 
 /// The splits of a source.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Splits {
     pub(crate) list: Vec<SplitInfo>,
     /// The number of the attempt that listed them, and its pages so far.
@@ -95,7 +96,7 @@ impl Job {
             ready_fresh: BTreeSet::new(),
             causes: BTreeMap::new(),
             commit_at: Volatile::default(),
-            durations: Volatile(vec![Durations::default(); groups.len()]),
+            durations: Volatile::default(),
             groups,
             shape,
             #[cfg(test)]

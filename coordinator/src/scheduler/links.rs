@@ -1,10 +1,11 @@
 //! What follows from a job's shape alone: who reads whom, and whether the shape makes sense.
 
+use serde::{Deserialize, Serialize};
 use windrow_protocol::ids::{ShuffleId, StageId};
 use windrow_protocol::shape::{CutShape, JobShape, LookUp, OutputShape, RootShape, StageShape};
 
 /// Who reads whom, by stage.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Links {
     /// The stages that must be complete before a task of this one starts.
     pub(crate) before: Vec<Vec<u32>>,

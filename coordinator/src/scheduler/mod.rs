@@ -32,15 +32,13 @@ pub(crate) use config::Mutation;
 pub use config::{BackupConfig, Config};
 pub use event::{Event, HostId, JobRequest, SplitInfo, Written};
 pub use marks::{Mark, Marks};
-pub use outcome::{
-    Cause, JobEnd, LossReason, OUTCOME_VERSION, Outcome, ReopenReason, RevokeReason,
-};
+pub use outcome::{Cause, JobEnd, LossReason, Outcome, ReopenReason, RevokeReason};
 pub use query::{AttemptView, StageProgress, WorkerView};
 pub use state::{Ended, State};
 pub use time::Millis;
 
 use decide::Decider;
-use time::Volatile;
+use time::{Durations, Volatile};
 use windrow_protocol::failure::Blame;
 use windrow_protocol::ids::{AttemptId, TaskKind};
 
@@ -184,7 +182,9 @@ impl Scheduler {
         let elapsed = now.since(running.started.0);
         let Some(job) = self.state.jobs.get_mut(&attempt.task.job) else { return };
         if let Some(group) = job.group_of(attempt.task) {
-            job.durations.0[group as usize].add(elapsed);
+            let of_groups = &mut job.durations.0;
+            of_groups.resize_with(of_groups.len().max(group as usize + 1), Durations::default);
+            of_groups[group as usize].add(elapsed);
         }
     }
 

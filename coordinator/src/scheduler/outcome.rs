@@ -10,9 +10,6 @@ use windrow_protocol::ids::{AttemptId, JobId, LaneRange, StageId, TaskId, Worker
 use windrow_protocol::parts::Part;
 use windrow_protocol::shape::{Cut, JobShape, LookUp};
 
-/// The version of the outcomes' encoding. A journal says which one it has.
-pub const OUTCOME_VERSION: u16 = 1;
-
 /// Something decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -183,6 +180,16 @@ pub enum LossReason {
     LeaseEnded,
     /// It said goodbye, or its death was seen.
     Left,
+}
+
+impl LossReason {
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            LossReason::LeaseEnded => "it was not heard for the length of its lease",
+            LossReason::Left => "it has left",
+        }
+    }
 }
 
 /// How a job ended.

@@ -5,6 +5,7 @@ use super::marks::Marks;
 use super::outcome::JobEnd;
 use super::time::Volatile;
 use super::worker::Worker;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::ids::{JobId, TaskId, WorkerId};
 
@@ -13,7 +14,7 @@ pub(crate) const ENDED_JOBS_MAX: usize = 1_000;
 
 /// All that the scheduler knows: a fold of outcomes, and beside it what no outcome carries, which equality does not
 /// look at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) ended: BTreeMap<JobId, Ended>,
@@ -39,7 +40,7 @@ pub struct State {
 }
 
 /// A job that has ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
     /// What a person reads.
     pub name: String,

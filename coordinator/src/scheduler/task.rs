@@ -2,11 +2,12 @@
 
 use super::event::HostId;
 use super::homes::{self, Home};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::ids::WorkerId;
 
 /// Where a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
     /// It has never run.
     Fresh,
@@ -19,7 +20,7 @@ pub(crate) enum Status {
 }
 
 /// A running attempt of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lease {
     pub(crate) worker: WorkerId,
     pub(crate) number: u32,
@@ -27,7 +28,7 @@ pub(crate) struct Lease {
 }
 
 /// What is known of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) leases: [Option<Lease>; 2],
     /// The worker and the number of the attempt that committed; meant only with [`Status::Committed`].
@@ -76,7 +77,7 @@ impl Task {
 }
 
 /// All tasks of one kind in one stage of a job.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) tasks: Vec<Task>,
     pub(crate) open: bool,

@@ -81,7 +81,10 @@ impl Story {
         self.last.clear();
         self.scheduler.handle(&event, self.now, &mut self.last);
         self.all.extend(self.last.iter().cloned());
-        assert_eq!(&State::of(&self.all), self.scheduler.state(), "after {event:?}");
+        let state = self.scheduler.state();
+        assert_eq!(&State::of(&self.all), state, "after {event:?}");
+        let kept = postcard::to_allocvec(state).unwrap();
+        assert_eq!(&postcard::from_bytes::<State>(&kept).unwrap(), state, "after {event:?}");
         self
     }
 

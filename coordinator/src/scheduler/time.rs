@@ -22,9 +22,21 @@ impl Millis {
 }
 
 /// A value that no outcome carries: when something was heard, begun or measured, and what is derived from it. It has no
-/// part in the equality of states, for a recovered state does not know it.
+/// part in the equality of states, nor in what is kept of them, for a recovered state does not know it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Volatile<T>(pub(crate) T);
+
+impl<T> Serialize for Volatile<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de, T: Default> Deserialize<'de> for Volatile<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Volatile::default())
+    }
+}
 
 impl<T> PartialEq for Volatile<T> {
     fn eq(&self, _: &Volatile<T>) -> bool {

@@ -2,11 +2,12 @@
 
 use super::event::HostId;
 use super::time::{Millis, Volatile};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::ids::{AttemptId, JobId};
 
 /// A worker that is alive, or whose loss is being handled.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Worker {
     pub(crate) slots: u32,
     /// Memory for records, in bytes.
@@ -24,7 +25,7 @@ pub(crate) struct Worker {
 }
 
 /// An attempt that runs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub(crate) attempt: AttemptId,
     pub(crate) started: Volatile<Millis>,

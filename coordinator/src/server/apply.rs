@@ -5,7 +5,7 @@ use super::core::Core;
 use super::job::Reads;
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
-use crate::scheduler::{Cause, JobEnd, LossReason, Millis, Outcome};
+use crate::scheduler::{Cause, JobEnd, Millis, Outcome};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use windrow_protocol::control::{JobOver, JobState};
@@ -22,7 +22,7 @@ impl Core {
         arrived: &mut Option<(AttemptId, TaskOutput)>,
         now: Millis,
     ) {
-        self.keep(build, &outcome, arrived);
+        self.keep(build, &outcome, arrived, now);
         match outcome {
             Outcome::JobAdmitted { job, .. } => self.publish(What::JobStarted(job), now),
             Outcome::JobRefused { why, .. } => self.refused = Some(why),
@@ -75,12 +75,8 @@ impl Core {
             Outcome::TaskReopened { task, .. } => self.task_reopened(task, now),
             Outcome::WorkerJoined { worker, .. } => self.publish(What::WorkerJoined(worker), now),
             Outcome::WorkerLost { worker, why } => {
-                let why = match why {
-                    LossReason::LeaseEnded => "it was not heard for the length of its lease",
-                    LossReason::Left => "it has left",
-                };
                 self.worker_gone(build, worker, Standing::Lost(why));
-                self.publish(What::WorkerLost(worker, why), now);
+                self.publish(What::WorkerLost(worker, why.text()), now);
             }
             Outcome::WorkerDraining { worker, .. } => {
                 if let Some(of) = self.workers.get_mut(&worker) {
@@ -145,7 +141,7 @@ impl Core {
             let text = format!(
                 "the job collects more than {most} bytes ({bytes} by now): write such a dataset to a sink instead"
             );
-            self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text));
+            self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text), now);
         }
         self.publish(What::TaskDone(attempt, worker), now);
     }
@@ -171,7 +167,7 @@ impl Core {
         of.standing = standing;
         of.wake();
         if let Standing::Lost(why) = standing {
-            let text = format!("worker {worker} ({}) is lost: {why}", of.hello.host);
+            let text = format!("worker {worker} ({}) is lost: {}", of.hello.host, why.text());
             let jobs = self.pools.get(build).map(|pool| pool.jobs.clone()).unwrap_or_default();
             for job in jobs {
                 if let Some(job) = self.jobs.get_mut(&job) {

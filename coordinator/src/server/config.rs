@@ -23,6 +23,9 @@ pub struct Config {
     /// The folder in which all is kept that is decided, so that a coordinator that is started again goes on; without one
     /// nothing is kept.
     pub state: Option<PathBuf>,
+    /// What is kept is written anew, without what is superfluous, once it has grown by so many bytes, and by several times
+    /// what was left of it.
+    pub snapshot_bytes: u64,
 }
 
 impl Default for Config {
@@ -38,6 +41,7 @@ impl Default for Config {
             ended_jobs: 100,
             collected_bytes: 64 << 20,
             state: None,
+            snapshot_bytes: 64 << 20,
         }
     }
 }

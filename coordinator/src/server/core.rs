@@ -14,7 +14,7 @@ use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use windrow_protocol::control::{
-    AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered,
+    AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered, Term,
     WorkerHello, WorkerStatus,
 };
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -39,14 +39,14 @@ pub(crate) struct Core {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     /// Jobs that have ended, the longest ago first.
     pub(crate) ended: VecDeque<JobId>,
-    job_tokens: BTreeMap<u128, JobId>,
+    pub(super) job_tokens: BTreeMap<u128, JobId>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     /// Workers that are gone, the longest ago first.
     pub(crate) gone: VecDeque<WorkerId>,
-    worker_tokens: BTreeMap<u128, WorkerId>,
-    hosts: BTreeMap<String, HostId>,
-    next_job: u64,
-    next_worker: u64,
+    pub(super) worker_tokens: BTreeMap<u128, WorkerId>,
+    pub(super) hosts: BTreeMap<String, HostId>,
+    pub(super) next_job: u64,
+    pub(super) next_worker: u64,
     pub(crate) bus: Bus,
     /// Why jobs were refused, until the submitting call has taken it.
     pub(crate) refused: Option<String>,
@@ -57,6 +57,10 @@ pub(crate) struct Core {
     pub(crate) journal: Option<Arc<Journal>>,
     /// The answers to polls have numbers above this one.
     pub(crate) answers_above: u64,
+    /// Which coordinator of those of one folder this is.
+    pub(crate) term: Term,
+    /// The bytes of the last snapshot.
+    pub(crate) snapshot: u64,
 }
 
 impl Core {
@@ -79,6 +83,8 @@ impl Core {
             stopping: false,
             journal: None,
             answers_above: 0,
+            term: Term::default(),
+            snapshot: 0,
         }
     }
 
@@ -170,9 +176,7 @@ impl Core {
     /// Has a job, before the scheduler takes it on.
     pub(crate) fn enter_job(&mut self, id: JobId, submission: JobSubmission, now: Millis) {
         self.next_job = self.next_job.max(id.0 + 1);
-        self.job_tokens.insert(submission.token, id);
-        self.pool(&submission.binary.build).jobs.insert(id);
-        self.jobs.insert(id, Job::new(id, submission, now));
+        self.has_job(id, Job::new(id, submission, now));
     }
 
     /// The job, or the refusal that says that there is none.
@@ -190,14 +194,14 @@ impl Core {
     }
 
     /// Gives a job up, for a reason that the scheduler does not know of: it ends as failed.
-    pub(crate) fn give_up(&mut self, id: JobId, why: Failure) {
+    pub(crate) fn give_up(&mut self, id: JobId, why: Failure, now: Millis) {
         if let Some(job) = self.jobs.get_mut(&id)
             && job.is_running()
             && job.given_up.is_none()
         {
             job.given_up = Some(why.clone());
             let build = job.submission.binary.build.clone();
-            self.keep_given_up(id, &why);
+            self.keep_given_up(id, &why, now);
             self.next.push_back((build, Event::Cancel { job: id }));
         }
     }
@@ -213,7 +217,7 @@ impl Core {
         if let Some(&worker) = self.worker_tokens.get(&hello.token)
             && self.workers.get(&worker).is_some_and(Worker::is_known)
         {
-            return Ok(Registered { worker, lease_ms });
+            return Ok(Registered { worker, lease_ms, term: self.term });
         }
         if hello.slots == 0 || hello.slots > SLOTS_MAX {
             return Err(Refusal::Invalid(format!(
@@ -229,7 +233,7 @@ impl Core {
         let event = Event::WorkerJoined { worker, slots, memory, host, build: named };
         self.handle(&build, event, None, now);
         self.explain_waiting(now);
-        Ok(Registered { worker, lease_ms })
+        Ok(Registered { worker, lease_ms, term: self.term })
     }
 
     /// Has a worker, before the scheduler takes it on. Returns the number of its host.
@@ -237,9 +241,7 @@ impl Core {
         self.next_worker = self.next_worker.max(worker.0 + 1);
         let fresh = HostId(self.hosts.len() as u32);
         let host = *self.hosts.entry(hello.host.clone()).or_insert(fresh);
-        self.worker_tokens.insert(hello.token, worker);
-        self.pool(&hello.binary.build).alive.insert(worker);
-        self.workers.insert(worker, Worker::new(hello, Outbox::above(self.answers_above)));
+        self.has_worker(worker, Worker::new(hello, Outbox::above(self.answers_above)));
         host
     }
 
@@ -320,6 +322,7 @@ impl Core {
         self.explain_waiting(now);
         self.drop_empty_pools();
         self.forget_workers();
+        self.snapshot_if_due(now);
     }
 
     /// Pools of builds that nobody has any more.
@@ -395,7 +398,7 @@ impl Core {
             }
         }
         for (job, text) in wrong {
-            self.give_up(job, Failure::new(FailureClass::WrongBinary, text));
+            self.give_up(job, Failure::new(FailureClass::WrongBinary, text), now);
         }
         self.handle_next(now);
     }

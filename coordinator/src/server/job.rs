@@ -3,6 +3,7 @@
 
 use super::limits::NOTES_MAX;
 use crate::scheduler::Millis;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use windrow_protocol::shape::{Cut, JobShape, OutputShape, RootShape};
 use windrow_protocol::task::{Split, StagedFiles, TaskCounts, TaskOutput};
 
 /// A job, from its submission until it is forgotten.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) submission: Arc<JobSubmission>,
@@ -50,11 +51,12 @@ pub(crate) struct Job {
     /// Since when no connected worker has its code, while others are connected.
     pub(crate) wrong_binary_since: Option<Millis>,
     /// A number that changes with the job, for those who wait.
+    #[serde(skip)]
     pub(crate) changed: watch::Sender<u64>,
 }
 
 /// What the tasks of a stage read of shuffles.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Reads {
     /// How these are cut; `None` for a stage that reads a source.
     pub(crate) cut: Option<Cut>,
@@ -63,7 +65,7 @@ pub(crate) struct Reads {
 }
 
 /// A stage of a job.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Stage {
     /// The splits of its source, once its split task is done.
     pub(crate) splits: Option<Arc<Vec<Split>>>,

@@ -16,6 +16,7 @@ mod poll;
 mod records;
 mod recovery;
 mod service;
+mod snapshot;
 mod worker;
 
 pub use config::Config;
@@ -67,6 +68,8 @@ pub enum StartError {
 pub(crate) struct Shared {
     core: Mutex<Core>,
     started: Instant,
+    /// The time then: that of the last coordinator goes on.
+    base: Millis,
     /// That of the core, if there is one.
     journal: Option<Arc<Journal>>,
     /// Whether somebody wants the coordinator to end, and how.
@@ -89,7 +92,7 @@ enum End {
 impl Shared {
     /// The one clock of the coordinator.
     fn now(&self) -> Millis {
-        Millis(self.started.elapsed().as_millis() as u64)
+        self.base.plus(self.started.elapsed().as_millis() as u64)
     }
 
     /// Somebody wants the end, or it has to be; what was wanted first counts.
@@ -127,12 +130,12 @@ impl Coordinator {
         #[allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
         let started = Instant::now();
         let (end, _) = watch::channel(End::No);
-        let core = match config.state.clone() {
-            Some(folder) => Core::recover(config, &folder, Millis(0))?,
-            None => Core::new(config),
+        let (core, base) = match config.state.clone() {
+            Some(folder) => Core::recover(config, &folder)?,
+            None => (Core::new(config), Millis(0)),
         };
         let journal = core.journal.clone();
-        let shared = Arc::new(Shared { core: Mutex::new(core), started, journal, end });
+        let shared = Arc::new(Shared { core: Mutex::new(core), started, base, journal, end });
         let task = tokio::spawn(run(listener, Service { shared: shared.clone() }));
         Ok(Running { address, service: Service { shared }, task: Some(task) })
     }

@@ -1,11 +1,12 @@
 //! What a worker has still to be told: in numbered answers, each told again until the worker has seen it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use windrow_protocol::control::JobOver;
 use windrow_protocol::ids::{AttemptId, LaneRange};
 
 /// Something to tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Item {
     /// An attempt to run.
     Assign(AttemptId, LaneRange),
@@ -16,7 +17,7 @@ pub(crate) enum Item {
 }
 
 /// The outbox of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outbox {
     waiting: VecDeque<Item>,
     /// Told, in the answer of that number, and not seen yet as far as we know.
@@ -33,6 +34,7 @@ impl Outbox {
     /// Goes on after all that it ever had was pushed again: what is not `wanted` any more is left out, and answers have
     /// numbers above this one.
     pub(crate) fn go_on(&mut self, number: u64, wanted: impl FnMut(&Item) -> bool) {
+        self.tell_again();
         self.waiting.retain(wanted);
         self.number = number;
     }
@@ -75,14 +77,19 @@ impl Outbox {
         self.waiting.is_empty() && self.told.values().all(Vec::is_empty)
     }
 
-    /// The next answer's items: what was told and not seen, then what waits, as far as `fits` says so. At least one is
-    /// told. Gives the answer's number as well.
-    pub(crate) fn next(&mut self, mut fits: impl FnMut(&Item) -> bool) -> (u64, Vec<Item>) {
+    /// What was told and not seen waits again.
+    fn tell_again(&mut self) {
         for (_, items) in std::mem::take(&mut self.told).into_iter().rev() {
             for item in items.into_iter().rev() {
                 self.waiting.push_front(item);
             }
         }
+    }
+
+    /// The next answer's items: what was told and not seen, then what waits, as far as `fits` says so. At least one is
+    /// told. Gives the answer's number as well.
+    pub(crate) fn next(&mut self, mut fits: impl FnMut(&Item) -> bool) -> (u64, Vec<Item>) {
+        self.tell_again();
         let mut items = Vec::new();
         while let Some(&item) = self.waiting.front() {
             if !fits(&item) && !items.is_empty() {

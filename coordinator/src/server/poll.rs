@@ -24,20 +24,14 @@ pub(crate) struct Waiting {
 
 impl Core {
     /// Takes what a poll says; the answer is made by [`poll_answer`](Core::poll_answer). A poll that is made again, and
-    /// ends that were told before, change nothing.
-    ///
-    /// # Errors
-    /// The answer, where the worker is not known (any more).
+    /// ends that were told before, change nothing. `None` where the worker is not [known](Core::unknown) (any more).
     pub(crate) fn poll_begin(
         &mut self,
         worker: WorkerId,
         poll: Poll,
         now: Millis,
-    ) -> Result<Waiting, PollAnswer> {
-        let unknown = PollAnswer { unknown: true, ..PollAnswer::default() };
-        let Some(of) = self.workers.get_mut(&worker).filter(|of| of.is_known()) else {
-            return Err(unknown);
-        };
+    ) -> Option<Waiting> {
+        let of = self.workers.get_mut(&worker).filter(|of| of.is_known())?;
         let build = of.hello.binary.build.clone();
         of.outbox.seen(poll.seen);
         of.polls += 1;
@@ -63,7 +57,12 @@ impl Core {
         if poll.draining {
             let _ = self.drain(worker, now);
         }
-        Ok(waiting)
+        Some(waiting)
+    }
+
+    /// The answer to a worker that is not known.
+    pub(crate) fn unknown(&self) -> PollAnswer {
+        PollAnswer { unknown: true, term: self.term, ..PollAnswer::default() }
     }
 
     /// The answer to a poll, if there is something to tell, or it must be answered now.
@@ -73,21 +72,27 @@ impl Core {
         at_once: bool,
         now: Millis,
     ) -> Option<PollAnswer> {
-        let stopping = self.stopping;
+        let (stopping, term) = (self.stopping, self.term);
         let Waiting { worker, number, ended_seen, .. } = *waiting;
         let of = self.workers.get_mut(&worker).filter(|of| of.is_known());
         let Some(of) = of else {
-            return Some(PollAnswer { ended_seen, unknown: true, ..PollAnswer::default() });
+            return Some(PollAnswer { ended_seen, unknown: true, term, ..PollAnswer::default() });
         };
         if of.polls != number {
             // The worker has polled again since: that poll gets what there is.
-            return Some(PollAnswer { number: waiting.seen, ended_seen, ..PollAnswer::default() });
+            return Some(PollAnswer {
+                number: waiting.seen,
+                ended_seen,
+                term,
+                ..PollAnswer::default()
+            });
         }
         if !at_once && !of.has_news(stopping) {
             return None;
         }
         let mut answer = PollAnswer {
             ended_seen,
+            term,
             drained: stopping || of.standing == Standing::Drained,
             ..PollAnswer::default()
         };
@@ -126,7 +131,7 @@ impl Core {
             }
         }
         for (job, failure) in failed {
-            self.give_up(job, failure);
+            self.give_up(job, failure, now);
         }
         self.handle_next(now);
         answer.ahead = self.ahead(worker);

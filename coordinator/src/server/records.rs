@@ -1,10 +1,12 @@
-//! What the coordinator journals: each outcome, with what it brought, and why a job was given up.
+//! What the coordinator journals: each outcome, with what it brought, and why a job was given up; each with its time.
+//!
+//! A kind that is read is read for ever: what changes its encoding is written as a new kind.
 //!
 //! What the driver knows follows from outcomes and their payloads alone, so that a coordinator that applies them once more
 //! knows the same.
 
 use super::core::Core;
-use crate::scheduler::Outcome;
+use crate::scheduler::{Millis, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use windrow_protocol::control::{JobSubmission, WorkerHello};
@@ -34,22 +36,25 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    /// Reads a record.
+    /// Reads a record: when it was written, and what it says.
     ///
     /// # Errors
     /// What is not understood.
-    pub(super) fn read(kind: &str, content: &[u8]) -> Result<Kept, String> {
+    pub(super) fn read(kind: &str, content: &[u8]) -> Result<(Millis, Kept), String> {
         match kind {
-            ADMITTED => of(kind, content).map(|(job, of)| Kept::Admitted(job, of)),
-            JOINED => of(kind, content).map(|(worker, of)| Kept::Joined(worker, of)),
-            DECIDED => of(kind, content).map(|(build, of, with)| Kept::Decided(build, of, with)),
-            GIVEN_UP => of(kind, content).map(|(job, why)| Kept::GivenUp(job, why)),
-            _ => Err(format!("its kind is `{kind}`")),
+            ADMITTED => of(kind, content).map(|(at, (job, of))| (at, Kept::Admitted(job, of))),
+            JOINED => of(kind, content).map(|(at, (worker, of))| (at, Kept::Joined(worker, of))),
+            DECIDED => of(kind, content)
+                .map(|(at, (build, of, with))| (at, Kept::Decided(build, of, with))),
+            GIVEN_UP => of(kind, content).map(|(at, (job, why))| (at, Kept::GivenUp(job, why))),
+            _ => Err(format!(
+                "its kind is `{kind}`, which this release does not know: it was written by a newer one"
+            )),
         }
     }
 }
 
-fn of<T: DeserializeOwned>(kind: &str, content: &[u8]) -> Result<T, String> {
+fn of<T: DeserializeOwned>(kind: &str, content: &[u8]) -> Result<(Millis, T), String> {
     let (read, rest) = postcard::take_from_bytes(content)
         .map_err(|error| format!("a record of kind `{kind}`: {error}"))?;
     if rest.is_empty() { Ok(read) } else { Err(format!("a record of kind `{kind}` is too long")) }
@@ -62,35 +67,39 @@ impl Core {
         build: &str,
         outcome: &Outcome,
         arrived: &Option<(AttemptId, TaskOutput)>,
+        now: Millis,
     ) {
         match outcome {
             Outcome::JobRefused { .. } => {}
             Outcome::JobAdmitted { job, .. } => {
                 if let Some(of) = self.jobs.get(job) {
-                    self.write(ADMITTED, &(job, &*of.submission));
+                    self.write(ADMITTED, now, &(job, &*of.submission));
                 }
             }
             Outcome::WorkerJoined { worker, .. } => {
                 if let Some(of) = self.workers.get(worker) {
-                    self.write(JOINED, &(worker, &of.hello));
+                    self.write(JOINED, now, &(worker, &of.hello));
                 }
             }
             Outcome::TaskCommitted { attempt, .. } => {
                 let with = arrived.as_ref().filter(|(of, _)| of == attempt);
-                self.write(DECIDED, &(build, outcome, with));
+                self.write(DECIDED, now, &(build, outcome, with));
             }
-            _ => self.write(DECIDED, &(build, outcome, None::<(AttemptId, TaskOutput)>)),
+            _ => {
+                let nothing = None::<(AttemptId, TaskOutput)>;
+                self.write(DECIDED, now, &(build, outcome, nothing));
+            }
         }
     }
 
     /// Journals why a job is given up.
-    pub(super) fn keep_given_up(&self, job: JobId, why: &Failure) {
-        self.write(GIVEN_UP, &(job, why));
+    pub(super) fn keep_given_up(&self, job: JobId, why: &Failure, now: Millis) {
+        self.write(GIVEN_UP, now, &(job, why));
     }
 
-    fn write(&self, kind: &str, content: &impl Serialize) {
+    fn write(&self, kind: &str, now: Millis, content: &impl Serialize) {
         let Some(journal) = &self.journal else { return };
-        match postcard::to_allocvec(content) {
+        match postcard::to_allocvec(&(now, content)) {
             Ok(content) => {
                 journal.add(kind, &content);
             }

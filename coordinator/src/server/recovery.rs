@@ -6,12 +6,12 @@ use super::core::Core;
 use super::job::Job;
 use super::outbox::Item;
 use super::records::Kept;
+use super::snapshot::States;
 use crate::journal::{Found, Journal, JournalError};
-use crate::scheduler::{self, Event, Millis, Outcome, Scheduler, State};
-use std::collections::BTreeMap;
+use crate::scheduler::{self, Event, Millis, Outcome, Scheduler};
 use std::path::Path;
 use std::sync::Arc;
-use windrow_protocol::control::{JobSubmission, WorkerHello};
+use windrow_protocol::control::{JobSubmission, Term, WorkerHello};
 use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
 use windrow_protocol::task::TaskOutput;
 
@@ -22,34 +22,33 @@ const ANSWERS_OF_AN_EPOCH: u64 = 1 << 32;
 /// Something decided: of which build, and what was brought.
 type Decided = (String, Outcome, Option<(AttemptId, TaskOutput)>);
 
-/// The states of the schedulers, by build.
-type States = BTreeMap<String, State>;
-
 impl Core {
-    /// What a coordinator knew that had this folder, and goes on with journalling there.
+    /// What a coordinator knew that had this folder, and goes on with journalling there; and the time of the last that it
+    /// has decided, from which the clock goes on.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub(super) fn recover(
-        config: Config,
-        folder: &Path,
-        now: Millis,
-    ) -> Result<Core, JournalError> {
+    pub(super) fn recover(config: Config, folder: &Path) -> Result<(Core, Millis), JournalError> {
         let (mut core, mut states) = (Core::new(config), States::new());
-        let journal = Journal::open(folder, |found| match found {
-            Found::Record { kind, content } => {
-                core.apply_again(Kept::read(kind, content)?, &mut states);
-                Ok(())
+        let mut now = Millis(0);
+        let journal = Journal::open(folder, |found| {
+            match found {
+                Found::Record { kind, content } => {
+                    let (at, kept) = Kept::read(kind, content)?;
+                    now = now.max(at);
+                    core.apply_again(kept, &mut states, at);
+                }
+                Found::Snapshot(bytes) => (now, states) = core.restore(bytes)?,
             }
-            Found::Snapshot(_) => Err("it is a snapshot".to_owned()),
+            Ok(())
         })?;
         core.go_on(journal, states, now);
-        Ok(core)
+        Ok((core, now))
     }
 
-    fn apply_again(&mut self, kept: Kept, states: &mut States) {
+    fn apply_again(&mut self, kept: Kept, states: &mut States, at: Millis) {
         let (build, outcome, mut arrived) = match kept {
-            Kept::Admitted(job, submission) => self.admitted_again(job, submission),
+            Kept::Admitted(job, submission) => self.admitted_again(job, submission, at),
             Kept::Joined(worker, hello) => self.joined_again(worker, hello),
             Kept::Decided(build, outcome, arrived) => (build, outcome, arrived),
             Kept::GivenUp(job, why) => {
@@ -62,10 +61,10 @@ impl Core {
         let state = states.entry(build);
         let build = state.key().clone();
         scheduler::apply(state.or_default(), &outcome);
-        self.apply(&build, outcome, &mut arrived, Millis(0));
+        self.apply(&build, outcome, &mut arrived, at);
     }
 
-    fn admitted_again(&mut self, id: JobId, submission: JobSubmission) -> Decided {
+    fn admitted_again(&mut self, id: JobId, submission: JobSubmission, at: Millis) -> Decided {
         let build = submission.binary.build.clone();
         let outcome = Outcome::JobAdmitted {
             job: id,
@@ -73,7 +72,7 @@ impl Core {
             weight: submission.weight,
             shape: Box::new(submission.shape.clone()),
         };
-        self.enter_job(id, submission, Millis(0));
+        self.enter_job(id, submission, at);
         (build, outcome, None)
     }
 
@@ -88,6 +87,7 @@ impl Core {
 
     /// All that was decided is known: what follows from it is decided now.
     fn go_on(&mut self, journal: Journal, states: States, now: Millis) {
+        self.term = Term { journal: journal.id(), epoch: journal.epoch() };
         self.answers_above = journal.epoch() * ANSWERS_OF_AN_EPOCH;
         let (jobs, above) = (&self.jobs, self.answers_above);
         for worker in self.workers.values_mut() {

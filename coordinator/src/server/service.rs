@@ -152,8 +152,8 @@ impl Coordinator for Service {
             let wait = wait_for(&ctx, poll.wait_ms);
             let wait = wait.min(Duration::from_millis(core.config.scheduler.lease_ms / 3));
             match core.poll_begin(worker, poll, now) {
-                Ok(waiting) => (waiting, Instant::now() + wait),
-                Err(answer) => return answer,
+                Some(waiting) => (waiting, Instant::now() + wait),
+                None => return core.unknown(),
             }
         };
         let mut at_once = false;

@@ -1,6 +1,8 @@
 //! What the coordinator keeps of a worker beside the scheduler's state.
 
 use super::outbox::Outbox;
+use crate::scheduler::LossReason;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
 use windrow_protocol::control::{WorkerHello, WorkerStatus};
@@ -9,16 +11,16 @@ use windrow_protocol::ids::{AttemptId, WorkerId};
 use windrow_protocol::task::{Split, TaskOutput};
 
 /// How a worker stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Standing {
     Ready,
     Draining,
     Drained,
-    Lost(&'static str),
+    Lost(LossReason),
 }
 
 /// A worker, from its registration until it is forgotten.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Worker {
     pub(crate) hello: WorkerHello,
     pub(crate) standing: Standing,
@@ -26,12 +28,16 @@ pub(crate) struct Worker {
     /// Attempts that it has, told or not.
     pub(crate) running: BTreeSet<AttemptId>,
     /// The pages of splits that came of attempts which have not told all, and how many.
+    #[serde(skip)]
     pub(crate) listed: BTreeMap<AttemptId, (u32, Vec<Split>)>,
     /// Polls that began; only the last is answered with something.
+    #[serde(skip)]
     pub(crate) polls: u64,
     /// Whether an answer said that it may end.
+    #[serde(skip)]
     pub(crate) told_end: bool,
     /// A number that changes when there is something to tell.
+    #[serde(skip)]
     pub(crate) changed: watch::Sender<u64>,
 }
 
@@ -98,7 +104,7 @@ impl Worker {
             Standing::Ready => "ready".to_owned(),
             Standing::Draining => "draining".to_owned(),
             Standing::Drained => "drained".to_owned(),
-            Standing::Lost(why) => format!("lost: {why}"),
+            Standing::Lost(why) => format!("lost: {}", why.text()),
         };
         WorkerStatus {
             worker,

@@ -180,7 +180,10 @@ impl<C: Control> Supervisor<C> {
         loop {
             let call = self.keeping.control.register(hello.clone());
             match within(config.limits.answer, call).await {
-                Ok(registered) => return Ok((registered, token)),
+                Ok(registered) if self.keeping.state.hears(registered.term) => {
+                    return Ok((registered, token));
+                }
+                Ok(_) => absent.again(outdated()).await?,
                 Err(error) => absent.again(error).await?,
             }
         }
@@ -211,6 +214,7 @@ impl<C: Control> Supervisor<C> {
                 () = drain.cancelled(), if !draining && !telling => continue,
             };
             match answered {
+                Ok(answer) if !state.hears(answer.term) => absent.again(outdated()).await?,
                 Ok(answer) => {
                     absent = Absent::new(config.give_up_after);
                     drain_told = draining;
@@ -267,6 +271,13 @@ impl<C: Control> Supervisor<C> {
         let blocks = self.keeping.blocks.clone();
         let _ = tokio::task::spawn_blocking(move || blocks.drop_all()).await;
     }
+}
+
+/// What is made of an answer of a coordinator that another one has taken the place of.
+fn outdated() -> ControlError {
+    ControlError::Unreachable(
+        "a coordinator answered that another one has taken the place of".into(),
+    )
 }
 
 /// How long the coordinator has been absent.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use windrow_protocol::control::{AttemptEnd, JobOver, Poll, Progress};
+use windrow_protocol::control::{AttemptEnd, JobOver, Poll, Progress, Term};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId};
 use windrow_protocol::task::{Split, TaskOrder, TaskOutput};
@@ -60,6 +60,8 @@ struct Inner {
     told_set: HashSet<AttemptId>,
     /// Jobs that are to be aborted once their executors are dead.
     to_abort: HashSet<JobId>,
+    /// The last coordinator that was heard.
+    term: Term,
 }
 
 struct Executor {
@@ -77,6 +79,16 @@ struct Executor {
 impl State {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a coordinator is to be obeyed: not if a later one was heard.
+    pub(super) fn hears(&self, term: Term) -> bool {
+        let mut inner = self.lock();
+        let is_outdated = term.is_before(inner.term);
+        if !is_outdated {
+            inner.term = term;
+        }
+        !is_outdated
     }
 
     /// The coordinator assigned an attempt; it may do so several times.
@@ -249,8 +261,9 @@ impl State {
     /// Forgets everything; all executors are to end.
     pub(super) fn clear(&self) {
         let mut inner = self.lock();
-        let last_executor = inner.last_executor;
-        let before = std::mem::replace(&mut *inner, Inner { last_executor, ..Inner::default() });
+        let (last_executor, term) = (inner.last_executor, inner.term);
+        let fresh = Inner { last_executor, term, ..Inner::default() };
+        let before = std::mem::replace(&mut *inner, fresh);
         before.executors.values().for_each(|executor| executor.wake.notify_one());
     }
 

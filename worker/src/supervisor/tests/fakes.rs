@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 use windrow_datasets::source::Split;
 use windrow_jobs::Flow;
 use windrow_jobs::plan::Plan;
-use windrow_protocol::control::{AttemptEnd, BinaryId, BlockPage, JobOptions, JobSpec, Refusal};
+use windrow_protocol::control::{
+    AttemptEnd, BinaryId, BlockPage, JobOptions, JobSpec, Refusal, Term,
+};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
     AttemptId, CollectId, JobId, LaneRange, Round, ShuffleId, SinkId, StageId, TaskId, TaskKind,
@@ -242,6 +244,8 @@ pub(super) struct Told {
     /// Answers that get lost on the way, after what was told has come.
     pub(super) lose: u32,
     pub(super) pages: Vec<BlockPage>,
+    /// Who answers.
+    pub(super) term: Term,
     pub(super) spec: Option<JobSpec>,
 }
 
@@ -289,7 +293,8 @@ impl Control for Fake {
             return Err(ControlError::Unreachable("absent".into()));
         }
         told.hellos.push(hello);
-        Ok(Registered { worker: WorkerId(told.hellos.len() as u64), lease_ms: 3000 })
+        let worker = WorkerId(told.hellos.len() as u64);
+        Ok(Registered { worker, lease_ms: 3000, term: told.term })
     }
 
     async fn poll(&self, worker: WorkerId, poll: Poll) -> Result<PollAnswer, ControlError> {
@@ -320,7 +325,7 @@ impl Control for Fake {
                 if told.answer != PollAnswer::default() || Instant::now() >= until || !current {
                     let number = told.polls;
                     let answer = std::mem::take(&mut told.answer);
-                    return Ok(PollAnswer { number, ended_seen, ..answer });
+                    return Ok(PollAnswer { number, ended_seen, term: told.term, ..answer });
                 }
             }
             tokio::select! {

@@ -7,7 +7,7 @@ use crate::blocks::BlockFolders;
 use fakes::*;
 use std::ffi::OsString;
 use std::path::Path;
-use windrow_protocol::control::{Ahead, BlockPage, JobOptions, JobSpec};
+use windrow_protocol::control::{Ahead, BlockPage, JobOptions, JobSpec, PollAnswer, Term};
 use windrow_protocol::failure::FailureClass;
 use windrow_protocol::ids::{JobId, ShuffleId, TaskKind};
 use windrow_protocol::task::Work;
@@ -466,6 +466,32 @@ async fn a_worker_that_is_unknown_drops_all_and_registers_as_another() {
     assert!(!worker.fake.lock().ends.contains_key(&attempt(1, 0, LOOPS, 0)));
     worker.fake.assign([map(1, 1)]);
     worker.fake.end(attempt(1, 0, 1, 0)).await.unwrap();
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_coordinator_that_another_has_taken_the_place_of_is_not_obeyed() {
+    let worker = Worker::start(|_| ()).await;
+    let turn_to = |epoch| worker.fake.lock().term = Term { journal: 7, epoch };
+    turn_to(2);
+    worker.fake.assign([map(1, 0)]);
+    worker.fake.end(attempt(1, 0, 0, 0)).await.unwrap();
+    turn_to(1);
+    worker.fake.tell(|answer| {
+        answer.unknown = true;
+        answer.jobs_over = vec![JobOver { job: JobId(1), abort: false }];
+    });
+    let answered = |told: &mut Told| (told.answer == PollAnswer::default()).then_some(());
+    worker.fake.until("the answer", answered).await;
+    turn_to(2);
+    worker.fake.assign([map(1, 1)]);
+    worker.fake.end(attempt(1, 0, 1, 0)).await.unwrap();
+    assert_eq!(worker.block_files(), 2);
+    assert_eq!(worker.fake.lock().hellos.len(), 1);
+    // One of another journal is another cluster.
+    worker.fake.lock().term = Term { journal: 8, epoch: 1 };
+    worker.fake.tell(|answer| answer.unknown = true);
+    worker.fake.until("another hello", |told| (told.hellos.len() == 2).then_some(())).await;
     worker.stop().await;
 }
 
