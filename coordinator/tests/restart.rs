@@ -6,8 +6,10 @@ mod common;
 use common::*;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
-use windrow_coordinator::{Config, Running, StartError};
+use windrow_coordinator::journal::Journal;
+use windrow_coordinator::{Config, Coordinator, Running, StartError};
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
 use windrow_protocol::transport::connect;
@@ -40,12 +42,9 @@ async fn start_at(state: &TempDir) -> Running {
 
 /// The state folder as it would be found if the machine died now.
 fn as_it_is(state: &TempDir) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(state.path()).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
-    copy
+    let found = tempfile::tempdir().unwrap();
+    copy(state.path(), found.path());
+    found
 }
 
 /// A worker that runs all that it is told at once, and tells it with the next poll.
@@ -170,14 +169,98 @@ async fn a_job_goes_on_from_snapshots() {
     assert!(status.elapsed_ms > 0);
 }
 
+/// Copies the files of a folder.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// The tasks of a job in the fixtures that are done.
+const DONE_IN_FIXTURE: usize = 5;
+
+/// A journal in the midst of a job, as this release writes it.
+async fn write_fixture(folder: &Path, config: fn(&Path) -> Config) {
+    let _ = std::fs::remove_dir_all(folder);
+    let running = start_with(config(folder)).await;
+    let mut hand = Hand::new(&running).await;
+    client(&running).await.submit(&submission(two_stages(PARTITIONS))).await.unwrap();
+    while hand.known.len() < DONE_IN_FIXTURE {
+        hand.step().await;
+    }
+    // Tells the last ends, and what it is told then is never begun.
+    hand.worker.poll(0, std::mem::take(&mut hand.ended)).await;
+    // Time for a snapshot, where there are any.
+    client(&running).await.status(JobId(1), SECOND / 5).await.unwrap();
+    running.stop().await.unwrap();
+    std::fs::remove_file(folder.join("lock")).unwrap();
+}
+
+/// What an earlier release has journalled is understood: `WINDROW_BLESS=1` writes what this one does, which is to be done
+/// only beside the fixtures that there are.
+#[tokio::test]
+async fn a_job_goes_on_from_a_journal_of_an_earlier_release() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let written: [(&str, fn(&Path) -> Config); 2] =
+        [("records-1", config_at), ("snapshot-1", config_with_snapshots)];
+    for (name, config) in written {
+        let fixture = fixtures.join(name);
+        if std::env::var_os("WINDROW_BLESS").is_some() {
+            write_fixture(&fixture, config).await;
+        }
+        let state = tempfile::tempdir().unwrap();
+        copy(&fixture, state.path());
+        let running = start_at(&state).await;
+        let client = client(&running).await;
+        let job = JobId(1);
+        let status = client.status(job, Duration::ZERO).await.unwrap();
+        assert!(matches!(status.state, JobState::Running { .. }), "{name}: {status:?}");
+        let worker = connect(&running.address.to_string(), SECOND).await.unwrap();
+        let worker = Worker { client: worker, id: WorkerId(1), seen: 0 };
+        let mut hand = Hand { worker, known: BTreeSet::new(), ended: Vec::new() };
+        let mut steps = 0;
+        while matches!(
+            client.status(job, Duration::ZERO).await.unwrap().state,
+            JobState::Running { .. }
+        ) {
+            hand.step().await;
+            steps += 1;
+            assert!(steps < 100, "{name} does not end");
+        }
+        let status = client.status(job, Duration::ZERO).await.unwrap();
+        assert_eq!(status.state, JobState::Succeeded, "{name}");
+        assert_eq!(status.manifests, [(SinkId(0), "part-0,part-1,part-2".to_owned())]);
+        let all = 1 + MAPS + PARTITIONS + 1;
+        assert_eq!(hand.known.len(), all as usize - DONE_IN_FIXTURE, "{name}: {:?}", hand.known);
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_a_newer_release_is_refused_by_its_kind() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = Journal::open(state.path(), |_| Ok(())).unwrap();
+    journal.add("job paused", b"");
+    journal.end();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let error = Coordinator::start(listen, config_at(state.path())).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("`job paused`") && text.contains("journal-"), "{text}");
+    // And a snapshot by its version.
+    let state = tempfile::tempdir().unwrap();
+    let journal = Journal::open(state.path(), |_| Ok(())).unwrap();
+    journal.snapshot(&[99]);
+    journal.end();
+    let error = Coordinator::start(listen, config_at(state.path())).await.unwrap_err();
+    assert!(error.to_string().contains("a snapshot of version 99"), "{error}");
+}
+
 #[tokio::test]
 async fn a_second_coordinator_on_the_same_folder_is_refused() {
     let state = tempfile::tempdir().unwrap();
     let _running = start_at(&state).await;
-    let second = windrow_coordinator::Coordinator::start(
-        "127.0.0.1:0".parse().unwrap(),
-        config_at(state.path()),
-    );
+    let second = Coordinator::start("127.0.0.1:0".parse().unwrap(), config_at(state.path()));
     let error = second.await.unwrap_err();
     assert!(matches!(&error, StartError::Journal(_)), "{error}");
     assert!(error.to_string().contains("in use by another coordinator"), "{error}");
