@@ -10,6 +10,7 @@ use crate::ids::ShuffleId;
 use crate::shape::TASK_BYTES;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// What a task reads of the shuffles of its root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,12 +64,18 @@ impl BucketSizes {
 
     /// The sizes, in bytes, as far as they are known.
     pub fn bytes(&self) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().map(|&code| match code {
-            0 => 0,
-            code => ((f64::from(code) - 1.0) / STEPS).exp2().round() as u64,
-        })
+        let sizes = &*SIZES;
+        self.0.iter().map(|&code| sizes[usize::from(code)])
     }
 }
+
+/// What each code of a [`BucketSizes`] stands for.
+static SIZES: LazyLock<[u64; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|code| match code {
+        0 => 0,
+        code => ((code as f64 - 1.0) / STEPS).exp2().round() as u64,
+    })
+});
 
 /// Tasks are not made so small that they have fewer bytes, be there ever so many slots.
 const PART_BYTES_MIN: u64 = 1 << 20;

@@ -23,8 +23,7 @@ pub struct Config {
     /// The folder in which all is kept that is decided, so that a coordinator that is started again goes on; without one
     /// nothing is kept.
     pub state: Option<PathBuf>,
-    /// What is kept is written anew, without what is superfluous, once it has grown by so many bytes, and by several times
-    /// what was left of it.
+    /// What is kept is written anew, without what is superfluous, once it has grown by so many bytes, and has doubled.
     pub snapshot_bytes: u64,
 }
 
@@ -41,7 +40,7 @@ impl Default for Config {
             ended_jobs: 100,
             collected_bytes: 64 << 20,
             state: None,
-            snapshot_bytes: 64 << 20,
+            snapshot_bytes: 16 << 20,
         }
     }
 }

@@ -15,9 +15,6 @@ const VERSION: u32 = 1;
 /// The most bytes of a snapshot; what would be longer is not written.
 const BYTES_MAX: usize = 1 << 29;
 
-/// A snapshot is made when there are so many times the bytes of the last one in records behind it.
-const GROWN: u64 = 4;
-
 /// What it has beside the version, the time and the states of schedulers.
 type Tables = (
     BTreeMap<JobId, Job>,
@@ -35,8 +32,8 @@ impl Core {
     /// Makes a snapshot, if the journal has grown so much that one pays.
     pub(super) fn snapshot_if_due(&mut self, now: Millis) {
         let Some(journal) = self.journal.clone() else { return };
-        let due = self.config.snapshot_bytes.max(self.snapshot.saturating_mul(GROWN));
-        if journal.bytes_since_snapshot() < due {
+        // What is written, and what is read again, is then no more than twice what it would be at least.
+        if journal.bytes_since_snapshot() < self.config.snapshot_bytes.max(self.snapshot) {
             return;
         }
         let states = self.pools.iter().map(|(build, pool)| (build, pool.scheduler.state()));
