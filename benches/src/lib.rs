@@ -1,5 +1,6 @@
-//! Measures of Windrow: the limit programs, and what compares the engine with them.
+//! Measures of Windrow: the limit programs, what compares the engine with them, and what breaks it.
 
+pub mod chaos;
 pub mod compare;
 pub mod limits;
 pub mod s3_server;

@@ -1,0 +1,290 @@
+//! A cluster of processes: a coordinator with a state folder, and workers that share a scratch folder.
+
+use super::faults::Kind;
+use super::jobs::JobKind;
+use super::processes::{children, runs, signal};
+use super::random::Random;
+use super::{AnyError, Chaos};
+use std::fs::{self, File, OpenOptions};
+use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A worker that was not heard for so long is lost, in milliseconds.
+const LEASE_MS: u64 = 1000;
+
+/// Workers have drained after so long.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What is to be done later.
+#[derive(Debug)]
+enum Later {
+    StartCoordinator,
+    StartWorker,
+    /// The process with this number goes on.
+    GoOn(u32),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    /// All that belongs to it.
+    pub(super) folder: PathBuf,
+    windrow: PathBuf,
+    address: String,
+    memory: String,
+    coordinator: Child,
+    workers: Vec<Child>,
+    /// Those that were told to drain, or killed.
+    ending: Vec<Child>,
+    later: Vec<(Instant, Later)>,
+    logs: u32,
+}
+
+impl Cluster {
+    /// Starts one of two to four workers.
+    pub(super) fn start(
+        chaos: &Chaos,
+        random: &mut Random,
+        folder: PathBuf,
+    ) -> Result<Cluster, AnyError> {
+        fs::create_dir_all(folder.join("scratch"))?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = format!("127.0.0.1:{port}");
+        let windrow = chaos.windrow.clone();
+        let coordinator = coordinator(&windrow, &folder, &address)?;
+        let memory = (*random.one(&["4MiB", "64MiB", "1GiB"])).to_owned();
+        let mut cluster = Cluster {
+            folder,
+            windrow,
+            address,
+            memory,
+            coordinator,
+            workers: Vec::new(),
+            ending: Vec::new(),
+            later: Vec::new(),
+            logs: 0,
+        };
+        for _ in 0..2 + random.below(3) {
+            cluster.start_worker()?;
+        }
+        Ok(cluster)
+    }
+
+    fn log(&mut self, name: &str) -> Result<File, AnyError> {
+        self.logs += 1;
+        Ok(File::create(self.folder.join(format!("{name}-{}.log", self.logs)))?)
+    }
+
+    fn start_worker(&mut self) -> Result<(), AnyError> {
+        let log = self.log("worker")?;
+        let worker = Command::new(&self.windrow)
+            .args(["worker", "--coordinator", &self.address, "--threads", "1"])
+            .args(["--memory", &self.memory, "--scratch"])
+            .arg(self.folder.join("scratch"))
+            .env("WINDROW_LOG", "info")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        self.workers.push(worker);
+        Ok(())
+    }
+
+    /// Lets a client run a job, and wait for it.
+    pub(super) fn submit(&mut self, job: &JobKind, output: &Path) -> Result<Child, AnyError> {
+        let log = self.log("client")?;
+        let mut client = Command::new(&self.windrow);
+        client.args(["run", job.name]).args(&job.flags).arg("--output").arg(output);
+        client.args(["--quiet", "--cluster", &self.address]).stdout(Stdio::null());
+        Ok(client.stderr(log).spawn()?)
+    }
+
+    fn after(&mut self, random: &mut Random, most_ms: usize, later: Later) {
+        let wait = Duration::from_millis(random.below(most_ms) as u64);
+        self.later.push((Instant::now() + wait, later));
+    }
+
+    /// Does what is due, and brings back what has died on its own.
+    pub(super) fn mend(&mut self) -> Result<(), AnyError> {
+        let now = Instant::now();
+        let (due, later) =
+            std::mem::take(&mut self.later).into_iter().partition(|(when, _)| *when <= now);
+        self.later = later;
+        let due: Vec<(Instant, Later)> = due;
+        for (_, what) in due {
+            match what {
+                Later::StartCoordinator => {
+                    self.coordinator = coordinator(&self.windrow, &self.folder, &self.address)?;
+                }
+                Later::StartWorker => self.start_worker()?,
+                Later::GoOn(pid) => signal(pid, libc::SIGCONT),
+            }
+        }
+        Ok(())
+    }
+
+    /// Breaks something; whether there was anything to break.
+    pub(super) fn break_it(&mut self, kind: Kind, random: &mut Random) -> Result<bool, AnyError> {
+        match kind {
+            Kind::KillWorker | Kind::Drain => {
+                self.workers.retain_mut(runs);
+                if self.workers.is_empty() {
+                    return Ok(false);
+                }
+                let worker = self.workers.swap_remove(random.below(self.workers.len()));
+                let drains = kind == Kind::Drain;
+                signal(worker.id(), if drains { libc::SIGTERM } else { libc::SIGKILL });
+                // Both are waited for at the end.
+                self.ending.push(worker);
+                self.after(random, 2_000, Later::StartWorker);
+            }
+            Kind::StopWorker => {
+                self.workers.retain_mut(runs);
+                let Some(pid) = self.any_worker(random) else { return Ok(false) };
+                signal(pid, libc::SIGSTOP);
+                self.after(random, 3_000, Later::GoOn(pid));
+            }
+            Kind::KillExecutor | Kind::StopExecutor => {
+                let Some(worker) = self.any_worker(random) else { return Ok(false) };
+                let Some(&executor) = children(worker).first() else { return Ok(false) };
+                if kind == Kind::KillExecutor {
+                    signal(executor, libc::SIGKILL);
+                } else {
+                    signal(executor, libc::SIGSTOP);
+                    self.after(random, 3_000, Later::GoOn(executor));
+                }
+            }
+            Kind::KillCoordinator => {
+                if !runs(&mut self.coordinator) {
+                    return Ok(false);
+                }
+                self.coordinator.kill()?;
+                self.coordinator.wait()?;
+                self.after(random, 1_500, Later::StartCoordinator);
+            }
+            Kind::StopCoordinator => {
+                let pid = self.coordinator.id();
+                if !runs(&mut self.coordinator) {
+                    return Ok(false);
+                }
+                signal(pid, libc::SIGSTOP);
+                self.after(random, 3_000, Later::GoOn(pid));
+            }
+            Kind::AddWorker => self.start_worker()?,
+            Kind::FlipBit | Kind::RemoveFile | Kind::CutFile => {
+                let files = files_below(&self.folder.join("scratch"));
+                let files: Vec<&(PathBuf, u64)> =
+                    files.iter().filter(|(_, len)| *len > 0).collect();
+                if files.is_empty() {
+                    return Ok(false);
+                }
+                let (path, len) = *random.one(&files);
+                return Ok(damage(path, *len, kind, random).is_ok());
+            }
+        }
+        Ok(true)
+    }
+
+    fn any_worker(&self, random: &mut Random) -> Option<u32> {
+        (!self.workers.is_empty()).then(|| random.one(&self.workers).id())
+    }
+
+    /// Ends all processes in good order; those that were killed leave their scratch to a worker that sweeps it.
+    pub(super) fn end(&mut self) -> Result<(), AnyError> {
+        while !self.later.is_empty() {
+            self.mend()?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.start_worker()?;
+        std::thread::sleep(Duration::from_millis(300));
+        // It ends jobs and workers.
+        let mut all = std::mem::take(&mut self.workers);
+        all.append(&mut self.ending);
+        for worker in &mut all {
+            signal(worker.id(), libc::SIGTERM);
+        }
+        let begun = Instant::now();
+        for mut worker in all {
+            while runs(&mut worker) && begun.elapsed() < DRAIN {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let has_drained = !runs(&mut worker);
+            worker.kill()?;
+            worker.wait()?;
+            if !has_drained {
+                return Err("a worker that was told to drain does not end".into());
+            }
+        }
+        signal(self.coordinator.id(), libc::SIGTERM);
+        self.coordinator.wait()?;
+        Ok(())
+    }
+
+    /// What is left in scratch and in the output, and should not be.
+    pub(super) fn leftovers(&self, output: &Path) -> Result<Vec<PathBuf>, AnyError> {
+        let mut left: Vec<PathBuf> =
+            files_below(&self.folder.join("scratch")).into_iter().map(|(path, _)| path).collect();
+        left.retain(|path| !path.to_string_lossy().ends_with("-lock"));
+        for entry in fs::read_dir(output)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !name.starts_with("part-") && name != "_SUCCESS" {
+                left.push(path);
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.workers.iter_mut().chain(&mut self.ending) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = self.coordinator.kill();
+        let _ = self.coordinator.wait();
+    }
+}
+
+fn coordinator(windrow: &Path, folder: &Path, address: &str) -> Result<Child, AnyError> {
+    let log = OpenOptions::new().create(true).append(true).open(folder.join("coordinator.log"))?;
+    Ok(Command::new(windrow)
+        .args(["coordinator", "--listen", address, "--lease-ms", &LEASE_MS.to_string(), "--state"])
+        .arg(folder.join("state"))
+        .env("WINDROW_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()?)
+}
+
+/// All files in a folder and those in it, with their lengths.
+fn files_below(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => found.extend(files_below(&path)),
+            Ok(metadata) => found.push((path, metadata.len())),
+            Err(_) => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+fn damage(path: &Path, len: u64, kind: Kind, random: &mut Random) -> std::io::Result<()> {
+    let at = random.next() % len;
+    match kind {
+        Kind::RemoveFile => return fs::remove_file(path),
+        Kind::CutFile => return OpenOptions::new().write(true).open(path)?.set_len(at),
+        _ => {}
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at)?;
+    byte[0] ^= 1 << random.below(8);
+    file.write_all_at(&byte, at)
+}

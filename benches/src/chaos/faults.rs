@@ -1,0 +1,63 @@
+//! What is broken.
+
+use super::random::Random;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A worker is killed; another one comes after a while.
+    KillWorker,
+    /// An executor is killed.
+    KillExecutor,
+    /// The coordinator is killed, and started again after a while.
+    KillCoordinator,
+    /// A worker stands still for a while, which may be longer than its lease.
+    StopWorker,
+    /// An executor does.
+    StopExecutor,
+    /// The coordinator does.
+    StopCoordinator,
+    /// A worker is told to drain; another one comes.
+    Drain,
+    /// A bit of a file in some scratch folder is another one.
+    FlipBit,
+    /// A file in some scratch folder is gone.
+    RemoveFile,
+    /// A file in some scratch folder is cut short.
+    CutFile,
+    /// A worker comes.
+    AddWorker,
+}
+
+impl Kind {
+    /// All kinds.
+    pub(super) const ALL: [Kind; 11] = [
+        Kind::KillWorker,
+        Kind::KillExecutor,
+        Kind::KillCoordinator,
+        Kind::StopWorker,
+        Kind::StopExecutor,
+        Kind::StopCoordinator,
+        Kind::Drain,
+        Kind::FlipBit,
+        Kind::RemoveFile,
+        Kind::CutFile,
+        Kind::AddWorker,
+    ];
+}
+
+/// A fault of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    /// What.
+    pub(super) kind: Kind,
+    /// When, in seconds after the job was submitted.
+    pub(super) after: f64,
+}
+
+impl Fault {
+    /// One of a job that takes so many seconds when nothing is broken.
+    pub(super) fn draw(random: &mut Random, span: f64) -> Fault {
+        Fault { kind: *random.one(&Kind::ALL), after: random.part() * span * 1.2 }
+    }
+}

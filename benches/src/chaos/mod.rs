@@ -1,0 +1,134 @@
+//! Chaos: jobs over a real cluster whose processes and files are broken at random, and whose outputs have to be the same bytes
+//! as if nothing had.
+//!
+//! A run has a number, from which all its choices come: the job, the workers, their memory, the faults and their times. What
+//! the processes make of it depends on the machine too, so that a run that failed need not fail again; its logs are kept.
+
+mod cluster;
+mod faults;
+mod flags;
+mod jobs;
+mod ledger;
+mod processes;
+mod random;
+
+pub use flags::Chaos;
+
+use cluster::Cluster;
+use faults::{Fault, Kind};
+use jobs::{Inputs, JobKind};
+use ledger::Ledger;
+use random::Random;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A job that has not ended after so long hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The logs of a job are kept that takes so many seconds.
+const SLOW: f64 = 15.0;
+
+/// Any error, for people.
+pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a run has shown.
+struct Ran {
+    /// The faults that had something to break.
+    fired: Vec<Kind>,
+    seconds: f64,
+}
+
+/// Makes the runs, and tells of each. Returns how many failed.
+///
+/// # Errors
+/// If inputs cannot be made, or a quiet run fails.
+pub fn run(chaos: &Chaos) -> Result<u64, AnyError> {
+    fs::create_dir_all(&chaos.scratch)?;
+    let inputs = Inputs::make(chaos)?;
+    let mut ledger = Ledger::default();
+    let begun = Instant::now();
+    for number in chaos.seed..chaos.seed + chaos.runs {
+        if chaos.minutes.is_some_and(|most| begun.elapsed() > Duration::from_secs(60 * most)) {
+            break;
+        }
+        let folder = chaos.scratch.join(format!("run-{number}"));
+        let _ = fs::remove_dir_all(&folder);
+        match one(chaos, &inputs, number, folder.clone()) {
+            Ok(ran) => {
+                println!(
+                    "run {number}: the same bytes after {:.1} s, {:?}",
+                    ran.seconds, ran.fired
+                );
+                ledger.passed(&ran);
+                if ran.seconds < SLOW {
+                    fs::remove_dir_all(&folder)?;
+                } else {
+                    println!("  that is slow: its logs are in {}", folder.display());
+                }
+            }
+            Err(error) => {
+                println!("run {number}: {error}; its logs are in {}", folder.display());
+                ledger.failed();
+            }
+        }
+    }
+    println!("{}", ledger.summary());
+    if let Some(file) = &chaos.ledger {
+        ledger.append(file, chaos, begun.elapsed())?;
+    }
+    Ok(ledger.failures())
+}
+
+/// One run: from an empty cluster to an output that is compared.
+fn one(chaos: &Chaos, inputs: &Inputs, number: u64, folder: PathBuf) -> Result<Ran, AnyError> {
+    let mut random = Random::of(number);
+    let job = inputs.draw(&mut random);
+    let mut cluster = Cluster::start(chaos, &mut random, folder)?;
+    let span = job.quiet.as_secs_f64();
+    let count = 1 + random.below(4);
+    let mut faults: Vec<Fault> = (0..count).map(|_| Fault::draw(&mut random, span)).collect();
+    faults.sort_by(|a, b| a.after.total_cmp(&b.after));
+    let begun = Instant::now();
+    let output = cluster.folder.join("output");
+    let mut client = cluster.submit(job, &output)?;
+    let mut fired = Vec::new();
+    let mut faults = faults.into_iter().peekable();
+    let ended = loop {
+        let now = begun.elapsed();
+        while let Some(fault) = faults.next_if(|fault| fault.after <= now.as_secs_f64()) {
+            if cluster.break_it(fault.kind, &mut random)? {
+                fired.push(fault.kind);
+            }
+        }
+        cluster.mend()?;
+        if let Some(status) = client.try_wait()? {
+            break status;
+        }
+        if now > PATIENCE {
+            let _ = client.kill();
+            let _ = client.wait();
+            return Err(format!("{} does not end, after {fired:?}", job.name).into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    if !ended.success() {
+        return Err(format!("{} failed, after {fired:?}: {ended}", job.name).into());
+    }
+    job.compare(&output).map_err(|error| format!("{} after {fired:?}: {error}", job.name))?;
+    cluster.end()?;
+    let left = cluster.leftovers(&output)?;
+    if !left.is_empty() {
+        return Err(format!("{} after {fired:?}: it left {left:?}", job.name).into());
+    }
+    Ok(Ran { fired, seconds })
+}
+
+impl JobKind {
+    /// Compares an output with that of a quiet run.
+    fn compare(&self, output: &std::path::Path) -> Result<(), AnyError> {
+        let bytes = jobs::bytes_of(output)?;
+        if bytes == self.bytes { Ok(()) } else { Err("its output has other bytes".into()) }
+    }
+}
