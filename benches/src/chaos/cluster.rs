@@ -6,7 +6,7 @@ use super::processes::{children, runs, signal};
 use super::random::Random;
 use super::{AnyError, Chaos};
 use std::fs::{self, File, OpenOptions};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -67,6 +67,13 @@ impl Cluster {
             later: Vec::new(),
             logs: 0,
         };
+        let begun = Instant::now();
+        while TcpStream::connect(&cluster.address).is_err() {
+            if begun.elapsed() > DRAIN {
+                return Err("the coordinator does not listen".into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         for _ in 0..2 + random.below(3) {
             cluster.start_worker()?;
         }

@@ -63,6 +63,11 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
                 host: *host,
                 build: build.clone(),
                 draining: false,
+                strikes: 0,
+                struck_by: None,
+                aside_until: None,
+                asides: 0,
+                pace_percent: Volatile::default(),
                 running: Vec::new(),
                 used: 0,
                 outputs: BTreeMap::new(),
@@ -80,6 +85,21 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
             }
         }
         Outcome::WorkerDrained { worker } => worker_lost(state, *worker),
+        Outcome::WorkerSetAside { worker, until } => {
+            state.change_worker(*worker, |worker| {
+                worker.aside_until = Some(*until);
+                worker.asides = worker.asides.saturating_add(1);
+            });
+            state.aside.insert(*worker);
+        }
+        Outcome::WorkerBack { worker } => {
+            state.change_worker(*worker, |worker| {
+                worker.aside_until = None;
+                worker.strikes = 0;
+                worker.struck_by = None;
+            });
+            state.aside.remove(worker);
+        }
         Outcome::CommitDecided { job } => {
             state.change_job(*job, |job| {
                 job.committing = true;
@@ -257,6 +277,14 @@ fn attempt_ended(
     let requeue = state.planted.0 != Some(super::config::Mutation::ForgetRequeue);
     let avoid = if charge == Blame::Task { worker } else { WorkerId(0) };
     release(state, attempt, worker, requeue, avoid);
+    if charge == Blame::Task
+        && let Some(of) = state.workers.get_mut(&worker)
+        && of.struck_by != Some(attempt.task)
+    {
+        of.struck_by = Some(attempt.task);
+        of.strikes = of.strikes.saturating_add(1);
+        state.struck.0.insert(worker);
+    }
     let Some((_, group)) = state.find(attempt.task) else { return };
     let Some(job) = state.jobs.get_mut(&attempt.task.job) else { return };
     let task = &mut job.groups[group as usize].tasks[attempt.task.partition as usize];
@@ -274,6 +302,10 @@ fn attempt_ended(
 
 fn committed(state: &mut State, attempt: AttemptId, worker: WorkerId) {
     release(state, attempt, worker, false, WorkerId(0));
+    if let Some(of) = state.workers.get_mut(&worker) {
+        of.strikes = 0;
+        of.struck_by = None;
+    }
     let mut is_read = None;
     change_task(state, attempt.task, |job, group| {
         let partition = attempt.task.partition;
@@ -332,6 +364,7 @@ fn worker_lost(state: &mut State, id: WorkerId) {
     }
     state.slots -= u64::from(worker.slots);
     state.draining.remove(&id);
+    state.aside.remove(&id);
     if !worker.running.is_empty() {
         state.lost.insert(id, worker);
     }

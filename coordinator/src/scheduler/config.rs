@@ -16,6 +16,13 @@ pub struct Config {
     pub misses_max: u8,
     /// How backup attempts are made.
     pub backup: BackupConfig,
+    /// A worker on which attempts of so many tasks failed by their own fault, one after the other and with none that was
+    /// done between, is set aside, if others do better.
+    pub strikes_max: u8,
+    /// For so long; doubled each time.
+    pub aside_ms: u64,
+    /// The longest such time.
+    pub aside_ms_max: u64,
     /// A failed commit task waits so long, doubled each time, before it runs again.
     pub commit_delay_ms: u64,
     /// The longest such delay.
@@ -25,14 +32,16 @@ pub struct Config {
     pub(crate) mutation: Option<Mutation>,
 }
 
-/// When a slow attempt gets a backup attempt.
+/// When a slow attempt gets a backup attempt: by the longest approximate time to its end (Zaharia, Konwinski, Joseph, Katz and
+/// Stoica, "Improving MapReduce performance in heterogeneous environments", 2008).
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackupConfig {
     /// Whether there are any.
     pub enabled: bool,
     /// The share of a stage's tasks, in percent, that must be committed before.
     pub committed_percent: u32,
-    /// How many times the median of its stage an attempt must have run.
+    /// How many times the median of its stage an attempt will take in all, as far as its progress says, or has taken, if it
+    /// told none.
     pub slower_than_median: u64,
     /// An attempt that has not run for so long is not slow.
     pub elapsed_ms_min: u64,
@@ -40,6 +49,8 @@ pub struct BackupConfig {
     pub slots_percent: u32,
     /// A worker that was not heard for this share of its lease, in percent, counts as slow.
     pub silent_percent: u64,
+    /// A worker whose attempts take so many percent of the medians of their stages gets no backup attempts.
+    pub pace_percent_max: u32,
 }
 
 impl Default for Config {
@@ -51,6 +62,9 @@ impl Default for Config {
             losses_max: 12,
             misses_max: 100,
             backup: BackupConfig::default(),
+            strikes_max: 3,
+            aside_ms: 30_000,
+            aside_ms_max: 600_000,
             commit_delay_ms: 1_000,
             commit_delay_ms_max: 60_000,
             #[cfg(test)]
@@ -63,11 +77,12 @@ impl Default for BackupConfig {
     fn default() -> BackupConfig {
         BackupConfig {
             enabled: true,
-            committed_percent: 75,
+            committed_percent: 25,
             slower_than_median: 2,
-            elapsed_ms_min: 5_000,
+            elapsed_ms_min: 2_000,
             slots_percent: 10,
             silent_percent: 50,
+            pace_percent_max: 150,
         }
     }
 }
@@ -106,4 +121,6 @@ pub(crate) enum Mutation {
     LookUpLate,
     /// The last part of a stage has no task.
     LosePart,
+    /// A worker that is set aside still gets work.
+    WorkWhileAside,
 }

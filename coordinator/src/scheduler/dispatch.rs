@@ -8,11 +8,9 @@ use super::decide::Decider;
 use super::job::Job;
 use super::marks::Mark;
 use super::outcome::Outcome;
-use super::task::Status;
-use super::time::Durations;
 use super::worker::Worker;
-use std::collections::BTreeMap;
-use windrow_protocol::ids::{AttemptId, JobId, LaneRange, TaskKind, WorkerId};
+use std::collections::BTreeSet;
+use windrow_protocol::ids::{AttemptId, LaneRange, WorkerId};
 
 /// Tasks that are looked at for one that has not failed on a worker.
 const RETRIES_LOOKED_AT: usize = 8;
@@ -23,13 +21,18 @@ impl Decider<'_> {
         if self.state.ready.is_empty() {
             return;
         }
-        let draining = self.state.draining.iter().copied().filter(|id| {
-            self.planted(Mutation::WorkWhileDraining)
-                && self.state.workers.get(id).is_some_and(|w| w.used < w.slots)
-        });
+        let has_slot = |id: &WorkerId| {
+            self.state.workers.get(id).is_some_and(|worker| worker.used < worker.slots)
+        };
+        let planted = |mutation, workers: &'_ BTreeSet<WorkerId>| {
+            let found = workers.iter().copied().find(has_slot);
+            found.filter(|_| self.planted(mutation))
+        };
+        let draining = planted(Mutation::WorkWhileDraining, &self.state.draining).into_iter();
+        let aside = planted(Mutation::WorkWhileAside, &self.state.aside).into_iter();
         let free = self.state.free.iter().map(|&(_, id)| id);
         let workers: [Option<WorkerId>; 2] = {
-            let mut all = draining.chain(free);
+            let mut all = draining.chain(aside).chain(free);
             [all.next(), all.next()]
         };
         for id in workers.into_iter().flatten() {
@@ -43,7 +46,14 @@ impl Decider<'_> {
         }
     }
 
-    fn assign(&mut self, job: &Job, group: u32, partition: u32, worker: WorkerId, backup: bool) {
+    pub(crate) fn assign(
+        &mut self,
+        job: &Job,
+        group: u32,
+        partition: u32,
+        worker: WorkerId,
+        backup: bool,
+    ) {
         let task = job.task_id(group, partition);
         let number = job.groups[group as usize].tasks[partition as usize].next;
         let attempt = AttemptId { task, number };
@@ -51,7 +61,7 @@ impl Decider<'_> {
     }
 
     fn pick(&mut self, job: &Job, id: WorkerId, worker: &Worker) -> Option<(u32, u32)> {
-        let others = self.state.workers.len() - self.state.draining.len() > 1;
+        let others = self.state.takers() > 1;
         for &group in &job.ready_retries {
             if group == job.commit_group() && self.now < job.commit_at.0 {
                 continue;
@@ -77,64 +87,5 @@ impl Decider<'_> {
             return Some((group, own));
         }
         Some((group, found.fresh))
-    }
-
-    /// A backup attempt of a slow one, on another worker.
-    pub(crate) fn back_up(&mut self, slow: AttemptId) {
-        let limit = self.state.slots * u64::from(self.config.backup.slots_percent) / 100;
-        if self.state.backups >= limit.max(1) {
-            return;
-        }
-        let Some((job, group)) = self.state.find(slow.task) else { return };
-        let task = &job.groups[group as usize].tasks[slow.task.partition as usize];
-        let Some(lease) = task.lease(slow.number) else { return };
-        if task.running() != 1 || task.status != Status::Running || !job.may_start(group) {
-            return;
-        }
-        let other = self.state.free.iter().map(|&(_, id)| id).find(|&id| id != lease.worker);
-        if let Some(worker) = other {
-            self.marks.mark(Mark::Backup);
-            self.assign(job, group, slow.task.partition, worker, true);
-        }
-    }
-
-    /// Attempts that are slow for their stage, or whose worker is silent.
-    pub(crate) fn slow_attempts(&self) -> Vec<AttemptId> {
-        let backup = &self.config.backup;
-        let mut slow = Vec::new();
-        if !backup.enabled || self.state.free.is_empty() || !self.state.ready.is_empty() {
-            return slow;
-        }
-        let silent_ms = self.config.lease_ms * backup.silent_percent / 100;
-        let mut limits: BTreeMap<(JobId, u32), Option<u64>> = BTreeMap::new();
-        for worker in self.state.workers.values() {
-            let silent = self.now.since(worker.heard.0) >= silent_ms;
-            for running in &worker.running {
-                let task = running.attempt.task;
-                let elapsed = self.now.since(running.started.0);
-                if elapsed < backup.elapsed_ms_min || task.kind != TaskKind::Compute {
-                    continue;
-                }
-                let Some((job, group)) = self.state.find(task) else { continue };
-                let limit =
-                    *limits.entry((task.job, group)).or_insert_with(|| self.limit_ms(job, group));
-                if limit.is_some_and(|limit| silent || elapsed > limit) {
-                    slow.push(running.attempt);
-                }
-            }
-        }
-        slow
-    }
-
-    /// How long an attempt of a group may take before it is slow; `None` while too few are committed to say.
-    fn limit_ms(&self, job: &Job, group: u32) -> Option<u64> {
-        let found = &job.groups[group as usize];
-        let committed = u64::from(found.committed) * 100;
-        let wanted = found.tasks.len() as u64 * u64::from(self.config.backup.committed_percent);
-        if committed < wanted {
-            return None;
-        }
-        let median = job.durations.0.get(group as usize).and_then(Durations::median_ms)?;
-        Some(median * self.config.backup.slower_than_median)
     }
 }

@@ -36,7 +36,7 @@ impl State {
     /// The workers that share the buckets of shuffles, by id: those that take work, unless all are on one host, where
     /// each reads the others' files.
     fn sharers(&self) -> Vec<WorkerId> {
-        let working = || self.workers.iter().filter(|(_, worker)| !worker.draining);
+        let working = || self.workers.iter().filter(|(_, worker)| worker.takes_work());
         let first = working().next().map(|(_, worker)| worker.host);
         if working().all(|(_, worker)| Some(worker.host) == first) {
             return Vec::new();

@@ -63,11 +63,17 @@ pub enum Mark {
     PartsBySize,
     /// A bucket was cut into several tasks.
     BucketCut,
+    /// A slow worker was passed over for a backup attempt.
+    SlowPassedOver,
+    /// A worker was set aside.
+    SetAside,
+    /// A worker that was set aside got work again.
+    BroughtBack,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 30] = [
+    pub const ALL: [Mark; 33] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -98,12 +104,21 @@ impl Mark {
         Mark::WaitsForTable,
         Mark::PartsBySize,
         Mark::BucketCut,
+        Mark::SlowPassedOver,
+        Mark::SetAside,
+        Mark::BroughtBack,
     ];
 }
 
 /// How often each branch was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks([u64; Mark::ALL.len()]);
+
+impl Default for Marks {
+    fn default() -> Marks {
+        Marks([0; Mark::ALL.len()])
+    }
+}
 
 impl Marks {
     /// Counts a branch.

@@ -6,6 +6,8 @@
 //! `decide` says what an event means, `follow` and `dispatch` what follows from that, and [`apply`] changes the state.
 
 mod apply;
+mod aside;
+mod backup;
 mod config;
 mod decide;
 mod dispatch;
@@ -71,6 +73,7 @@ impl Scheduler {
             }
         }
         state.touched = Volatile(state.jobs.keys().copied().collect());
+        state.struck = Volatile(state.workers.keys().copied().collect());
         state.look_at_draining = Volatile(true);
         Scheduler { config, state, ticked: now, slow: Vec::new(), step: Vec::new() }
     }
@@ -109,6 +112,13 @@ impl Scheduler {
     pub fn follow(&mut self, now: Millis, outcomes: &mut Vec<Outcome>) {
         loop {
             if self.take_step(now, outcomes, |decider| decider.follow_lost()) {
+                continue;
+            }
+            if let Some(struck) = self.state.struck.0.pop_first() {
+                self.take_step(now, outcomes, |decider| decider.follow_struck(struck));
+                continue;
+            }
+            if self.take_step(now, outcomes, |decider| decider.follow_aside()) {
                 continue;
             }
             if let Some(&job) = self.state.touched.0.first() {
@@ -177,14 +187,19 @@ impl Scheduler {
 
     fn note_before(&mut self, outcome: &Outcome, now: Millis) {
         let Outcome::TaskCommitted { attempt, worker, .. } = outcome else { return };
-        let Some(worker) = self.state.workers.get(worker) else { return };
+        let Some(worker) = self.state.workers.get_mut(worker) else { return };
         let Some(running) = worker.running(*attempt) else { return };
         let elapsed = now.since(running.started.0);
+        let is_compute = attempt.task.kind == TaskKind::Compute;
         let Some(job) = self.state.jobs.get_mut(&attempt.task.job) else { return };
         if let Some(group) = job.group_of(attempt.task) {
             let of_groups = &mut job.durations.0;
             of_groups.resize_with(of_groups.len().max(group as usize + 1), Durations::default);
-            of_groups[group as usize].add(elapsed);
+            let of_group = &mut of_groups[group as usize];
+            if let Some(median_ms) = of_group.median_ms().filter(|_| is_compute) {
+                worker.took(elapsed * 100 / median_ms.max(1));
+            }
+            of_group.add(elapsed);
         }
     }
 

@@ -4,6 +4,7 @@
 //! assigned and revoked, and clients how jobs end.
 
 use super::event::{HostId, SplitInfo, Written};
+use super::time::Millis;
 use serde::{Deserialize, Serialize};
 use windrow_protocol::failure::{Blame, Failure};
 use windrow_protocol::ids::{AttemptId, JobId, LaneRange, StageId, TaskId, WorkerId};
@@ -152,6 +153,18 @@ pub enum Outcome {
         job: JobId,
         /// How.
         end: JobEnd,
+    },
+    /// Too many tasks have failed on a worker, one after the other: it gets no work for a while.
+    WorkerSetAside {
+        /// The worker.
+        worker: WorkerId,
+        /// Until then.
+        until: Millis,
+    },
+    /// A worker that was set aside gets work again.
+    WorkerBack {
+        /// The worker.
+        worker: WorkerId,
     },
 }
 

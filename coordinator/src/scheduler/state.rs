@@ -26,12 +26,16 @@ pub struct State {
     /// Jobs that may start a task, the least served first.
     pub(crate) ready: BTreeSet<(u64, JobId)>,
     pub(crate) draining: BTreeSet<WorkerId>,
+    /// Workers that are set aside.
+    pub(crate) aside: BTreeSet<WorkerId>,
     pub(crate) last_job: JobId,
     pub(crate) last_worker: WorkerId,
     pub(crate) slots: u64,
     pub(crate) backups: u64,
     /// Jobs of which something may follow.
     pub(crate) touched: Volatile<BTreeSet<JobId>>,
+    /// Workers on which a task has failed since that was looked at.
+    pub(crate) struck: Volatile<BTreeSet<WorkerId>>,
     /// Whether a draining worker may be done.
     pub(crate) look_at_draining: Volatile<bool>,
     pub(crate) marks: Volatile<Marks>,
@@ -58,11 +62,13 @@ impl Default for State {
             free: BTreeSet::new(),
             ready: BTreeSet::new(),
             draining: BTreeSet::new(),
+            aside: BTreeSet::new(),
             last_job: JobId(0),
             last_worker: WorkerId(0),
             slots: 0,
             backups: 0,
             touched: Volatile::default(),
+            struck: Volatile::default(),
             look_at_draining: Volatile::default(),
             marks: Volatile::default(),
             #[cfg(test)]
@@ -79,6 +85,12 @@ impl State {
             super::apply(&mut state, outcome);
         }
         state
+    }
+
+    /// How many workers take work.
+    pub(crate) fn takers(&self) -> usize {
+        let neither = self.workers.len() - self.draining.len();
+        neither - self.aside.difference(&self.draining).count()
     }
 
     /// The job and the group of a task of a job that has not ended, if it is there.

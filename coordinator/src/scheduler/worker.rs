@@ -4,7 +4,7 @@ use super::event::HostId;
 use super::time::{Millis, Volatile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use windrow_protocol::ids::{AttemptId, JobId};
+use windrow_protocol::ids::{AttemptId, JobId, TaskId};
 
 /// A worker that is alive, or whose loss is being handled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,14 @@ pub(crate) struct Worker {
     pub(crate) host: HostId,
     pub(crate) build: Box<str>,
     pub(crate) draining: bool,
+    /// Tasks that failed on it, one after the other, since one was done; and the last of them.
+    pub(crate) strikes: u8,
+    pub(crate) struck_by: Option<TaskId>,
+    /// Until when it is set aside, and how often it was.
+    pub(crate) aside_until: Option<Millis>,
+    pub(crate) asides: u8,
+    /// What its attempts take of the medians of their stages, in percent, the last ones counting most; 0 before the first.
+    pub(crate) pace_percent: Volatile<u32>,
     pub(crate) running: Vec<Running>,
     /// The slots in use: as many as `running`.
     pub(crate) used: u32,
@@ -35,7 +43,19 @@ pub(crate) struct Running {
 impl Worker {
     /// Whether it may get another attempt.
     pub(crate) fn is_free(&self) -> bool {
-        !self.draining && self.used < self.slots
+        self.takes_work() && self.used < self.slots
+    }
+
+    /// Whether it gets attempts at all.
+    pub(crate) fn takes_work(&self) -> bool {
+        !self.draining && self.aside_until.is_none()
+    }
+
+    /// An attempt has taken so many percent of the median of its stage.
+    pub(crate) fn took(&mut self, percent: u64) {
+        let percent = percent.min(10_000) as u32;
+        let pace = &mut self.pace_percent.0;
+        *pace = if *pace == 0 { percent } else { (*pace * 3 + percent) / 4 };
     }
 
     pub(crate) fn running(&self, attempt: AttemptId) -> Option<&Running> {

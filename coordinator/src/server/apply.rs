@@ -88,6 +88,25 @@ impl Core {
                 self.worker_gone(build, worker, Standing::Drained);
                 self.publish(What::WorkerDrained(worker), now);
             }
+            Outcome::WorkerSetAside { worker, until } => {
+                let seconds = until.since(now).div_ceil(1000);
+                let host = self.host_of(worker);
+                self.note_all(build, &format!(
+                    "worker {worker} ({host}) gets no work for {seconds} s: one task after the other failed there"
+                ));
+                if let Some(of) = self.workers.get_mut(&worker) {
+                    of.standing = Standing::Aside;
+                }
+                self.publish(What::WorkerSetAside(worker), now);
+            }
+            Outcome::WorkerBack { worker } => {
+                if let Some(of) = self.workers.get_mut(&worker)
+                    && of.standing == Standing::Aside
+                {
+                    of.standing = Standing::Ready;
+                }
+                self.publish(What::WorkerBack(worker), now);
+            }
             Outcome::JobEnded { job, end } => self.job_ended(build, job, end, now),
         }
     }
@@ -161,19 +180,24 @@ impl Core {
             pool.alive.remove(&worker);
         }
         let Some(of) = self.workers.get_mut(&worker) else { return };
-        if matches!(of.standing, Standing::Ready | Standing::Draining) {
+        if of.is_alive() {
             self.gone.push_back(worker);
         }
         of.standing = standing;
         of.wake();
         if let Standing::Lost(why) = standing {
             let text = format!("worker {worker} ({}) is lost: {}", of.hello.host, why.text());
-            let jobs = self.pools.get(build).map(|pool| pool.jobs.clone()).unwrap_or_default();
-            for job in jobs {
-                if let Some(job) = self.jobs.get_mut(&job) {
-                    job.note(text.clone());
-                    job.touch();
-                }
+            self.note_all(build, &text);
+        }
+    }
+
+    /// Tells all jobs of a build something.
+    fn note_all(&mut self, build: &str, text: &str) {
+        let jobs = self.pools.get(build).map(|pool| pool.jobs.clone()).unwrap_or_default();
+        for job in jobs {
+            if let Some(job) = self.jobs.get_mut(&job) {
+                job.note(text.to_owned());
+                job.touch();
             }
         }
     }

@@ -41,6 +41,10 @@ pub enum What {
     WorkerJoined(WorkerId),
     /// A worker gets no more work.
     WorkerDraining(WorkerId),
+    /// A worker gets no work for a while.
+    WorkerSetAside(WorkerId),
+    /// A worker that was set aside gets work again.
+    WorkerBack(WorkerId),
     /// A worker has drained.
     WorkerDrained(WorkerId),
     /// A worker is lost; why.

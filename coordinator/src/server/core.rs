@@ -305,7 +305,7 @@ impl Core {
 
     pub(crate) fn drain(&mut self, worker: WorkerId, now: Millis) -> Result<(), Refusal> {
         let of = self.workers.get(&worker).ok_or(Refusal::NoWorker(worker))?;
-        if of.standing == Standing::Ready {
+        if matches!(of.standing, Standing::Ready | Standing::Aside) {
             let build = of.hello.binary.build.clone();
             self.handle(&build, Event::Drain { worker, hand_over: false }, None, now);
             self.explain_waiting(now);

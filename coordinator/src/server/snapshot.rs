@@ -3,7 +3,7 @@
 
 use super::core::Core;
 use super::job::Job;
-use super::worker::{Standing, Worker};
+use super::worker::Worker;
 use crate::scheduler::{HostId, Millis, State};
 use std::collections::{BTreeMap, VecDeque};
 use windrow_protocol::ids::{JobId, WorkerId};
@@ -96,7 +96,7 @@ impl Core {
     /// Has a worker in all tables.
     pub(super) fn has_worker(&mut self, id: WorkerId, worker: Worker) {
         self.worker_tokens.insert(worker.hello.token, id);
-        if matches!(worker.standing, Standing::Ready | Standing::Draining) {
+        if worker.is_alive() {
             self.pool(&worker.hello.binary.build).alive.insert(id);
         }
         self.workers.insert(id, worker);

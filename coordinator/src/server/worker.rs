@@ -14,6 +14,8 @@ use windrow_protocol::task::{Split, TaskOutput};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Standing {
     Ready,
+    /// It gets no work for a while, since tasks have failed on it one after the other.
+    Aside,
     Draining,
     Drained,
     Lost(LossReason),
@@ -92,6 +94,11 @@ impl Worker {
         !matches!(self.standing, Standing::Lost(_))
     }
 
+    /// Whether it has work, or may get some.
+    pub(crate) fn is_alive(&self) -> bool {
+        matches!(self.standing, Standing::Ready | Standing::Aside | Standing::Draining)
+    }
+
     /// Wakes its long poll.
     pub(crate) fn wake(&self) {
         if self.changed.receiver_count() > 0 {
@@ -102,6 +109,7 @@ impl Worker {
     pub(crate) fn status(&self, worker: WorkerId) -> WorkerStatus {
         let state = match self.standing {
             Standing::Ready => "ready".to_owned(),
+            Standing::Aside => "set aside: one task after the other failed there".to_owned(),
             Standing::Draining => "draining".to_owned(),
             Standing::Drained => "drained".to_owned(),
             Standing::Lost(why) => format!("lost: {}", why.text()),

@@ -100,8 +100,11 @@ impl World {
             return Ok(());
         }
         match message {
-            Message::Poll => {
+            Message::Poll(progress) => {
                 self.tell(Event::Heartbeat { worker })?;
+                for (attempt, permille) in progress {
+                    self.tell(Event::Progress { worker, attempt, permille })?;
+                }
                 self.answers += 1;
                 let run = self.scheduler.state().running(worker).map(|a| a.attempt).collect();
                 self.send_to(node, worker, Message::Run(self.answers, run));
@@ -139,7 +142,7 @@ impl World {
                     return;
                 }
                 node.seen = number;
-                node.running.retain(|attempt| attempts.contains(attempt));
+                node.running.retain(|attempt, _| attempts.contains(attempt));
                 node.reports.retain(|attempt, _| attempts.contains(attempt));
                 for attempt in attempts {
                     self.start(at, attempt);
@@ -156,13 +159,13 @@ impl World {
                 node.dead = true;
                 self.plan(50, Item::Rejoin(at));
             }
-            Message::Poll | Message::Report(..) => {}
+            Message::Poll(_) | Message::Report(..) => {}
         }
     }
 
     fn start(&mut self, at: usize, attempt: AttemptId) {
         let node = &mut self.nodes[at];
-        if node.reports.contains_key(&attempt) || !node.running.insert(attempt) {
+        if node.reports.contains_key(&attempt) || node.running.contains_key(&attempt) {
             return;
         }
         let (worker, slow) = (node.id, node.slow);
@@ -171,6 +174,11 @@ impl World {
             self.fired(Fault::Slow);
             duration_ms *= 8;
         }
+        if !self.healed && self.faults.chance(self.swarm.stuck) {
+            self.fired(Fault::Stuck);
+            duration_ms += self.swarm.heal_ms.saturating_sub(self.now);
+        }
+        self.nodes[at].running.insert(attempt, (self.now, duration_ms));
         self.plan(duration_ms, Item::Finish(at, worker, attempt));
     }
 
@@ -192,8 +200,21 @@ impl World {
         for message in reports {
             self.send(at, Item::ToCoordinator(at, worker, message), true);
         }
-        self.send(at, Item::ToCoordinator(at, worker, Message::Poll), true);
+        let poll = Message::Poll(self.progress(at));
+        self.send(at, Item::ToCoordinator(at, worker, poll), true);
         self.plan(POLL_MS, Item::Ask(at, worker));
+    }
+
+    /// How far the attempts of a node are; some say nothing.
+    fn progress(&self, at: usize) -> Vec<(AttemptId, u16)> {
+        let running = self.nodes[at].running.iter();
+        let tells = |attempt: &AttemptId| !attempt.task.partition.is_multiple_of(5);
+        running
+            .filter(|(attempt, _)| tells(attempt))
+            .map(|(attempt, (begun, takes))| {
+                (*attempt, ((self.now - begun) * 1000 / takes.max(&1)).min(1000) as u16)
+            })
+            .collect()
     }
 
     /// An attempt has run: its report is sent until it is answered.
@@ -204,7 +225,7 @@ impl World {
         attempt: AttemptId,
     ) -> Result<(), String> {
         let node = &self.nodes[at];
-        if node.dead || node.id != worker || !node.running.contains(&attempt) {
+        if node.dead || node.id != worker || !node.running.contains_key(&attempt) {
             return Ok(());
         }
         if self.now < node.paused_until {
@@ -229,7 +250,7 @@ impl World {
     /// What an attempt makes of its input.
     fn execute(&mut self, at: usize, attempt: AttemptId) -> Result<Vec<Event>, Failure> {
         let task = attempt.task;
-        self.fail(attempt)?;
+        self.fail(at, attempt)?;
         let worker = self.nodes[at].id;
         let mut events = Vec::new();
         match task.kind {
@@ -261,8 +282,12 @@ impl World {
         Ok(events)
     }
 
-    fn fail(&mut self, attempt: AttemptId) -> Result<(), Failure> {
+    fn fail(&mut self, at: usize, attempt: AttemptId) -> Result<(), Failure> {
         let task = attempt.task;
+        if self.now < self.nodes[at].sick_until {
+            self.fired(Fault::Sick);
+            return Err(Failure::new(FailureClass::Storage, "its disk is full"));
+        }
         let poisoned = self.poisoned == Some(task.job)
             && task.kind == TaskKind::Compute
             && task.partition == 0;
@@ -368,6 +393,7 @@ impl World {
                     node.cut_out_until = until;
                 }
             }
+            Fault::Sick => node.sick_until = self.now + 2_000 + drawn % 20_000,
             Fault::Drain => {
                 let worker = node.id;
                 self.fired(Fault::Drain);
@@ -405,6 +431,7 @@ impl World {
             node.paused_until = 0;
             node.cut_in_until = 0;
             node.cut_out_until = 0;
+            node.sick_until = 0;
         }
     }
 }

@@ -14,6 +14,7 @@ use windrow_protocol::shape::{Cut, LookUp, OutputShape, RootShape, pack};
 struct Host {
     slots: u32,
     draining: bool,
+    aside: bool,
     running: BTreeSet<AttemptId>,
     outputs: BTreeSet<TaskId>,
 }
@@ -190,6 +191,18 @@ impl Model {
                 if *hand_over { self.outputs_gone_of_living(*worker) } else { Ok(()) }
             }
             Outcome::WorkerDrained { worker } => self.drained(*worker),
+            Outcome::WorkerSetAside { worker, .. } => {
+                let takes = self.hosts.values().filter(|host| !host.draining && !host.aside);
+                ensure(takes.count() > 1, || format!("{worker}, the last one, is set aside"))?;
+                let host = self.hosts.get_mut(worker).ok_or("an unknown worker is set aside")?;
+                let before = std::mem::replace(&mut host.aside, true);
+                ensure(!before, || format!("{worker} is set aside twice"))
+            }
+            Outcome::WorkerBack { worker } => {
+                let host = self.hosts.get_mut(worker).ok_or("an unknown worker is back")?;
+                let before = std::mem::replace(&mut host.aside, false);
+                ensure(before, || format!("{worker} is back, and was not away"))
+            }
             Outcome::CommitDecided { job } => {
                 let id = *job;
                 let job = self.jobs.get_mut(job).ok_or("a commit of no job")?;
@@ -298,6 +311,7 @@ impl Model {
         let host =
             self.hosts.get_mut(&worker).ok_or_else(|| format!("{attempt} on lost {worker}"))?;
         ensure(!host.draining, || format!("{attempt} on {worker}, which drains"))?;
+        ensure(!host.aside, || format!("{attempt} on {worker}, which is set aside"))?;
         host.running.insert(attempt);
         ensure(host.running.len() <= host.slots as usize, || format!("{worker} has no slot left"))?;
         let job = self.jobs.get_mut(&attempt.task.job).ok_or("an attempt of no job")?;

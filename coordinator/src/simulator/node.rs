@@ -2,7 +2,7 @@
 
 use crate::scheduler::{Event, HostId};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
 
 /// A worker process. It is another worker each time that it registers.
@@ -18,7 +18,10 @@ pub(crate) struct Node {
     pub(crate) slow: bool,
     /// The newest list of attempts that it has seen.
     pub(crate) seen: u64,
-    pub(crate) running: BTreeSet<AttemptId>,
+    /// When each attempt began, and how long it takes, in milliseconds.
+    pub(crate) running: BTreeMap<AttemptId, (u64, u64)>,
+    /// Until then all its attempts fail.
+    pub(crate) sick_until: u64,
     /// Reports that were not answered yet.
     pub(crate) reports: BTreeMap<AttemptId, Vec<Event>>,
     /// What it made.
@@ -38,7 +41,8 @@ impl Node {
             cut_out_until: 0,
             slow: false,
             seen: 0,
-            running: BTreeSet::new(),
+            running: BTreeMap::new(),
+            sick_until: 0,
             reports: BTreeMap::new(),
             blocks: BTreeMap::new(),
         }
@@ -48,8 +52,8 @@ impl Node {
 /// What a message says.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    /// A worker asks what it should run; that is its heartbeat.
-    Poll,
+    /// A worker asks what it should run, and says how far its attempts are, in thousandths; that is its heartbeat.
+    Poll(Vec<(AttemptId, u16)>),
     /// A worker reports an attempt.
     Report(AttemptId, Vec<Event>),
     /// An attempt starts.

@@ -19,6 +19,10 @@ pub enum Fault {
     Crash,
     /// A worker is slow.
     Slow,
+    /// An attempt stands still, on a worker that is heard all the time.
+    Stuck,
+    /// All attempts of a worker fail for a while.
+    Sick,
     /// An attempt fails.
     Attempt,
     /// A block is lost.
@@ -33,7 +37,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 14] = [
         Fault::Loss,
         Fault::Delay,
         Fault::Duplicate,
@@ -41,6 +45,8 @@ impl Fault {
         Fault::Pause,
         Fault::Crash,
         Fault::Slow,
+        Fault::Stuck,
+        Fault::Sick,
         Fault::Attempt,
         Fault::Block,
         Fault::Cancel,
@@ -58,6 +64,7 @@ pub(crate) struct Swarm {
     pub(crate) delay_ms_max: u64,
     pub(crate) duplicate: u64,
     pub(crate) attempt: u64,
+    pub(crate) stuck: u64,
     pub(crate) block: u64,
     pub(crate) restart: u64,
     pub(crate) slow_workers: u64,
@@ -85,6 +92,7 @@ impl Swarm {
             delay_ms_max: 0,
             duplicate: some(2_000),
             attempt: some(1_000),
+            stuck: some(200),
             block: some(1_000),
             restart: some(200),
             slow_workers: some(4),
@@ -94,7 +102,8 @@ impl Swarm {
         swarm.delay_ms_max = random.between(50, 5_000);
         // One fault is sure to happen: no job ends as early as that.
         swarm.planned.push((random.between(100, 690), Fault::Crash, random.next()));
-        let planned = [Fault::Cut, Fault::Pause, Fault::Crash, Fault::Drain, Fault::Cancel];
+        let planned =
+            [Fault::Cut, Fault::Pause, Fault::Crash, Fault::Sick, Fault::Drain, Fault::Cancel];
         for fault in planned {
             if random.below(2) == 0 {
                 continue;

@@ -61,6 +61,7 @@ fn each_planted_defect_is_found() {
         PanicAtLoss,
         LookUpLate,
         LosePart,
+        WorkWhileAside,
     ];
     for mutation in all {
         let found = (1..=200)

@@ -57,6 +57,7 @@ pub(crate) fn config() -> Config {
         lease_ms: LEASE_MS,
         tick_ms: TICK_MS,
         backup: BackupConfig { elapsed_ms_min: 1_000, ..BackupConfig::default() },
+        aside_ms: 3_000,
         ..Config::default()
     }
 }
@@ -238,6 +239,7 @@ impl World {
         let mut fresh = Node::new(id, old.host, old.slots);
         fresh.slow = old.slow;
         (fresh.cut_in_until, fresh.cut_out_until) = (old.cut_in_until, old.cut_out_until);
+        fresh.sick_until = old.sick_until;
         let (slots, host) = (fresh.slots, fresh.host);
         self.nodes[at] = fresh;
         self.places.insert(id, at);
@@ -284,7 +286,7 @@ impl World {
             self.report.marks.add(self.scheduler.state().marks());
             let now = Millis(self.now);
             let kept = outcomes.len();
-            let recovered = self.replayed.clone();
+            let recovered = self.kept();
             self.scheduler = Scheduler::recovered(self.config.clone(), recovered, now);
             self.scheduler.follow(now, outcomes);
             for outcome in &outcomes[kept..] {
@@ -309,6 +311,12 @@ impl World {
             return Err("the replayed state is another one".to_owned());
         }
         Ok(())
+    }
+
+    /// What a restarted coordinator knows: the replayed state, as a snapshot keeps it.
+    fn kept(&self) -> State {
+        let kept = postcard::to_allocvec(&self.replayed).expect("a state can be written");
+        postcard::from_bytes(&kept).expect("what was written can be read")
     }
 
     pub(crate) fn small(&self) -> bool {

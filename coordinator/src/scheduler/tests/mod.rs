@@ -1,5 +1,7 @@
 //! Short stories: what happens, and what the scheduler makes of it.
 
+mod unwell;
+
 use super::*;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, WorkerId};
@@ -306,22 +308,6 @@ fn a_silent_worker_is_lost_and_its_late_reports_change_nothing() {
     story.tell(Event::AttemptDone { worker: silent, attempt, pages: 0, written: Vec::new() });
     assert!(story.last.is_empty());
     assert_eq!(story.marked(Mark::LateReport), 1);
-}
-
-#[test]
-fn a_slow_attempt_gets_a_backup_and_the_first_to_commit_wins() {
-    let mut story = Story::new(2, 2);
-    story.submit(1, two_stages()).list(0, 4);
-    story.now = Millis(1_000);
-    story.done(Compute, 0, 0).done(Compute, 0, 1).done(Compute, 0, 2);
-    story.now = Millis(9_000);
-    story.tell(Event::Tick);
-    let slow = story.running();
-    assert_eq!(slow.len(), 2);
-    let (worker, attempt) = *slow.iter().find(|(_, a)| a.number == 1).expect("a backup");
-    story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
-    assert_eq!((story.marked(Mark::BackupWon), story.marked(Mark::OtherRevoked)), (1, 1));
-    assert_eq!(story.running().len(), 2, "the readers run");
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! Backup attempts: of attempts that will take much longer than others of their stage, the one with the longest time to its
+//! end first, on workers that are not slow themselves.
+
+use super::decide::Decider;
+use super::job::Job;
+use super::marks::Mark;
+use super::task::Status;
+use super::time::Durations;
+use super::worker::{Running, Worker};
+use std::collections::BTreeMap;
+use windrow_protocol::ids::{AttemptId, JobId, TaskKind, WorkerId};
+
+/// What is told of an attempt of unknown length.
+const FOR_EVER: u64 = u64::MAX;
+
+impl Decider<'_> {
+    /// A backup attempt of a slow one, on another worker.
+    pub(crate) fn back_up(&mut self, slow: AttemptId) {
+        let limit = self.state.slots * u64::from(self.config.backup.slots_percent) / 100;
+        if self.state.backups >= limit.max(1) {
+            return;
+        }
+        let Some((job, group)) = self.state.find(slow.task) else { return };
+        let task = &job.groups[group as usize].tasks[slow.task.partition as usize];
+        let Some(lease) = task.lease(slow.number) else { return };
+        if task.running() != 1 || task.status != Status::Running || !job.may_start(group) {
+            return;
+        }
+        let by = self.state.workers.get(&lease.worker);
+        let is_silent = by.is_none_or(|worker| self.is_silent(worker));
+        let free = self.state.free.iter().map(|&(_, id)| id).filter(|&id| id != lease.worker);
+        let mut passed_over = false;
+        let other = free.into_iter().find(|id| {
+            let takes = is_silent || !self.is_slow(*id);
+            passed_over |= !takes;
+            takes
+        });
+        if passed_over {
+            self.marks.mark(Mark::SlowPassedOver);
+        }
+        if let Some(worker) = other {
+            self.marks.mark(Mark::Backup);
+            self.assign(job, group, slow.task.partition, worker, true);
+        }
+    }
+
+    fn is_silent(&self, worker: &Worker) -> bool {
+        let silent_ms = self.config.lease_ms * self.config.backup.silent_percent / 100;
+        self.now.since(worker.heard.0) >= silent_ms
+    }
+
+    fn is_slow(&self, worker: WorkerId) -> bool {
+        let worker = self.state.workers.get(&worker);
+        worker.is_some_and(|worker| worker.pace_percent.0 > self.config.backup.pace_percent_max)
+    }
+
+    /// Attempts that are slow for their stage, or whose worker is silent; that which will take longest is the last.
+    pub(crate) fn slow_attempts(&self) -> Vec<AttemptId> {
+        let backup = &self.config.backup;
+        let mut slow = Vec::new();
+        if !backup.enabled || self.state.free.is_empty() || !self.state.ready.is_empty() {
+            return Vec::new();
+        }
+        let mut medians: BTreeMap<(JobId, u32), Option<u64>> = BTreeMap::new();
+        for worker in self.state.workers.values() {
+            let silent = self.is_silent(worker);
+            for running in &worker.running {
+                let task = running.attempt.task;
+                let elapsed_ms = self.now.since(running.started.0);
+                if elapsed_ms < backup.elapsed_ms_min || task.kind != TaskKind::Compute {
+                    continue;
+                }
+                let Some((job, group)) = self.state.find(task) else { continue };
+                let median = medians.entry((task.job, group));
+                let Some(median_ms) = *median.or_insert_with(|| self.median_ms(job, group)) else {
+                    continue;
+                };
+                let left_ms = left_ms(running, elapsed_ms);
+                let limit_ms = median_ms * backup.slower_than_median;
+                let is_slow = match left_ms {
+                    FOR_EVER => elapsed_ms > limit_ms,
+                    // A backup attempt would take about the median.
+                    left_ms => elapsed_ms + left_ms > limit_ms && left_ms > median_ms,
+                };
+                if silent || is_slow {
+                    slow.push((left_ms, running.attempt));
+                }
+            }
+        }
+        slow.sort_unstable();
+        slow.into_iter().map(|(_, attempt)| attempt).collect()
+    }
+
+    /// The median of what the attempts of a group have taken; `None` while too few are committed to say.
+    fn median_ms(&self, job: &Job, group: u32) -> Option<u64> {
+        let found = &job.groups[group as usize];
+        let committed = u64::from(found.committed) * 100;
+        let wanted = found.tasks.len() as u64 * u64::from(self.config.backup.committed_percent);
+        if committed < wanted {
+            return None;
+        }
+        job.durations.0.get(group as usize).and_then(Durations::median_ms)
+    }
+}
+
+/// How long an attempt will take still, if it goes on as it has.
+fn left_ms(running: &Running, elapsed_ms: u64) -> u64 {
+    match u64::from(running.permille.0.min(1000)) {
+        0 => FOR_EVER,
+        done => elapsed_ms * (1000 - done) / done,
+    }
+}
