@@ -3,6 +3,7 @@
 //! Nothing is decided here. An outcome that does not fit the state (of a journal that was written by something else)
 //! changes nothing, or as little as makes sense; it never panics.
 
+use super::config::Mutation;
 use super::homes::Home;
 use super::job::Job;
 use super::outcome::{Cause, Outcome, RevokeReason};
@@ -23,8 +24,7 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
             let mut admitted = Job::new(*job, name.clone(), *weight, shape.clone());
             #[cfg(test)]
             {
-                let early = state.planted.0 == Some(super::config::Mutation::ReadEarly);
-                admitted.reads_early = Volatile(early);
+                admitted.reads_early = Volatile(state.planted(Mutation::ReadEarly));
             }
             let groups_ready = std::mem::take(&mut admitted.ready_fresh);
             state.jobs.insert(*job, admitted);
@@ -80,7 +80,7 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
             state.change_worker(*worker, |worker| worker.draining = true);
             state.draining.insert(*worker);
             state.look_at_draining.0 = true;
-            if *hand_over {
+            if *hand_over && !state.planted(Mutation::KeepHandedOver) {
                 outputs_gone(state, *worker);
             }
         }
@@ -151,6 +151,8 @@ fn splits_added(
     page: u32,
     splits: &[super::event::SplitInfo],
 ) {
+    let lost = usize::from(state.planted(Mutation::LoseSplit) && splits.len() > 1);
+    let splits = &splits[lost..];
     state.change_job(attempt.task.job, |job| {
         let Some(found) = job.splits.get_mut(attempt.task.stage.0 as usize) else { return };
         if page == 0 {
@@ -181,6 +183,7 @@ fn stage_opened(state: &mut State, job: JobId, stage: StageId, tasks: u32, homes
 }
 
 fn assigned(state: &mut State, attempt: AttemptId, worker: WorkerId, backup: bool) {
+    let reuse = state.planted(Mutation::ReuseNumber);
     change_task(state, attempt.task, |job, group| {
         let partition = attempt.task.partition;
         job.running += 1;
@@ -192,7 +195,9 @@ fn assigned(state: &mut State, attempt: AttemptId, worker: WorkerId, backup: boo
             let task = &mut found.tasks[partition as usize];
             was_fresh = task.status == Status::Fresh;
             task.status = Status::Running;
-            task.next = task.next.max(attempt.number + 1);
+            if !reuse {
+                task.next = task.next.max(attempt.number + 1);
+            }
             let lease = Lease { worker, number: attempt.number, backup };
             if let Some(slot) = task.leases.iter_mut().find(|slot| slot.is_none()) {
                 *slot = Some(lease);
@@ -226,10 +231,7 @@ fn release(
     requeue: bool,
     avoid: WorkerId,
 ) {
-    #[cfg(test)]
-    let keep_slot = state.planted.0 == Some(super::config::Mutation::LeakSlot) && requeue;
-    #[cfg(not(test))]
-    let keep_slot = false;
+    let keep_slot = state.planted(Mutation::LeakSlot) && requeue;
     if let Some(lost) = state.lost.get_mut(&worker) {
         lost.running.retain(|running| running.attempt != attempt);
         if lost.running.is_empty() {
@@ -271,10 +273,7 @@ fn attempt_ended(
     failure: &Failure,
     charge: Blame,
 ) {
-    #[cfg(not(test))]
-    let requeue = true;
-    #[cfg(test)]
-    let requeue = state.planted.0 != Some(super::config::Mutation::ForgetRequeue);
+    let requeue = !state.planted(Mutation::ForgetRequeue);
     let avoid = if charge == Blame::Task { worker } else { WorkerId(0) };
     release(state, attempt, worker, requeue, avoid);
     if charge == Blame::Task
@@ -351,15 +350,11 @@ fn reopened(state: &mut State, task: TaskId) {
 }
 
 fn worker_lost(state: &mut State, id: WorkerId) {
-    #[cfg(test)]
-    let keep_outputs = state.planted.0 == Some(super::config::Mutation::KeepLostOutputs);
-    #[cfg(not(test))]
-    let keep_outputs = false;
-    if !keep_outputs {
+    if !state.planted(Mutation::KeepLostOutputs) {
         outputs_gone(state, id);
     }
     let Some(worker) = state.workers.remove(&id) else { return };
-    if worker.is_free() {
+    if worker.is_free() && !state.planted(Mutation::KeepLostFree) {
         state.free.remove(&(worker.used, id));
     }
     state.slots -= u64::from(worker.slots);

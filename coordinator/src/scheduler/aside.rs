@@ -1,5 +1,6 @@
 //! Workers on which one task after the other fails are set aside for a while: a full disk, a library that is missing there.
 
+use super::config::Mutation;
 use super::decide::Decider;
 use super::marks::Mark;
 use super::outcome::Outcome;
@@ -9,7 +10,8 @@ impl Decider<'_> {
     /// A task has failed on a worker: is it the worker?
     pub(crate) fn follow_struck(&mut self, id: WorkerId) {
         let Some(worker) = self.state.workers.get(&id) else { return };
-        if !worker.takes_work() || worker.strikes < self.config.strikes_max {
+        let again = worker.aside_until.is_some() && self.planted(Mutation::SetAsideTwice);
+        if !(worker.takes_work() || again) || worker.strikes < self.config.strikes_max {
             return;
         }
         // Where tasks fail everywhere, it is not.
@@ -40,6 +42,9 @@ impl Decider<'_> {
             if nobody || until.is_none_or(|until| until <= self.now) {
                 self.marks.mark(Mark::BroughtBack);
                 self.out.push(Outcome::WorkerBack { worker: id });
+                if self.planted(Mutation::BringBackTwice) {
+                    self.out.push(Outcome::WorkerBack { worker: id });
+                }
             }
         }
     }

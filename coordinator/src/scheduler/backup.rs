@@ -1,6 +1,7 @@
 //! Backup attempts: of attempts that will take much longer than others of their stage, the one with the longest time to its
 //! end first, on workers that are not slow themselves.
 
+use super::config::Mutation;
 use super::decide::Decider;
 use super::job::Job;
 use super::marks::Mark;
@@ -28,7 +29,12 @@ impl Decider<'_> {
         }
         let by = self.state.workers.get(&lease.worker);
         let is_silent = by.is_none_or(|worker| self.is_silent(worker));
-        let free = self.state.free.iter().map(|&(_, id)| id).filter(|&id| id != lease.worker);
+        let free = self
+            .state
+            .free
+            .iter()
+            .map(|&(_, id)| id)
+            .filter(|&id| id != lease.worker || self.planted(Mutation::BackUpBeside));
         let mut passed_over = false;
         let other = free.into_iter().find(|id| {
             let takes = is_silent || !self.is_slow(*id);

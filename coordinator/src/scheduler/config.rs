@@ -123,4 +123,34 @@ pub(crate) enum Mutation {
     LosePart,
     /// A worker that is set aside still gets work.
     WorkWhileAside,
+    /// The map outputs of a worker that is to hand over at once are not made again.
+    KeepHandedOver,
+    /// A lost worker counts as free.
+    KeepLostFree,
+    /// The first split of a page is lost.
+    LoseSplit,
+    /// A job is cancelled though its commit is decided.
+    CancelLate,
+    /// An attempt has the number of the one before it.
+    ReuseNumber,
+    /// The first failure of a task fails its job.
+    FailAtOnce,
+    /// A block that is missing of an earlier attempt makes the task run again that has another by now.
+    ReopenOld,
+    /// The attempts of a job that ends are not revoked.
+    LeaveRunning,
+    /// A worker gets attempts beyond its slots.
+    Overbook,
+    /// A task that has begun begins again.
+    RunTwice,
+    /// A backup attempt runs on the worker of the attempt that it is for.
+    BackUpBeside,
+    /// A worker that is set aside is set aside again.
+    SetAsideTwice,
+    /// A worker that was set aside is brought back twice.
+    BringBackTwice,
+    /// A draining worker may end while its attempts run.
+    DrainEarly,
+    /// The first part of a stage has two tasks.
+    RepeatPart,
 }

@@ -7,7 +7,7 @@ use super::links;
 use super::marks::{Mark, Marks};
 use super::outcome::{Cause, JobEnd, LossReason, Outcome, ReopenReason, RevokeReason};
 use super::state::State;
-use super::task::{Lease, Status};
+use super::task::{Group, Lease, Status};
 use super::time::Millis;
 use windrow_protocol::failure::{Blame, Failure};
 use windrow_protocol::ids::{AttemptId, TaskId, TaskKind, WorkerId};
@@ -65,7 +65,7 @@ pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
             }
         }
         Event::Cancel { job } => match decider.state.jobs.get(job) {
-            Some(found) if !found.committing => {
+            Some(found) if !found.committing || decider.planted(Mutation::CancelLate) => {
                 decider.marks.mark(Mark::Cancelled);
                 decider.end_job(found, JobEnd::Cancelled, None);
             }
@@ -78,14 +78,7 @@ pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
 impl Decider<'_> {
     /// Whether a defect is planted.
     pub(crate) fn planted(&self, mutation: Mutation) -> bool {
-        #[cfg(test)]
-        let planted = self.config.mutation == Some(mutation);
-        #[cfg(not(test))]
-        let planted = {
-            let _ = mutation;
-            false
-        };
-        planted
+        self.state.planted(mutation)
     }
 
     fn submit(&mut self, request: &JobRequest) {
@@ -175,7 +168,10 @@ impl Decider<'_> {
         let task = &job.groups[group as usize].tasks[attempt.task.partition as usize];
         let config = self.config;
         let (over, mark) = match charge {
-            Blame::Task => (task.failures + 1 >= config.attempts_max, Mark::Retried),
+            Blame::Task => {
+                let at_once = self.planted(Mutation::FailAtOnce);
+                (task.failures + 1 >= config.attempts_max || at_once, Mark::Retried)
+            }
             Blame::Worker => (task.losses + 1 >= config.losses_max, Mark::AttemptLost),
             Blame::Producer | Blame::Nobody => {
                 (task.misses + 1 >= config.misses_max, Mark::Requeued)
@@ -204,7 +200,8 @@ impl Decider<'_> {
                 .stage_of(group)
                 .is_some_and(|stage| job.links.producers[reader.stage.0 as usize].contains(&stage));
         let task = &job.groups[group as usize].tasks[producer.task.partition as usize];
-        let current = task.status == Status::Committed && task.by_number == producer.number;
+        let current = task.status == Status::Committed
+            && (task.by_number == producer.number || self.planted(Mutation::ReopenOld));
         if !reads || !current {
             return self.marks.mark(Mark::BlockKnown);
         }
@@ -233,8 +230,9 @@ impl Decider<'_> {
 
     /// Revokes all that runs of a job but `ended`, and ends it.
     pub(crate) fn end_job(&mut self, job: &Job, end: JobEnd, ended: Option<AttemptId>) {
-        for (number, group) in job.groups.iter().enumerate().filter(|(_, group)| group.running > 0)
-        {
+        let leaves = self.planted(Mutation::LeaveRunning);
+        let running = |(_, group): &(usize, &Group)| group.running > 0 && !leaves;
+        for (number, group) in job.groups.iter().enumerate().filter(running) {
             for (partition, task) in group.tasks.iter().enumerate() {
                 for lease in task.leases.iter().flatten() {
                     let task = job.task_id(number as u32, partition as u32);

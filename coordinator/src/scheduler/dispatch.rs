@@ -30,9 +30,12 @@ impl Decider<'_> {
         };
         let draining = planted(Mutation::WorkWhileDraining, &self.state.draining).into_iter();
         let aside = planted(Mutation::WorkWhileAside, &self.state.aside).into_iter();
+        let overbooked = self.planted(Mutation::Overbook);
+        let full = self.state.workers.iter().find(|(_, worker)| worker.takes_work());
+        let full = full.map(|(&id, _)| id).filter(|_| overbooked).into_iter();
         let free = self.state.free.iter().map(|&(_, id)| id);
         let workers: [Option<WorkerId>; 2] = {
-            let mut all = draining.chain(aside).chain(free);
+            let mut all = draining.chain(aside).chain(full).chain(free);
             [all.next(), all.next()]
         };
         for id in workers.into_iter().flatten() {
@@ -85,6 +88,9 @@ impl Decider<'_> {
         {
             self.marks.mark(Mark::AtHome);
             return Some((group, own));
+        }
+        if self.planted(Mutation::RunTwice) && found.fresh > 0 {
+            return Some((group, found.fresh - 1));
         }
         Some((group, found.fresh))
     }

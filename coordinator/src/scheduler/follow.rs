@@ -119,7 +119,8 @@ impl Decider<'_> {
     pub(crate) fn follow_draining(&mut self) {
         for &id in &self.state.draining {
             let Some(worker) = self.state.workers.get(&id) else { continue };
-            if worker.running.is_empty() && !self.is_needed(id, worker) {
+            let early = self.planted(Mutation::DrainEarly);
+            if (worker.running.is_empty() || early) && !self.is_needed(id, worker) {
                 self.marks.mark(Mark::Drained);
                 self.out.push(Outcome::WorkerDrained { worker: id });
             }

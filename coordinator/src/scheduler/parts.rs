@@ -38,6 +38,9 @@ impl Decider<'_> {
         if self.planted(Mutation::LosePart) && parts.len() > 1 {
             parts.pop();
         }
+        if self.planted(Mutation::RepeatPart) {
+            parts.extend(parts.first().copied());
+        }
         self.marks.mark(Mark::PartsBySize);
         if parts.iter().any(|part| part.piece.is_some()) {
             self.marks.mark(Mark::BucketCut);

@@ -1,5 +1,6 @@
 //! All that the scheduler knows.
 
+use super::config::Mutation;
 use super::job::Job;
 use super::marks::Marks;
 use super::outcome::JobEnd;
@@ -40,7 +41,7 @@ pub struct State {
     pub(crate) look_at_draining: Volatile<bool>,
     pub(crate) marks: Volatile<Marks>,
     #[cfg(test)]
-    pub(crate) planted: Volatile<Option<super::config::Mutation>>,
+    pub(crate) planted: Volatile<Option<Mutation>>,
 }
 
 /// A job that has ended.
@@ -85,6 +86,18 @@ impl State {
             super::apply(&mut state, outcome);
         }
         state
+    }
+
+    /// Whether a defect is planted.
+    pub(crate) fn planted(&self, mutation: Mutation) -> bool {
+        #[cfg(test)]
+        let planted = self.planted.0 == Some(mutation);
+        #[cfg(not(test))]
+        let planted = {
+            let _ = mutation;
+            false
+        };
+        planted
     }
 
     /// How many workers take work.

@@ -331,6 +331,10 @@ impl Model {
         task.next = attempt.number + 1;
         ensure(task.committed.is_none(), || format!("{attempt} starts, but its task is done"))?;
         task.running += 1;
+        let other = self.hosts.get(&worker).is_some_and(|host| {
+            host.running.iter().any(|other| other.task == attempt.task && *other != attempt)
+        });
+        ensure(!other, || format!("{attempt} runs beside another of its task on {worker}"))?;
         let expected = if backup { 2 } else { 1 };
         ensure(task.running == expected, || format!("{attempt} is one of {}", task.running))
     }
@@ -429,8 +433,9 @@ impl Model {
                 let blamed = causes.iter().filter(|c| c.failure.class.blame() == Blame::Task);
                 let enough = match last.map(FailureClass::blame) {
                     Some(Blame::Task) => blamed.count() >= usize::from(self.attempts_max),
-                    Some(_) => true,
-                    None => false,
+                    Some(Blame::Worker | Blame::Job) => true,
+                    // No task is unlucky so often here.
+                    Some(Blame::Nobody | Blame::Producer) | None => false,
                 };
                 ensure(enough, || format!("{id} fails without enough causes: {causes:?}"))?;
             }
