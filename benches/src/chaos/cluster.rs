@@ -4,6 +4,7 @@ use super::faults::Kind;
 use super::jobs::JobKind;
 use super::processes::{children, runs, signal};
 use super::random::Random;
+use super::slow::Group;
 use super::{AnyError, Chaos};
 use std::fs::{self, File, OpenOptions};
 use std::net::{TcpListener, TcpStream};
@@ -25,6 +26,8 @@ enum Later {
     StartWorker,
     /// The process with this number goes on.
     GoOn(u32),
+    /// Those in a group are as fast as others again.
+    Hasten(Group),
 }
 
 /// See the module.
@@ -55,7 +58,7 @@ impl Cluster {
         let address = format!("127.0.0.1:{port}");
         let windrow = chaos.windrow.clone();
         let coordinator = coordinator(&windrow, &folder, &address)?;
-        let memory = (*random.one(&["4MiB", "64MiB", "1GiB"])).to_owned();
+        let memory = (*random.one(&["16MiB", "64MiB", "1GiB"])).to_owned();
         let mut cluster = Cluster {
             folder,
             windrow,
@@ -127,6 +130,7 @@ impl Cluster {
                 }
                 Later::StartWorker => self.start_worker()?,
                 Later::GoOn(pid) => signal(pid, libc::SIGCONT),
+                Later::Hasten(group) => drop(group),
             }
         }
         Ok(())
@@ -178,6 +182,14 @@ impl Cluster {
                 }
                 signal(pid, libc::SIGSTOP);
                 self.after(random, 3_000, Later::GoOn(pid));
+            }
+            Kind::SlowWorker => {
+                let Some(pid) = self.any_worker(random) else { return Ok(false) };
+                let name = format!("windrow-chaos-{pid}-{}", random.next());
+                let Some(group) = Group::make(&name, 20) else { return Ok(false) };
+                group.take(pid);
+                children(pid).into_iter().for_each(|executor| group.take(executor));
+                self.after(random, 4_000, Later::Hasten(group));
             }
             Kind::AddWorker => self.start_worker()?,
             Kind::FlipBit | Kind::RemoveFile | Kind::CutFile => {

@@ -17,6 +17,8 @@ pub(super) enum Kind {
     StopExecutor,
     /// The coordinator does.
     StopCoordinator,
+    /// A worker and its executors get a fiftieth of a processor for a while.
+    SlowWorker,
     /// A worker is told to drain; another one comes.
     Drain,
     /// A bit of a file in some scratch folder is another one.
@@ -31,13 +33,14 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Kind; 11] = [
+    pub(super) const ALL: [Kind; 12] = [
         Kind::KillWorker,
         Kind::KillExecutor,
         Kind::KillCoordinator,
         Kind::StopWorker,
         Kind::StopExecutor,
         Kind::StopCoordinator,
+        Kind::SlowWorker,
         Kind::Drain,
         Kind::FlipBit,
         Kind::RemoveFile,

@@ -11,6 +11,7 @@ mod jobs;
 mod ledger;
 mod processes;
 mod random;
+mod slow;
 
 pub use flags::Chaos;
 
