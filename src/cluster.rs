@@ -27,6 +27,7 @@ pub struct Cluster {
     runtime: Arc<Runtime>,
     mode: WriteMode,
     task_timeout: Option<Duration>,
+    bad_records_max: u32,
     storage: Storage,
     stores: StoreOptions,
     /// What a job ends with.
@@ -53,7 +54,17 @@ impl Cluster {
         let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
         let (storage, stores) = (Storage::new(), StoreOptions::default());
         let (mode, task_timeout, runner) = (WriteMode::Error, None, Runner::Cluster);
-        Ok(Cluster { client, runtime, mode, task_timeout, storage, stores, runner })
+        let bad_records_max = 0;
+        Ok(Cluster {
+            client,
+            runtime,
+            mode,
+            task_timeout,
+            bad_records_max,
+            storage,
+            stores,
+            runner,
+        })
     }
 
     /// What is done about output that is there already.
@@ -66,6 +77,12 @@ impl Cluster {
     #[must_use]
     pub fn task_timeout(self, task_timeout: Option<Duration>) -> Cluster {
         Cluster { task_timeout, ..self }
+    }
+
+    /// So many records may be left out at which the job's code fails, as [`Local::skip_bad_records`](crate::Local) has it.
+    #[must_use]
+    pub fn skip_bad_records(self, most: u32) -> Cluster {
+        Cluster { bad_records_max: most, ..self }
     }
 
     /// The cluster is gone when this process is.
@@ -129,6 +146,7 @@ impl Cluster {
                 mode: self.mode,
                 short_id,
                 task_timeout_ms: self.task_timeout.map(|limit| limit.as_millis() as u64),
+                bad_records_max: self.bad_records_max,
                 stores: self.stores.clone(),
             },
             binary: binary::own().clone(),
@@ -216,6 +234,7 @@ fn summary(status: &JobStatus) -> Summary {
         bytes_written: status.counts.bytes_written,
         tasks: stages.clone().map(|stage| stage.1).sum(),
         retries: status.retries,
+        left_out: status.left_out,
         shuffle_bytes: status.shuffle_bytes,
         spilled_bytes: status.counts.spilled_bytes,
         fetched_ahead_bytes: status.counts.fetched_ahead_bytes,

@@ -31,6 +31,7 @@ pub struct Local {
     scratch: Vec<PathBuf>,
     combining: Combining,
     mode: WriteMode,
+    bad_records_max: u32,
     storage: Storage,
 }
 
@@ -73,6 +74,14 @@ impl Local {
         Local { mode, ..self }
     }
 
+    /// So many records of sources may be left out at which the job's code fails: a closure that panics or returns an error.
+    /// They are listed in the manifests of the outputs. A job that leaves out none fails at the first. Where some may be,
+    /// sources are read twice.
+    #[must_use]
+    pub fn skip_bad_records(self, most: u32) -> Local {
+        Local { bad_records_max: most, ..self }
+    }
+
     /// Other storage than one of its own: with clients that were set, say.
     #[must_use]
     pub fn storage(self, storage: Storage) -> Local {
@@ -107,7 +116,8 @@ impl Local {
             spills: Spills::to(self.scratch.clone()),
         };
         let (combining, mode) = (self.combining, self.mode);
-        let options = LocalOptions { threads, memory, combining, mode, short_id: short_id() };
+        let (bad_records_max, short_id) = (self.bad_records_max, short_id());
+        let options = LocalOptions { threads, memory, combining, mode, short_id, bad_records_max };
         LocalJob::new(plan, self.storage.clone(), options)
     }
 }

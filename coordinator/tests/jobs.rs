@@ -71,7 +71,11 @@ async fn a_job_of_two_stages_runs_to_its_end() {
     let parts = (0..3).map(staged).collect();
     assert_eq!(
         orders[9].work,
-        Work::Commit { outputs: vec![(SinkId(0), parts)], counters: Vec::new() }
+        Work::Commit {
+            outputs: vec![(SinkId(0), parts)],
+            counters: Vec::new(),
+            left_out: Vec::new(),
+        }
     );
     assert_eq!(events.next().await.unwrap().number, 1);
     assert_eq!(client.jobs().await.unwrap().len(), 1);

@@ -26,6 +26,11 @@ impl<F: Fn() -> DescribeRow> Rows for F {
 thread_local! {
     static FAILED: RefCell<Option<DescribeRow>> = const { RefCell::new(None) };
     static FAILED_ROW: Cell<Option<usize>> = const { Cell::new(None) };
+    /// Rows of the batch at hand that are left out, and whether there are any.
+    static LEFT_OUT_ROWS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static ANY_LEFT_OUT: Cell<bool> = const { Cell::new(false) };
+    /// Where those lie that were left out before.
+    static LEFT_OUT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Captures when it is dropped, which happens on failure alone.
@@ -66,7 +71,33 @@ pub fn push_selected<T: Record>(
     let guard = Guard(rows);
     let demand = out.batch(batch, selection)?;
     std::mem::forget(guard);
+    if ANY_LEFT_OUT.get() {
+        name_left_out(rows);
+    }
     Ok(demand)
+}
+
+/// Names the rows of a batch that were left out.
+#[cold]
+fn name_left_out(rows: &dyn Rows) {
+    let describe = rows.capture();
+    ANY_LEFT_OUT.set(false);
+    let of_batch = LEFT_OUT_ROWS.take();
+    LEFT_OUT.with_borrow_mut(|all| all.extend(of_batch.into_iter().map(describe)));
+}
+
+/// The receiver leaves out the row at this index of the batch that is pushed to it.
+pub fn leave_out(row: usize) {
+    LEFT_OUT_ROWS.with_borrow_mut(|rows| rows.push(row));
+    ANY_LEFT_OUT.set(true);
+}
+
+/// Where the records lie that were left out since this was called last, on this thread; of sources that hand their batches
+/// over by [`push`].
+pub fn take_left_out() -> Vec<String> {
+    ANY_LEFT_OUT.set(false);
+    LEFT_OUT_ROWS.take();
+    LEFT_OUT.take()
 }
 
 /// Forgets what was kept for this thread. To be called before each lane.

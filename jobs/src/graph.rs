@@ -1,5 +1,6 @@
 //! The graph that a plan function makes: nodes in the order in which they were made, each after all that it reads.
 
+use crate::checked::{BadRecord, Checking, Without};
 use crate::exec::sink::SinkCode;
 use crate::exec::{LaneContext, Whole};
 use crate::shuffle::collect::CollectCode;
@@ -181,6 +182,31 @@ pub trait SourceCode: Send + Sync {
         lane: u32,
         out: AnyPush,
     ) -> Result<u64, SourceError>;
+    /// The records of a lane at which the receivers fail that `chain` gives, one after the other; one more at most than
+    /// `most`.
+    ///
+    /// # Errors
+    /// As for [`Source::read`], but for the failures of the job's code.
+    fn check(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        chain: &mut (dyn FnMut() -> AnyPush + Send),
+        most: usize,
+    ) -> Result<Vec<BadRecord>, SourceError>;
+    /// As [`read`](SourceCode::read), without some records.
+    ///
+    /// # Errors
+    /// As there.
+    fn read_without(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        out: AnyPush,
+        bad: &[BadRecord],
+    ) -> Result<u64, SourceError>;
 }
 
 /// Counts the records that a source gives.
@@ -245,6 +271,34 @@ impl<S: Source> SourceCode for S {
     ) -> Result<u64, SourceError> {
         use windrow_datasets::push::Push;
         let mut out = Counted { out: out.into::<S::Item>(), records: 0 };
+        Source::read(self, storage, split, lane, &mut out)?;
+        out.finish()?;
+        Ok(out.records)
+    }
+
+    fn check(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        chain: &mut (dyn FnMut() -> AnyPush + Send),
+        most: usize,
+    ) -> Result<Vec<BadRecord>, SourceError> {
+        let mut checking = Checking::<S::Item>::new(chain, most);
+        Source::read(self, storage, split, lane, &mut checking)?;
+        Ok(checking.end()?)
+    }
+
+    fn read_without(
+        &self,
+        storage: &Storage,
+        split: &Split,
+        lane: u32,
+        out: AnyPush,
+        bad: &[BadRecord],
+    ) -> Result<u64, SourceError> {
+        use windrow_datasets::push::Push;
+        let mut out = Without::<S::Item>::new(out, bad);
         Source::read(self, storage, split, lane, &mut out)?;
         out.finish()?;
         Ok(out.records)

@@ -4,6 +4,7 @@
 //! stages, which are run by whoever has workers and storage: this crate knows neither. Inside a stage records are pushed
 //! from the root through a chain of operators ([`exec`]) into sinks and shuffles ([`shuffle`]).
 
+pub mod checked;
 mod dataset;
 mod error;
 pub mod exec;

@@ -37,6 +37,8 @@ pub struct Summary {
     pub tasks: u64,
     /// Attempts that failed or were lost.
     pub retries: u64,
+    /// Records that were left out, since the job's code failed at them.
+    pub left_out: u64,
     /// Bytes that went from process to process, or to disk, between stages.
     pub shuffle_bytes: u64,
     /// Bytes that did not fit the memory and went to scratch, compressed or not.

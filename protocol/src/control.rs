@@ -52,6 +52,8 @@ pub struct JobOptions {
     pub short_id: String,
     /// An attempt that runs for longer is ended, in milliseconds.
     pub task_timeout_ms: Option<u64>,
+    /// So many records may be left out at which the job's code fails.
+    pub bad_records_max: u32,
     /// How object stores are reached. There is no secret in it.
     pub stores: windrow_datasets::storage::StoreOptions,
 }
@@ -245,6 +247,8 @@ pub struct JobStatus {
     pub counts: TaskCounts,
     /// Attempts that failed or were lost.
     pub retries: u64,
+    /// Records that were left out.
+    pub left_out: u64,
     /// Bytes that went through shuffles.
     pub shuffle_bytes: u64,
     /// Milliseconds since the job was submitted, up to its end.

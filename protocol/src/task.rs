@@ -6,7 +6,7 @@ use crate::shape::{Cut, LookUp, sample_positions};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-pub use windrow_datasets::commit::{Place, Staged, StagedFiles, StagedList};
+pub use windrow_datasets::commit::{LeftOut, Place, Staged, StagedFiles, StagedList};
 pub use windrow_datasets::scan::Scan;
 pub use windrow_datasets::source::Split;
 pub use windrow_datasets::storage::Traffic;
@@ -62,6 +62,8 @@ pub enum Work {
         outputs: Vec<(SinkId, Vec<StagedFiles>)>,
         /// The total of each of the plan's counters.
         counters: Vec<u64>,
+        /// The records that were left out, in order.
+        left_out: Vec<LeftOut>,
     },
 }
 
@@ -123,6 +125,8 @@ pub struct TaskOutput {
     pub staged: Vec<(SinkId, StagedFiles)>,
     /// Collected rows: frames.
     pub collected: Vec<(CollectId, Vec<u8>)>,
+    /// The records that were left out, in order.
+    pub left_out: Vec<LeftOut>,
     /// Of a commit task: the manifests, as JSON, by sink; empty where one is longer than [`MANIFEST_BYTES_MAX`].
     pub manifests: Vec<(SinkId, String)>,
     /// What was counted.

@@ -30,6 +30,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
 pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     crate::allocator::keep_large_blocks();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !windrow_jobs::checked::panic_is_expected() {
+            hook(panic);
+        }
+    }));
     // Only fails if one is installed already, which will do as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG").unwrap_or_default();

@@ -52,6 +52,10 @@ pub(crate) struct RunFlags {
     /// A local worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", hide = true)]
     pub(crate) lease_ms: Option<u64>,
+    /// Leave out up to so many records of the input at which the job's code fails, and list them in the output's manifest;
+    /// the input is then read twice
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub(crate) skip_bad_records: u32,
     /// What to do about output that is there already
     #[arg(long, value_enum, default_value_t)]
     pub(crate) mode: Mode,
@@ -129,6 +133,7 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
     }
     let mut local = Local::new()
         .mode(flags.write_mode())
+        .skip_bad_records(flags.skip_bad_records)
         .storage(Storage::with_options(flags.stores.options()?));
     if let Some(threads) = flags.threads {
         local = local.threads(threads.into());
@@ -186,6 +191,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
     };
     let mut cluster = Cluster::connect_on(runtime.clone(), &address)?
         .mode(flags.write_mode())
+        .skip_bad_records(flags.skip_bad_records)
         .stores(flags.stores.options()?)
         .task_timeout(flags.task_timeout.map(Duration::from_secs));
     if launched.is_some() {
@@ -285,6 +291,7 @@ fn json(job: &str, outcome: &Outcome) -> serde_json::Value {
         "bytes_written": bytes_written,
         "tasks": summary.tasks,
         "retries": summary.retries,
+        "left_out": summary.left_out,
         "shuffle_bytes": summary.shuffle_bytes,
         "spilled_bytes": summary.spilled_bytes,
         "fetched_ahead_bytes": summary.fetched_ahead_bytes,
@@ -313,6 +320,9 @@ fn summary(job: &str, outcome: &Outcome) -> String {
     line("read", both(summary.records_read, summary.bytes_read));
     line("wrote", both(summary.records_written, summary.bytes_written));
     line("tasks", format!("{}, {} retries", summary.tasks, summary.retries));
+    if summary.left_out > 0 {
+        line("left out", format!("{} records; the manifest lists them", summary.left_out));
+    }
     line("shuffle", human(summary.shuffle_bytes));
     if summary.spilled_bytes > 0 {
         line("spilled", human(summary.spilled_bytes));

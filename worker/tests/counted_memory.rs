@@ -82,6 +82,7 @@ fn run(plan: impl FnOnce(&Flow) -> Result<()>) -> Most {
         combining: Default::default(),
         mode: WriteMode::Error,
         short_id: "counted".into(),
+        bad_records_max: 0,
     };
     let job = LocalJob::new(Plan::from_fn("counted", plan).unwrap(), Storage::new(), options);
     let (before, ended) = (in_use(), Arc::new(AtomicBool::new(false)));

@@ -12,7 +12,7 @@ use windrow_protocol::control::{JobOver, JobState};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, WorkerId};
 use windrow_protocol::shape::{RootShape, pack};
-use windrow_protocol::task::TaskOutput;
+use windrow_protocol::task::{LeftOut, TaskOutput};
 
 impl Core {
     pub(crate) fn apply(
@@ -149,16 +149,27 @@ impl Core {
         self.stopped(attempt, worker);
         let most = self.config.collected_bytes;
         let mut too_many = None;
+        let mut too_bad = None;
         if let Some((_, output)) = arrived.take_if(|(of, _)| *of == attempt)
             && let Some(job) = self.jobs.get_mut(&attempt.task.job)
         {
             job.committed(attempt, worker, output, now);
             too_many = (job.collected_bytes > most).then_some(job.collected_bytes);
+            let most = job.submission.options.bad_records_max;
+            if job.left_out().nth(most as usize).is_some() {
+                too_bad = job.left_out().next().map(|first| (most, first.clone()));
+            }
             job.touch();
         }
         if let Some(bytes) = too_many {
             let text = format!(
                 "the job collects more than {most} bytes ({bytes} by now): write such a dataset to a sink instead"
+            );
+            self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text), now);
+        }
+        if let Some((most, LeftOut { place, stage, message })) = too_bad {
+            let text = format!(
+                "the job's code fails at more than {most} records, which are those that may be left out (--skip-bad-records); the first: {message} (at the record of {place}; stage {stage})"
             );
             self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text), now);
         }

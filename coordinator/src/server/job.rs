@@ -15,7 +15,7 @@ use windrow_protocol::ids::{
 };
 use windrow_protocol::parts::Part;
 use windrow_protocol::shape::{Cut, JobShape, OutputShape, RootShape};
-use windrow_protocol::task::{Split, StagedFiles, TaskCounts, TaskOutput};
+use windrow_protocol::task::{LeftOut, Split, StagedFiles, TaskCounts, TaskOutput};
 
 /// A job, from its submission until it is forgotten.
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,6 +83,8 @@ pub(crate) struct Stage {
     last_end: Option<Millis>,
     /// Collected frames, in (dataset, partition) order.
     collected: BTreeMap<(CollectId, u32), Arc<Vec<u8>>>,
+    /// The records that were left out, by partition.
+    left_out: BTreeMap<u32, Vec<LeftOut>>,
     /// What was staged, in (sink, partition) order.
     staged: BTreeMap<(SinkId, u32), StagedFiles>,
 }
@@ -258,6 +260,9 @@ impl Job {
                 self.collected_bytes -= old.len();
             }
         }
+        if !output.left_out.is_empty() {
+            stage.left_out.insert(partition, output.left_out);
+        }
         for (sink, staged) in output.staged {
             stage.staged.insert((sink, partition), staged);
         }
@@ -304,6 +309,11 @@ impl Job {
         stages.flat_map(move |stage| {
             stage.collected.range((collect, 0)..=(collect, u32::MAX)).map(|(_, frames)| frames)
         })
+    }
+
+    /// The records that were left out, in (stage, partition) order.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = &LeftOut> {
+        self.stages.iter().flat_map(|stage| stage.left_out.values().flatten())
     }
 
     /// What was staged for a sink, in (stage, partition) order.
@@ -368,6 +378,7 @@ impl Job {
             state: self.state.clone(),
             stages: stages.collect(),
             counts: self.counts.clone(),
+            left_out: self.left_out().count() as u64,
             retries: self.retries,
             shuffle_bytes: self.shuffle_bytes,
             elapsed_ms: end.since(self.submitted),

@@ -32,14 +32,17 @@ impl Job {
         let outputs: Vec<(SinkId, Vec<StagedFiles>)> =
             sinks.map(|sink| (sink, self.staged(sink))).collect();
         let staged = outputs.iter().flat_map(|(_, staged)| staged);
-        let bytes: usize = staged.map(StagedFiles::message_bytes).sum();
+        let bad =
+            self.left_out().map(|bad| bad.place.len() + bad.stage.len() + bad.message.len() + 10);
+        let bytes = staged.map(StagedFiles::message_bytes).sum::<usize>() + bad.sum::<usize>();
         if bytes > COMMIT_MAX {
             let message = format!(
-                "what the tasks have staged takes {bytes} bytes to name, and the order to commit may have {COMMIT_MAX}; write with fewer tasks (repartition)"
+                "what the tasks have staged, and the records that they have left out, take {bytes} bytes to name, and the order to commit may have {COMMIT_MAX}; write with fewer tasks (repartition)"
             );
             return Err(Failure::new(FailureClass::UserCode, message));
         }
-        Ok(Work::Commit { outputs, counters: self.counts.counters.clone() })
+        let left_out = self.left_out().cloned().collect();
+        Ok(Work::Commit { outputs, counters: self.counts.counters.clone(), left_out })
     }
 
     fn compute(&mut self, attempt: AttemptId) -> Result<Work, Failure> {

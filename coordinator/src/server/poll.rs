@@ -190,9 +190,9 @@ fn size_of(order: &TaskOrder) -> usize {
             let whole: usize = whole_inputs.iter().map(|(_, frames)| frames.len()).sum();
             input + cuts.len() * 8 + lookups.len() * 20 + whole
         }
-        Work::Commit { outputs, counters } => {
+        Work::Commit { outputs, counters, left_out } => {
             let parts: usize = outputs.iter().map(|(_, parts)| parts.len() * 200).sum();
-            parts + counters.len() * 10
+            parts + counters.len() * 10 + left_out.len() * 400
         }
     };
     work + 32

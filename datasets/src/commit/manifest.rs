@@ -52,6 +52,9 @@ pub struct Manifest {
     /// The counters of the job that wrote last.
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
+    /// The records that the job that wrote last has left out, since its code failed at them: those of all its sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// The names of files that were overwritten; they are deleted once this manifest is there.
     #[serde(default)]
     pub removed: Vec<String>,
@@ -77,6 +80,17 @@ impl ManifestFile {
     }
 }
 
+/// A record that a job has left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Where it lies, as in `/data/a.txt, byte 1033`.
+    pub place: String,
+    /// The stage whose code failed at it.
+    pub stage: String,
+    /// How.
+    pub message: String,
+}
+
 /// What a manifest says of the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobInfo {
@@ -84,6 +98,8 @@ pub struct JobInfo {
     pub name: String,
     /// What it counted, in total.
     pub counters: BTreeMap<String, u64>,
+    /// The records that it has left out.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Manifest {
@@ -108,6 +124,7 @@ impl Manifest {
             bytes: files.iter().map(|file| file.bytes).sum(),
             files,
             counters: job.counters.clone(),
+            left_out: job.left_out.clone(),
             removed,
         }
     }

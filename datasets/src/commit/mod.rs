@@ -44,7 +44,7 @@ pub use attempt::{AttemptFiles, StagedFiles, StagedList};
 pub use begin::{begin, check};
 pub use job::{abort, commit};
 pub use leftovers::{Leftover, Runner, State, leftovers, sweep};
-pub use manifest::{JobInfo, MANIFEST_NAME, Manifest, ManifestFile};
+pub use manifest::{JobInfo, LeftOut, MANIFEST_NAME, Manifest, ManifestFile};
 pub use part::{PartFile, Place, Staged};
 
 use self::local::LocalFolder;

@@ -7,7 +7,7 @@ pub mod sink;
 mod whole;
 
 pub use emitter::Emitter;
-pub use error::{OperatorError, UserError};
+pub use error::{OperatorError, UserError, panic_message};
 pub use whole::Whole;
 
 use std::cell::RefCell;

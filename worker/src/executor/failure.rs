@@ -1,6 +1,5 @@
 //! From the errors of operators, sources and storage to a [`Failure`].
 
-use std::any::Any;
 use windrow_datasets::formats::CannotWrite;
 use windrow_datasets::push::PushError;
 use windrow_datasets::source::SourceError;
@@ -61,13 +60,4 @@ pub fn in_stage(mut failure: Failure, plan: &Plan, stage: usize) -> Failure {
         failure.message = format!("{} (stage {})", failure.message, plan.stages()[stage].name);
     }
     failure
-}
-
-/// What a panic said.
-pub fn panic_message(payload: &(dyn Any + Send)) -> String {
-    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_string(),
-        (_, Some(text)) => text.clone(),
-        _ => "a panic without a message".to_string(),
-    }
 }

@@ -1,7 +1,7 @@
 //! One attempt of a task: what an executor process runs of it.
 
 use super::failure::{in_stage, of_push, of_storage};
-use super::lane::{LaneInput, run_lane};
+use super::lane::{LaneInput, run_lane, too_many};
 use super::lock;
 use super::probe::{BuildSide, ProbeStore};
 use super::targets::{Targets, Writer};
@@ -9,6 +9,7 @@ use super::units::{Unit, units};
 use crate::executor_process::{BlockOut, Engine, Env, TaskRun};
 use arrow::buffer::Buffer;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::parts::BucketSizes;
 use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{
-    MANIFEST_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
+    LeftOut, MANIFEST_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
 };
 
 /// Where a job with these options writes: one output for each sink of its plan.
@@ -113,12 +114,15 @@ impl Engine for Tasks {
         order: &TaskOrder,
         env: &Env,
     ) -> Result<Vec<(SinkId, String)>, Failure> {
-        let Work::Commit { outputs: staged, counters } = &order.work else {
+        let Work::Commit { outputs: staged, counters, left_out } = &order.work else {
             return Err(Failure::new(FailureClass::Internal, "an order without outputs to commit"));
         };
         let _told = tracing::info_span!(target: "windrow::trace", "commit").entered();
-        let info =
-            JobInfo { name: plan.name().to_string(), counters: plan.named_counters(counters) };
+        let info = JobInfo {
+            name: plan.name().to_string(),
+            counters: plan.named_counters(counters),
+            left_out: left_out.clone(),
+        };
         let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
         let mut manifests = Vec::new();
         for (number, output) in (0..).zip(&outputs) {
@@ -182,6 +186,10 @@ struct ComputeTask {
     /// The shuffles that it writes, and how they are cut.
     written: Vec<(ShuffleId, Cut, Arc<dyn Store>)>,
     counts: Mutex<TaskCounts>,
+    /// So many records may be left out.
+    bad_records_max: u32,
+    /// Those that were, by lane.
+    left_out: Mutex<BTreeMap<u32, Vec<LeftOut>>>,
     records: AtomicU64,
     cancelled: AtomicBool,
 }
@@ -294,6 +302,8 @@ impl ComputeTask {
             targets,
             written,
             counts: Mutex::default(),
+            bad_records_max: env.options.bad_records_max,
+            left_out: Mutex::default(),
             records: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
         })
@@ -395,13 +405,19 @@ impl TaskRun for ComputeTask {
             _ => return Err(Failure::new(FailureClass::Internal, "a lane without its input")),
         };
         let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
-        let counted = run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs)?;
+        let most = self.bad_records_max;
+        let counted =
+            run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs, most)?;
         self.records.fetch_add(counted.records, Ordering::Relaxed);
         lock(&self.counts).add(&TaskCounts {
             records_read: counted.records,
             counters: counted.counters,
             ..TaskCounts::default()
         });
+        // A sample reads what others read as well.
+        if !counted.left_out.is_empty() && !self.plan.stages()[stage].sample {
+            lock(&self.left_out).insert(lane, counted.left_out);
+        }
         Ok(())
     }
 
@@ -419,6 +435,11 @@ impl TaskRun for ComputeTask {
             TaskInput::Splits(splits) => {
                 made.counts.bytes_read = splits.iter().map(|split| split.bytes).sum();
             }
+        }
+        made.left_out =
+            std::mem::take(&mut *lock(&self.left_out)).into_values().flatten().collect();
+        if made.left_out.len() > self.bad_records_max as usize {
+            return Err(too_many(self.bad_records_max, &made.left_out));
         }
         for (shuffle, cut, store) in &self.written {
             made.shuffles.push(self.write(*shuffle, *cut, store, blocks)?);

@@ -3,6 +3,7 @@
 use super::order;
 use super::stage::{StageProgress, StageRun};
 use crate::executor::failure::{in_stage, of_push, of_storage};
+use crate::executor::lane::too_many;
 use crate::executor::task::{outputs_of, split};
 use crate::executor::{BuildSide, ProbeStore};
 use crate::shape::shape_of;
@@ -23,7 +24,7 @@ use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{ShuffleId, StageId};
 use windrow_protocol::shape::{Cut, JobShape, pack};
-use windrow_protocol::task::{TaskCounts, TaskInput};
+use windrow_protocol::task::{LeftOut, TaskCounts, TaskInput};
 
 /// How a job is to run in this process.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct LocalOptions {
     pub mode: WriteMode,
     /// The job's short id, which names of part files contain.
     pub short_id: String,
+    /// So many records may be left out at which the job's code fails.
+    pub bad_records_max: u32,
 }
 
 /// A job in this process.
@@ -79,6 +82,8 @@ struct Between {
     /// By sink and stage.
     staged: BTreeMap<(u32, usize), Vec<StagedFiles>>,
     counts: TaskCounts,
+    /// By stage.
+    left_out: BTreeMap<usize, Vec<LeftOut>>,
 }
 
 impl Between {
@@ -323,6 +328,7 @@ impl LocalJob {
             cancelled: &self.cancelled,
             progress: &self.progress[number],
             threads: self.options.threads.max(1),
+            bad_records_max: self.options.bad_records_max,
         };
         let mut written = Vec::new();
         self.written_lanes(number, between, &mut written);
@@ -337,6 +343,14 @@ impl LocalJob {
         }
         if matches!(stage.root, Root::Shuffles(_)) || stage.sample {
             (made.counts.records_read, made.counts.bytes_read) = (0, 0);
+        }
+        // A sample reads what others read as well.
+        if !stage.sample {
+            between.left_out.insert(number, made.left_out);
+            let all: Vec<LeftOut> = between.left_out.values().flatten().cloned().collect();
+            if all.len() > self.options.bad_records_max as usize {
+                return Err(too_many(self.options.bad_records_max, &all));
+            }
         }
         between.counts.add(&made.counts);
         Ok(())
@@ -451,7 +465,11 @@ impl LocalJob {
         // What shuffles kept goes before the commit waits for the disk.
         between.stores.clear();
         let counters = self.plan.named_counters(&between.counts.counters);
-        let info = JobInfo { name: self.plan.name().to_string(), counters: counters.clone() };
+        let name = self.plan.name().to_string();
+        let left_out: Vec<LeftOut> =
+            std::mem::take(&mut between.left_out).into_values().flatten().collect();
+        let left_out_count = left_out.len() as u64;
+        let info = JobInfo { name, counters: counters.clone(), left_out };
         let mut outputs = Vec::new();
         for (number, output) in (0..).zip(&self.outputs) {
             let of_sink = between.staged.range_mut((number, 0)..=(number, usize::MAX));
@@ -471,6 +489,7 @@ impl LocalJob {
         outcome.counters = counters;
         outcome.outputs = outputs;
         outcome.summary = self.summary(&between.counts, started.elapsed());
+        outcome.summary.left_out = left_out_count;
         Ok(outcome)
     }
 
@@ -489,6 +508,7 @@ impl LocalJob {
             bytes_written: counts.bytes_written,
             tasks: stages.iter().map(|stage| stage.1).sum(),
             retries: 0,
+            left_out: 0,
             shuffle_bytes: 0,
             spilled_bytes: self.options.memory.spills.written(),
             fetched_ahead_bytes: 0,

@@ -3,6 +3,7 @@
 use crate::executor::lane::{LaneCounts, LaneInput, run_lane};
 use crate::executor::units::{Unit, units};
 use crate::executor::{Targets, Writer, lock};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use windrow_jobs::exec::Whole;
 use windrow_jobs::plan::Plan;
 use windrow_jobs::shuffle::{Lanes, Store};
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::task::{TaskCounts, TaskInput};
+use windrow_protocol::task::{LeftOut, TaskCounts, TaskInput};
 
 /// How far a stage has come.
 #[derive(Debug, Default)]
@@ -63,6 +64,8 @@ pub(super) struct StageRun<'j> {
     pub(super) cancelled: &'j AtomicBool,
     pub(super) progress: &'j StageProgress,
     pub(super) threads: usize,
+    /// So many records may be left out.
+    pub(super) bad_records_max: u32,
 }
 
 /// What a stage has made.
@@ -71,6 +74,7 @@ pub(super) struct StageMade {
     pub(super) collected: Vec<(u32, Vec<u8>)>,
     pub(super) staged: Vec<(u32, StagedFiles)>,
     pub(super) counts: TaskCounts,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// A task of the stage.
@@ -107,6 +111,7 @@ impl StageRun<'_> {
         let failed: Mutex<Option<(usize, Failure)>> = Mutex::new(None);
         let stop = AtomicBool::new(false);
         let counts: Mutex<TaskCounts> = Mutex::default();
+        let left_out: Mutex<BTreeMap<usize, Vec<LeftOut>>> = Mutex::default();
         rayon::scope(|scope| {
             for _ in 0..self.threads.min(lanes.len()) {
                 scope.spawn(|_| {
@@ -121,6 +126,9 @@ impl StageRun<'_> {
                                     counters: counted.counters,
                                     ..TaskCounts::default()
                                 });
+                                if !counted.left_out.is_empty() {
+                                    lock(&left_out).insert(at, counted.left_out);
+                                }
                                 self.progress.done.fetch_add(1, Ordering::Relaxed);
                             }
                             Err(failure) => {
@@ -140,7 +148,11 @@ impl StageRun<'_> {
         if let Some((_, failure)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(failure);
         }
-        self.made(tasks, counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+        let mut made =
+            self.made(tasks, counts.into_inner().unwrap_or_else(PoisonError::into_inner))?;
+        let left_out = left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+        made.left_out = left_out.into_values().flatten().collect();
+        Ok(made)
     }
 
     fn task(&self, partition: u32, input: TaskInput) -> Result<Task, Failure> {
@@ -179,7 +191,8 @@ impl StageRun<'_> {
             _ => return Err(Failure::new(FailureClass::Internal, "a lane of another task")),
         };
         let outputs = task.targets.receivers(self.plan, self.stage, lane, rank);
-        let counts = run_lane(self.plan, self.stage, self.storage, input, self.whole, outputs)?;
+        let (plan, most) = (self.plan, self.bad_records_max);
+        let counts = run_lane(plan, self.stage, self.storage, input, self.whole, outputs, most)?;
         if task.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish_task(task)?;
         }

@@ -78,7 +78,7 @@ impl World {
 
     fn commit(&self, output: &Output, staged: &[Staged]) -> Result<Manifest, StorageError> {
         let counters = BTreeMap::from([("lines".to_string(), 7)]);
-        let job = JobInfo { name: "copy".to_string(), counters };
+        let job = JobInfo { name: "copy".to_string(), counters, ..JobInfo::default() };
         commit(&self.storage, output, &job, &together(staged))
     }
 

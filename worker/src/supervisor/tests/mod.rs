@@ -145,8 +145,10 @@ async fn splits_and_commits_are_tasks_too() {
     let worker = Worker::start(|_| ()).await;
     let (mut split, mut commit) = (map(1, 0), map(1, 0));
     (split.attempt.task.kind, split.work) = (TaskKind::Split, Work::Split);
-    (commit.attempt.task.kind, commit.work) =
-        (TaskKind::Commit, Work::Commit { outputs: Vec::new(), counters: Vec::new() });
+    (commit.attempt.task.kind, commit.work) = (
+        TaskKind::Commit,
+        Work::Commit { outputs: Vec::new(), counters: Vec::new(), left_out: Vec::new() },
+    );
     worker.fake.assign([split.clone(), commit.clone()]);
     let output = worker.fake.end(split.attempt).await.unwrap();
     assert_eq!(output.splits[0].payload, [7]);
