@@ -148,6 +148,24 @@ fn each_block_is_tested() {
     }
 }
 
+#[test]
+fn each_failure_has_a_test() {
+    let page = fs::read_to_string(root().join("docs/failures.md")).unwrap();
+    let table = page.split("| shown by |").nth(1).unwrap();
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() >= 15, "{rows:?}");
+    for row in rows {
+        // Behind the last but one bar: the file and the test.
+        let shown = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap();
+        let named: Vec<&str> = shown.split('`').collect();
+        let [_, file, _, test, _] = named[..] else { panic!("no file and test: {row}") };
+        let source = fs::read_to_string(root().join(file)).unwrap_or_else(|error| {
+            panic!("{file}: {error}");
+        });
+        assert!(source.contains(&format!("fn {test}(")), "{file} has no `{test}`");
+    }
+}
+
 /// A summary with its numbers and paths taken out.
 fn shape(summary: &str) -> Vec<String> {
     let shape = |line: &str| {
