@@ -255,6 +255,9 @@ pub const BUCKET_BYTES: u64 = 4 << 20;
 /// The most partitions and buckets that a shuffle gets by itself.
 pub const PARTITIONS_MAX: u32 = 4096;
 
+/// The most partitions that a job may ask for.
+pub const FIXED_PARTITIONS_MAX: u32 = 1 << 20;
+
 /// The most splits or partitions that a sample looks at.
 pub const SAMPLE_UNITS: usize = 128;
 

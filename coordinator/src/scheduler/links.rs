@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use windrow_protocol::ids::{ShuffleId, StageId};
-use windrow_protocol::shape::{CutShape, JobShape, LookUp, OutputShape, RootShape, StageShape};
+use windrow_protocol::shape::{
+    CutShape, FIXED_PARTITIONS_MAX, JobShape, LookUp, OutputShape, RootShape, StageShape,
+};
 
 /// Who reads whom, by stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,9 @@ pub(crate) fn check(shape: &JobShape) -> Result<(), String> {
         return Err("the plan has no stage: a job must write or collect something".to_owned());
     }
     for (number, stage) in shape.stages.iter().enumerate() {
+        if stage.dissolved || !stage.lookups.is_empty() {
+            return Err(format!("stage {number} looks rows up before it is decided which"));
+        }
         match &stage.root {
             RootShape::Source { listed_by } => {
                 let at = listed_by.0 as usize;
@@ -148,6 +153,13 @@ pub(crate) fn check(shape: &JobShape) -> Result<(), String> {
     for (number, shuffle) in shape.shuffles.iter().enumerate() {
         if shuffle.producers.iter().any(|p| p.0 as usize >= shape.stages.len()) {
             return Err(format!("shuffle {number} is written by a stage that is not there"));
+        }
+        if let CutShape::Fixed(partitions) = shuffle.cut
+            && partitions > FIXED_PARTITIONS_MAX
+        {
+            return Err(format!(
+                "shuffle {number} is to have {partitions} partitions, and the most is {FIXED_PARTITIONS_MAX}: ask for fewer"
+            ));
         }
     }
     Ok(())

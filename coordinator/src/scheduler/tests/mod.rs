@@ -475,6 +475,26 @@ fn no_table_takes_more_than_its_part_of_a_workers_memory() {
 }
 
 #[test]
+fn a_shape_that_no_plan_has_is_refused() {
+    let refused = |change: fn(&mut JobShape)| {
+        let mut shape = join();
+        change(&mut shape);
+        let mut story = Story::new(1, 1);
+        story.submit(1, shape);
+        match &story.last[..] {
+            [Outcome::JobRefused { why, .. }] => why.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let looks_up = refused(|shape| shape.stages[1].lookups = shape.lookups.clone());
+    assert!(looks_up.contains("before it is decided"), "{looks_up}");
+    let dissolved = refused(|shape| shape.stages[2].dissolved = true);
+    assert!(dissolved.contains("before it is decided"), "{dissolved}");
+    let many = refused(|shape| shape.shuffles[2].cut = CutShape::Fixed(u32::MAX));
+    assert!(many.contains("ask for fewer"), "{many}");
+}
+
+#[test]
 fn a_lookup_that_the_plan_does_not_allow_is_refused() {
     let mut seen = join();
     seen.stages[2].outputs.push(OutputShape::Sink(SinkId(0)));
