@@ -17,6 +17,9 @@ pub(crate) struct CoordinatorFlags {
     /// A worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     lease_ms: u64,
+    /// Never run a second attempt beside one that is slow
+    #[arg(long)]
+    no_backups: bool,
     /// The folder in which all is kept that is decided, so that jobs go on when the coordinator is started again; without it
     /// they end with its process
     #[arg(long, value_name = "DIR")]
@@ -33,6 +36,7 @@ impl CoordinatorFlags {
             let (binary, state) = (binary::own().clone(), self.state);
             let mut config = Config { binary, state, ..Config::default() };
             config.scheduler.lease_ms = self.lease_ms;
+            config.scheduler.backup.enabled = !self.no_backups;
             let mut running =
                 Coordinator::start(self.listen, config).await.map_err(|error| because(&error))?;
             println!("coordinator on {}", running.address);

@@ -175,7 +175,7 @@ fn slow_tasks_run_once_too() {
 fn nobody_leaves_before_the_output_is_there() {
     let room = room!();
     // All but one task are done long before the last.
-    let run = "run course --maps 4 --reduces 4 --map note --reduce sleep-in-the-last --ms 3000";
+    let run = "run course --maps 4 --reduces 4 --map note --reduce sleep-in-the-last --ms 1500";
     let how = "--log log --output out --workers 3 --threads 1";
     let mut run = windrow(&room, &format!("{run} {how}")).start();
     let id = run.id();

@@ -79,7 +79,7 @@ impl Default for BackupConfig {
             enabled: true,
             committed_percent: 25,
             slower_than_median: 2,
-            elapsed_ms_min: 5_000,
+            elapsed_ms_min: 2_000,
             slots_percent: 10,
             silent_percent: 50,
             pace_percent_max: 150,
