@@ -47,7 +47,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one of two to four workers.
+    /// Starts one, of two to four workers.
     pub(super) fn start(
         chaos: &Chaos,
         random: &mut Random,
@@ -116,7 +116,7 @@ impl Cluster {
         self.later.push((Instant::now() + wait, later));
     }
 
-    /// Does what is due, and brings back what has died on its own.
+    /// Does what was planned for later and is due.
     pub(super) fn mend(&mut self) -> Result<(), AnyError> {
         let now = Instant::now();
         let (due, later) =
@@ -218,7 +218,6 @@ impl Cluster {
         }
         self.start_worker()?;
         std::thread::sleep(Duration::from_millis(300));
-        // It ends jobs and workers.
         let mut all = std::mem::take(&mut self.workers);
         all.append(&mut self.ending);
         for worker in &mut all {

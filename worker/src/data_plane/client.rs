@@ -383,12 +383,7 @@ pub(crate) fn read_in_place(
 ) -> Result<Vec<Buffer>, ReadError> {
     let mut list = BlockList::new(room);
     for (at, path) in paths.iter().enumerate() {
-        let failed = |error: BlockError| ReadError::File(at, error.to_string());
-        let file = files.open(path).map_err(failed)?;
-        for bucket in buckets.clone() {
-            let (bytes, len) = file.read(bucket).map_err(failed)?;
-            list.push(bytes, len).map_err(ReadError::Scratch)?;
-        }
+        add_blocks(&mut list, files, (at, path), buckets.clone())?;
     }
     let by_file = list.finish().map_err(ReadError::Scratch)?;
     let (files, buckets) = (paths.len(), buckets.len());
@@ -403,14 +398,25 @@ pub(crate) fn read_blocks(
     numbers: impl Iterator<Item = u32>,
     room: BlockRoom,
 ) -> Result<Vec<Buffer>, ReadError> {
-    let failed = |error: BlockError| ReadError::File(0, error.to_string());
     let mut list = BlockList::new(room);
+    add_blocks(&mut list, files, (0, path), numbers)?;
+    list.finish().map_err(ReadError::Scratch)
+}
+
+/// Adds blocks of a file, by their numbers. The file has a number of its own, for errors.
+fn add_blocks(
+    list: &mut BlockList,
+    files: &OpenFiles,
+    (at, path): (usize, &Path),
+    numbers: impl Iterator<Item = u32>,
+) -> Result<(), ReadError> {
+    let failed = |error: BlockError| ReadError::File(at, error.to_string());
     let file = files.open(path).map_err(failed)?;
     for number in numbers {
         let (bytes, len) = file.read(number).map_err(failed)?;
         list.push(bytes, len).map_err(ReadError::Scratch)?;
     }
-    list.finish().map_err(ReadError::Scratch)
+    Ok(())
 }
 
 /// What has come of a request.
