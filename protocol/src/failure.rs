@@ -4,6 +4,7 @@
 //! parsed from text.
 
 use crate::ids::{AttemptId, WorkerId};
+use crate::task::LeftOut;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -106,6 +107,23 @@ impl Failure {
     /// A failure without lost blocks.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Failure {
         Failure { class, message: message.into(), lost: Vec::new() }
+    }
+
+    /// The job's code fails at more than the `most` records that may be left out; some of them, the first first.
+    pub fn too_many_left_out(most: u32, left_out: &[LeftOut]) -> Failure {
+        let first: Vec<String> = left_out
+            .iter()
+            .take(3)
+            .map(|LeftOut { place, stage, message }| {
+                format!("{message} (at the record of {place}; stage {stage})")
+            })
+            .collect();
+        let text = format!(
+            "the job's code fails at more than {most} records, which are those that may be left out (--skip-bad-records); the first: {}",
+            first.join("; ")
+        );
+        // Another attempt would find the same.
+        Failure::new(FailureClass::BadInput, text)
     }
 
     /// The block of `producer` is gone from `worker`.

@@ -153,11 +153,13 @@ impl Core {
         if let Some((_, output)) = arrived.take_if(|(of, _)| *of == attempt)
             && let Some(job) = self.jobs.get_mut(&attempt.task.job)
         {
+            let leaves_out = !output.left_out.is_empty();
             job.committed(attempt, worker, output, now);
             too_many = (job.collected_bytes > most).then_some(job.collected_bytes);
             let most = job.submission.options.bad_records_max;
-            if job.left_out().nth(most as usize).is_some() {
-                too_bad = job.left_out().next().map(|first| (most, first.clone()));
+            if leaves_out && job.left_out().nth(most as usize).is_some() {
+                let first: Vec<LeftOut> = job.left_out().take(1).cloned().collect();
+                too_bad = Some(Failure::too_many_left_out(most, &first));
             }
             job.touch();
         }
@@ -167,11 +169,8 @@ impl Core {
             );
             self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text), now);
         }
-        if let Some((most, LeftOut { place, stage, message })) = too_bad {
-            let text = format!(
-                "the job's code fails at more than {most} records, which are those that may be left out (--skip-bad-records); the first: {message} (at the record of {place}; stage {stage})"
-            );
-            self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text), now);
+        if let Some(failure) = too_bad {
+            self.give_up(attempt.task.job, failure, now);
         }
         self.publish(What::TaskDone(attempt, worker), now);
     }

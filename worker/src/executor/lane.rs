@@ -4,7 +4,7 @@
 //! and receivers that forget all: operators that gather records into batches hide which one was at hand.
 
 use super::failure::{in_stage, of_push, of_source};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use windrow_datasets::place;
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS};
 use windrow_datasets::source::Split;
@@ -127,6 +127,11 @@ fn attempt(
             },
         }
     });
+    caught(run)
+}
+
+/// Runs something of a lane. A panic is a failure of the job's code.
+fn caught(run: impl FnOnce() -> Result<u64, Failure> + UnwindSafe) -> Result<u64, Failure> {
     catch_unwind(run).unwrap_or_else(|payload| {
         let message = format!("panic: {}", panic_message(&*payload));
         Err(Failure::new(FailureClass::UserCode, message))
@@ -162,7 +167,7 @@ fn bad_records(
     let bad = bad.map_err(|error| in_stage(of_source(error), plan, stage))?;
     if bad.len() > most as usize {
         let named: Vec<LeftOut> = left_out(plan, stage, &bad);
-        return Err(too_many(most, &named));
+        return Err(Failure::too_many_left_out(most, &named));
     }
     // A batch fails of which each record passes alone: the failure is told as it is.
     Ok(if bad.is_empty() { None } else { Some(bad) })
@@ -187,10 +192,7 @@ fn without(
         let out = plan.chain(stage, &context, outputs);
         source.read_without(storage, split, lane, out, bad).map_err(of_source)
     });
-    let ran = catch_unwind(run).unwrap_or_else(|payload| {
-        let message = format!("panic: {}", panic_message(&*payload));
-        Err(Failure::new(FailureClass::UserCode, message))
-    });
+    let ran = caught(run);
     let counters = take_counters();
     let records = ran.map_err(|failure| in_stage(failure, plan, stage))?;
     Ok(LaneCounts { records, counters, left_out: left_out(plan, stage, bad) })
@@ -206,19 +208,4 @@ fn left_out(plan: &Plan, stage: usize, bad: &[BadRecord]) -> Vec<LeftOut> {
         LeftOut { place, stage: plan.stages()[stage].name.clone(), message }
     };
     bad.iter().map(kept).collect()
-}
-
-/// More records fail than may be left out.
-pub fn too_many(most: u32, left_out: &[LeftOut]) -> Failure {
-    let first: Vec<String> = left_out
-        .iter()
-        .take(3)
-        .map(|bad| format!("{} (at the record of {}; stage {})", bad.message, bad.place, bad.stage))
-        .collect();
-    let text = format!(
-        "the job's code fails at more than {most} records, which are those that may be left out (--skip-bad-records); the first: {}",
-        first.join("; ")
-    );
-    // Another attempt would find the same.
-    Failure::new(FailureClass::BadInput, text)
 }

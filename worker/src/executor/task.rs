@@ -1,7 +1,7 @@
 //! One attempt of a task: what an executor process runs of it.
 
 use super::failure::{in_stage, of_push, of_storage};
-use super::lane::{LaneInput, run_lane, too_many};
+use super::lane::{LaneInput, run_lane};
 use super::lock;
 use super::probe::{BuildSide, ProbeStore};
 use super::targets::{Targets, Writer};
@@ -439,7 +439,7 @@ impl TaskRun for ComputeTask {
         made.left_out =
             std::mem::take(&mut *lock(&self.left_out)).into_values().flatten().collect();
         if made.left_out.len() > self.bad_records_max as usize {
-            return Err(too_many(self.bad_records_max, &made.left_out));
+            return Err(Failure::too_many_left_out(self.bad_records_max, &made.left_out));
         }
         for (shuffle, cut, store) in &self.written {
             made.shuffles.push(self.write(*shuffle, *cut, store, blocks)?);

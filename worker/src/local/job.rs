@@ -3,7 +3,6 @@
 use super::order;
 use super::stage::{StageProgress, StageRun};
 use crate::executor::failure::{in_stage, of_push, of_storage};
-use crate::executor::lane::too_many;
 use crate::executor::task::{outputs_of, split};
 use crate::executor::{BuildSide, ProbeStore};
 use crate::shape::shape_of;
@@ -347,9 +346,11 @@ impl LocalJob {
         // A sample reads what others read as well.
         if !stage.sample {
             between.left_out.insert(number, made.left_out);
-            let all: Vec<LeftOut> = between.left_out.values().flatten().cloned().collect();
-            if all.len() > self.options.bad_records_max as usize {
-                return Err(too_many(self.options.bad_records_max, &all));
+            let most = self.options.bad_records_max;
+            let all = || between.left_out.values().flatten();
+            if all().nth(most as usize).is_some() {
+                let all: Vec<LeftOut> = all().cloned().collect();
+                return Err(Failure::too_many_left_out(most, &all));
             }
         }
         between.counts.add(&made.counts);
