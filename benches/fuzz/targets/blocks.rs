@@ -18,11 +18,7 @@ fuzz_target!(|data: &[u8]| {
         }
         file.finish().unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
-        for change in changes.chunks_exact(3) {
-            let at = usize::from(change[0]) << 8 | usize::from(change[1]);
-            let len = bytes.len();
-            bytes[at % len] ^= change[2];
-        }
+        windrow_fuzz::change(&mut bytes, changes);
         bytes.truncate(bytes.len() - usize::from(kind % 4));
         std::fs::write(&path, bytes).unwrap();
     }

@@ -50,10 +50,6 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut frame = Vec::new();
     codec::encode::<Row>(&builder.finish(), compression, &mut frame).unwrap();
-    for change in changes.chunks_exact(3) {
-        let at = usize::from(change[0]) << 8 | usize::from(change[1]);
-        let len = frame.len();
-        frame[at % len] ^= change[2];
-    }
+    windrow_fuzz::change(&mut frame, changes);
     look_at::<Row>(&frame);
 });

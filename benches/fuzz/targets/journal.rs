@@ -32,11 +32,7 @@ fuzz_target!(|data: &[u8]| {
         if bytes.is_empty() {
             continue;
         }
-        for change in changes.chunks_exact(3) {
-            let at = usize::from(change[0]) << 8 | usize::from(change[1]);
-            let len = bytes.len();
-            bytes[at % len] ^= change[2];
-        }
+        windrow_fuzz::change(&mut bytes, changes);
         bytes.truncate(bytes.len() - usize::from(kind % 3));
         std::fs::write(&path, bytes).unwrap();
     }

@@ -11,7 +11,8 @@ fuzz_target!(|data: &[u8]| {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = rest.to_vec();
     if kind >= 64 {
-        let start = br#"{"format":"windrow-manifest","version":2,"job":"a","job_name":"b","files":["#;
+        let start =
+            br#"{"format":"windrow-manifest","version":2,"job":"a","job_name":"b","files":["#;
         bytes.splice(0..0, start.iter().copied());
         bytes.extend_from_slice(br#"],"rows":1,"bytes":2}"#);
     }

@@ -36,7 +36,8 @@ fuzz_target!(|data: &[u8]| {
             rest = later;
             scheduler.handle(&event, now, &mut outcomes);
         }
-        let of = |worker| scheduler.state().running(worker).next().map(|view| (worker, view.attempt));
+        let of =
+            |worker| scheduler.state().running(worker).next().map(|view| (worker, view.attempt));
         let Some((worker, attempt)) = (1..=3).map(WorkerId).find_map(of) else { break };
         let mut pages = 0;
         if attempt.task.kind == TaskKind::Split {
