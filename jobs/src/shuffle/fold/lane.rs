@@ -41,6 +41,10 @@ impl<F: Folding> FoldLane<F> {
 /// How many keys are hashed before the first is looked up.
 const AHEAD: usize = 32;
 
+/// Rows are compared with the next ones where one in so many has the hash of the one before it. Where that is so by
+/// chance only, the processor cannot foresee how the comparison ends, which costs more than looking keys up.
+const ALIKE_ONE_IN: usize = 2;
+
 impl<F: Folding> Push<F::Row> for FoldLane<F> {
     fn batch(
         &mut self,
@@ -63,6 +67,7 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
         let mut from = 0;
         while from < count {
             let to = (from + AHEAD).min(count);
+            let (mut before, mut alike) = (0, 0);
             for at in from..to {
                 // SAFETY: the indexes of a selection are below the batch's length.
                 unsafe {
@@ -70,8 +75,22 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
                     let hash = order_hash(F::Key::slot_hash(&slot));
                     front.prefetch(hash);
                     keys[at - from] = (hash, MaybeUninit::new(slot));
+                    alike += usize::from(hash == before);
+                    before = hash;
                 }
             }
+            if alike * ALIKE_ONE_IN < to - from {
+                for (at, (hash, slot)) in (from..to).zip(&keys) {
+                    // SAFETY: as above; the slot was written just before, and borrows from the batch.
+                    unsafe {
+                        let value = F::take(batch, index(at)).1;
+                        front.add(store, *hash, slot.assume_init_ref(), value);
+                    }
+                }
+                from = to;
+                continue;
+            }
+            // Input is often sorted or grouped: equal neighbours are looked up once.
             let mut at = from;
             while at < to {
                 let (hash, slot) = &keys[at - from];
@@ -94,7 +113,6 @@ impl<F: Folding> Push<F::Row> for FoldLane<F> {
                     unsafe { front.add(store, *hash, slot, value) };
                     continue;
                 }
-                // Input is often sorted or grouped: equal neighbours are looked up once.
                 let mut acc = store.fold.start(value);
                 while again(at) {
                     // SAFETY: as above.
