@@ -112,6 +112,48 @@ async fn a_worker_that_falls_silent_is_lost_and_its_tasks_run_elsewhere() {
     assert!(workers[0].state.starts_with("lost"), "{workers:?}");
 }
 
+/// A job of two maps, whose first runs twice and writes something else the second time; with reducers that have begun
+/// before, or not.
+async fn status_with_other_rows(reducers_begin: bool) -> JobStatus {
+    let running = start().await;
+    let client = client(&running).await;
+    let mut first = Worker::register(running.address, hello("b1", 100)).await;
+    let job = client.submit(&submission(two_stages(2))).await.unwrap();
+    let split = first.poll(1000, vec![]).await.assigned.remove(0);
+    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, 2)) };
+    let maps = first.poll(1000, vec![end]).await.assigned;
+    let done = maps.iter().take(if reducers_begin { 2 } else { 1 });
+    let done = done.map(|map| AttemptEnd { attempt: map.attempt, result: Ok(output(map, 2)) });
+    let reduces = first.poll(if reducers_begin { 1000 } else { 0 }, done.collect()).await.assigned;
+    assert_eq!(reduces.len(), if reducers_begin { 2 } else { 0 });
+    // The outputs go down with the worker.
+    let (_, log) = spawn(running.address, hello("b1", 4), |order| {
+        let mut output = output(order, 2);
+        output.shuffles.iter_mut().for_each(|made| made.content += order.attempt.number);
+        Some(Ok(output))
+    });
+    let status = end_of(&client, job).await;
+    assert!(log.lock().unwrap().orders.iter().any(|order| order.attempt.number > 0));
+    status
+}
+
+#[tokio::test]
+async fn a_job_whose_code_is_not_deterministic_is_told_so() {
+    let status = status_with_other_rows(false).await;
+    assert_eq!(status.state, JobState::Succeeded);
+    let told = |note: &&String| note.contains("is not deterministic");
+    let note = status.notes.iter().find(told).unwrap();
+    assert!(note.contains("stage 0 (read > shuffle)"), "{note}");
+}
+
+#[tokio::test]
+async fn a_job_fails_when_rows_of_two_attempts_may_have_been_read() {
+    let status = status_with_other_rows(true).await;
+    let JobState::Failed(failure) = status.state else { panic!("{status:?}") };
+    assert!(failure.message.contains("stage 0 (read > shuffle)"), "{failure}");
+    assert!(failure.message.contains("rows of both may have been read"), "{failure}");
+}
+
 #[tokio::test]
 async fn doubled_calls_change_nothing() {
     let running = start_patient().await;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod advertised;
 mod cluster;
 mod coordinator;
 mod generate;

@@ -1,6 +1,7 @@
 //! `worker`: the supervisor's process; `__executor`: the process of an executor, which a supervisor starts.
 
 use super::Failed;
+use super::advertised::{Advertised, advertised, of_listening};
 use crate::registry::JobEntry;
 use crate::{binary, cluster};
 use clap::Args;
@@ -34,6 +35,9 @@ pub(crate) struct Worker {
     /// Where other workers fetch blocks
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// The address that other workers are told, where it is not that of `--listen`: behind a proxy, say, or in a container
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = advertised)]
+    advertise: Option<Advertised>,
     /// A name that all workers on this machine have in common, and no others: they read one another's files [default: that
     /// of the machine]
     #[arg(long, value_name = "NAME")]
@@ -114,10 +118,17 @@ impl Worker {
             arguments: vec![OsString::from(EXECUTOR)],
             environment: Vec::new(),
         };
+        let told = match self.advertise {
+            Some(told) => told,
+            None => {
+                of_listening(self.listen, &self.coordinator).map_err(|error| because(&error))?
+            }
+        };
         let config = SupervisorConfig {
             host: self.host.unwrap_or_else(host),
             data_listen: self.listen,
-            data_host: self.listen.ip().to_string(),
+            data_host: told.host,
+            data_port: told.port,
             slots: threads,
             threads,
             memory: self.memory,

@@ -183,6 +183,7 @@ fn worker() {
         host,
         data_listen: listen,
         data_host: listen.ip().to_string(),
+        data_port: None,
         slots: 1,
         threads: 1,
         memory,

@@ -3,11 +3,12 @@
 use super::faults::Kind;
 use super::jobs::JobKind;
 use super::processes::{children, runs, signal};
+use super::proxy::{Link, Proxy};
 use super::random::Random;
 use super::slow::Group;
 use super::{AnyError, Chaos};
 use std::fs::{self, File, OpenOptions};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +29,24 @@ enum Later {
     GoOn(u32),
     /// Those in a group are as fast as others again.
     Hasten(Group),
+    /// The links of the worker with this process number are open again.
+    OpenLinks(u32),
+}
+
+/// A worker, and its links.
+#[derive(Debug)]
+struct Worker {
+    process: Child,
+    /// From it to the coordinator.
+    control: Proxy,
+    /// From other workers to its blocks.
+    data: Proxy,
+}
+
+impl Worker {
+    fn id(&self) -> u32 {
+        self.process.id()
+    }
 }
 
 /// See the module.
@@ -36,12 +55,14 @@ pub(super) struct Cluster {
     /// All that belongs to it.
     pub(super) folder: PathBuf,
     windrow: PathBuf,
-    address: String,
-    memory: String,
+    address: SocketAddr,
+    /// Where workers differ: their memory, and whether each is on a host of its own, as far as it knows.
+    random: Random,
+    apart: bool,
     coordinator: Child,
-    workers: Vec<Child>,
+    workers: Vec<Worker>,
     /// Those that were told to drain, or killed.
-    ending: Vec<Child>,
+    ending: Vec<Worker>,
     later: Vec<(Instant, Later)>,
     logs: u32,
 }
@@ -54,16 +75,15 @@ impl Cluster {
         folder: PathBuf,
     ) -> Result<Cluster, AnyError> {
         fs::create_dir_all(folder.join("scratch"))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let address = format!("127.0.0.1:{port}");
+        let address = free_port()?;
         let windrow = chaos.windrow.clone();
-        let coordinator = coordinator(&windrow, &folder, &address)?;
-        let memory = (*random.one(&["16MiB", "64MiB", "1GiB"])).to_owned();
+        let coordinator = coordinator(&windrow, &folder, address)?;
         let mut cluster = Cluster {
             folder,
             windrow,
             address,
-            memory,
+            random: Random::of(random.next()),
+            apart: random.below(2) == 0,
             coordinator,
             workers: Vec::new(),
             ending: Vec::new(),
@@ -71,7 +91,7 @@ impl Cluster {
             logs: 0,
         };
         let begun = Instant::now();
-        while TcpStream::connect(&cluster.address).is_err() {
+        while TcpStream::connect(cluster.address).is_err() {
             if begun.elapsed() > DRAIN {
                 return Err("the coordinator does not listen".into());
             }
@@ -90,15 +110,22 @@ impl Cluster {
 
     fn start_worker(&mut self) -> Result<(), AnyError> {
         let log = self.log("worker")?;
-        let worker = Command::new(&self.windrow)
-            .args(["worker", "--coordinator", &self.address, "--threads", "1"])
-            .args(["--memory", &self.memory, "--scratch"])
-            .arg(self.folder.join("scratch"))
-            .env("WINDROW_LOG", "info")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        self.workers.push(worker);
+        let control = Proxy::start(self.address)?;
+        let listen = free_port()?;
+        let data = Proxy::start(listen)?;
+        let memory = *self.random.one(&["16MiB", "64MiB", "1GiB"]);
+        let threads = 1 + self.random.below(2);
+        let mut worker = Command::new(&self.windrow);
+        worker.args(["worker", "--coordinator", &control.address.to_string()]);
+        worker.args(["--listen", &listen.to_string()]);
+        worker.args(["--advertise", &data.address.to_string()]);
+        worker.args(["--threads", &threads.to_string(), "--memory", memory]);
+        if self.apart {
+            worker.args(["--host", &format!("host-{}", listen.port())]);
+        }
+        worker.arg("--scratch").arg(self.folder.join("scratch")).env("WINDROW_LOG", "info");
+        let process = worker.stdout(Stdio::null()).stderr(log).spawn()?;
+        self.workers.push(Worker { process, control, data });
         Ok(())
     }
 
@@ -107,7 +134,7 @@ impl Cluster {
         let log = self.log("client")?;
         let mut client = Command::new(&self.windrow);
         client.args(["run", job.name]).args(&job.flags).arg("--output").arg(output);
-        client.args(["--quiet", "--cluster", &self.address]).stdout(Stdio::null());
+        client.args(["--quiet", "--cluster", &self.address.to_string()]).stdout(Stdio::null());
         Ok(client.stderr(log).spawn()?)
     }
 
@@ -126,11 +153,18 @@ impl Cluster {
         for (_, what) in due {
             match what {
                 Later::StartCoordinator => {
-                    self.coordinator = coordinator(&self.windrow, &self.folder, &self.address)?;
+                    self.coordinator = coordinator(&self.windrow, &self.folder, self.address)?;
                 }
                 Later::StartWorker => self.start_worker()?,
                 Later::GoOn(pid) => signal(pid, libc::SIGCONT),
                 Later::Hasten(group) => drop(group),
+                Later::OpenLinks(pid) => {
+                    let workers = self.workers.iter().chain(&self.ending);
+                    for worker in workers.filter(|worker| worker.id() == pid) {
+                        worker.control.set(Link::Open);
+                        worker.data.set(Link::Open);
+                    }
+                }
             }
         }
         Ok(())
@@ -140,7 +174,7 @@ impl Cluster {
     pub(super) fn break_it(&mut self, kind: Kind, random: &mut Random) -> Result<bool, AnyError> {
         match kind {
             Kind::KillWorker | Kind::Drain => {
-                self.workers.retain_mut(runs);
+                self.workers.retain_mut(|worker| runs(&mut worker.process));
                 if self.workers.is_empty() {
                     return Ok(false);
                 }
@@ -152,7 +186,7 @@ impl Cluster {
                 self.after(random, 2_000, Later::StartWorker);
             }
             Kind::StopWorker => {
-                self.workers.retain_mut(runs);
+                self.workers.retain_mut(|worker| runs(&mut worker.process));
                 let Some(pid) = self.any_worker(random) else { return Ok(false) };
                 signal(pid, libc::SIGSTOP);
                 self.after(random, 3_000, Later::GoOn(pid));
@@ -192,6 +226,25 @@ impl Cluster {
                 self.after(random, 4_000, Later::Hasten(group));
             }
             Kind::AddWorker => self.start_worker()?,
+            Kind::Control(link) | Kind::Data(link) => {
+                let Some(pid) = self.any_worker(random) else { return Ok(false) };
+                let Some(worker) = self.workers.iter().find(|worker| worker.id() == pid) else {
+                    return Ok(false);
+                };
+                let is_control = matches!(kind, Kind::Control(_));
+                if is_control {
+                    worker.control.set(link)
+                } else {
+                    worker.data.set(link)
+                }
+                self.after(random, 4_000, Later::OpenLinks(pid));
+            }
+            Kind::FlipOnWire => {
+                if self.workers.is_empty() || !self.apart {
+                    return Ok(false);
+                }
+                random.one(&self.workers).data.flip();
+            }
             Kind::FlipBit | Kind::RemoveFile | Kind::CutFile => {
                 let files = files_below(&self.folder.join("scratch"));
                 let files: Vec<&(PathBuf, u64)> =
@@ -224,7 +277,7 @@ impl Cluster {
             signal(worker.id(), libc::SIGTERM);
         }
         let begun = Instant::now();
-        for mut worker in all {
+        for Worker { process: mut worker, .. } in all {
             while runs(&mut worker) && begun.elapsed() < DRAIN {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -238,6 +291,12 @@ impl Cluster {
         signal(self.coordinator.id(), libc::SIGTERM);
         self.coordinator.wait()?;
         Ok(())
+    }
+
+    /// What the coordinator said of attempts of one task that wrote different rows, though the jobs' code is deterministic.
+    pub(super) fn other_rows(&self) -> Option<String> {
+        let log = fs::read_to_string(self.folder.join("coordinator.log")).unwrap_or_default();
+        log.lines().find(|line| line.contains("is not deterministic")).map(str::to_owned)
     }
 
     /// What is left in scratch and in the output, and should not be.
@@ -258,19 +317,25 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for child in self.workers.iter_mut().chain(&mut self.ending) {
-            let _ = child.kill();
-            let _ = child.wait();
+        for worker in self.workers.iter_mut().chain(&mut self.ending) {
+            let _ = worker.process.kill();
+            let _ = worker.process.wait();
         }
         let _ = self.coordinator.kill();
         let _ = self.coordinator.wait();
     }
 }
 
-fn coordinator(windrow: &Path, folder: &Path, address: &str) -> Result<Child, AnyError> {
+/// An address at which nobody listens.
+fn free_port() -> std::io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+fn coordinator(windrow: &Path, folder: &Path, address: SocketAddr) -> Result<Child, AnyError> {
     let log = OpenOptions::new().create(true).append(true).open(folder.join("coordinator.log"))?;
     Ok(Command::new(windrow)
-        .args(["coordinator", "--listen", address, "--lease-ms", &LEASE_MS.to_string(), "--state"])
+        .args(["coordinator", "--listen", &address.to_string()])
+        .args(["--lease-ms", &LEASE_MS.to_string(), "--state"])
         .arg(folder.join("state"))
         .env("WINDROW_LOG", "info")
         .stdout(Stdio::null())

@@ -1,5 +1,6 @@
 //! What is broken.
 
+use super::proxy::Link;
 use super::random::Random;
 
 /// A kind of fault.
@@ -29,11 +30,17 @@ pub(super) enum Kind {
     CutFile,
     /// A worker comes.
     AddWorker,
+    /// The link between a worker and the coordinator is this for a while.
+    Control(Link),
+    /// The links by which others fetch blocks from a worker are.
+    Data(Link),
+    /// A bit of a block that is fetched is another one.
+    FlipOnWire,
 }
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Kind; 12] = [
+    pub(super) const ALL: [Kind; 19] = [
         Kind::KillWorker,
         Kind::KillExecutor,
         Kind::KillCoordinator,
@@ -46,6 +53,13 @@ impl Kind {
         Kind::RemoveFile,
         Kind::CutFile,
         Kind::AddWorker,
+        Kind::Control(Link::Cut),
+        Kind::Control(Link::Silent),
+        Kind::Control(Link::SilentThere),
+        Kind::Control(Link::SilentBack),
+        Kind::Data(Link::Cut),
+        Kind::Data(Link::Silent),
+        Kind::FlipOnWire,
     ];
 }
 

@@ -10,6 +10,7 @@ mod flags;
 mod jobs;
 mod ledger;
 mod processes;
+mod proxy;
 mod random;
 mod slow;
 
@@ -118,6 +119,9 @@ fn one(chaos: &Chaos, inputs: &Inputs, number: u64, folder: PathBuf) -> Result<R
         return Err(format!("{} failed, after {fired:?}: {ended}", job.name).into());
     }
     job.compare(&output).map_err(|error| format!("{} after {fired:?}: {error}", job.name))?;
+    if let Some(said) = cluster.other_rows() {
+        return Err(format!("{} after {fired:?}: {said}", job.name).into());
+    }
     cluster.end()?;
     let left = cluster.leftovers(&output)?;
     if !left.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::bus::What;
 use super::core::Core;
-use super::job::Reads;
+use super::job::{Job, Reads};
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
 use crate::scheduler::{Cause, JobEnd, Millis, Outcome};
@@ -150,11 +150,14 @@ impl Core {
         let most = self.config.collected_bytes;
         let mut too_many = None;
         let mut too_bad = None;
+        let mut other_rows = None;
         if let Some((_, output)) = arrived.take_if(|(of, _)| *of == attempt)
             && let Some(job) = self.jobs.get_mut(&attempt.task.job)
         {
             let leaves_out = !output.left_out.is_empty();
-            job.committed(attempt, worker, output, now);
+            if job.committed(attempt, worker, output, now) {
+                other_rows = Some(other_rows_of(job, attempt));
+            }
             too_many = (job.collected_bytes > most).then_some(job.collected_bytes);
             let most = job.submission.options.bad_records_max;
             if leaves_out && job.left_out().nth(most as usize).is_some() {
@@ -171,6 +174,17 @@ impl Core {
         }
         if let Some(failure) = too_bad {
             self.give_up(attempt.task.job, failure, now);
+        }
+        if let Some(text) = other_rows
+            && let Some(job) = self.jobs.get_mut(&attempt.task.job)
+        {
+            tracing::warn!(job = %attempt.task.job, "{text}");
+            if job.is_read(attempt.task.stage) {
+                let text = format!("{text}, and rows of both may have been read");
+                self.give_up(attempt.task.job, Failure::new(FailureClass::UserCode, text), now);
+            } else {
+                job.note(text);
+            }
         }
         self.publish(What::TaskDone(attempt, worker), now);
     }
@@ -240,6 +254,19 @@ impl Core {
         self.publish(What::JobEnded(id), now);
         self.forget_jobs();
     }
+}
+
+/// What people are told when two attempts of a task wrote different rows.
+fn other_rows_of(job: &Job, attempt: AttemptId) -> String {
+    let stage = attempt.task.stage;
+    format!(
+        "stage {} ({}) is not deterministic: task {} made other rows when it ran again. What its closures give must \
+         depend on their records alone: not on the time, on random numbers without a fixed seed, or on the order of a \
+         HashMap",
+        stage.0,
+        job.operators(stage),
+        attempt.task
+    )
 }
 
 /// The failure of a job whose task could not be done: its class is that of the last attempt.

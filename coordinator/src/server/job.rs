@@ -15,7 +15,7 @@ use windrow_protocol::ids::{
 };
 use windrow_protocol::parts::Part;
 use windrow_protocol::shape::{Cut, JobShape, OutputShape, RootShape};
-use windrow_protocol::task::{LeftOut, Split, StagedFiles, TaskCounts, TaskOutput};
+use windrow_protocol::task::{LeftOut, ShuffleOutput, Split, StagedFiles, TaskCounts, TaskOutput};
 
 /// A job, from its submission until it is forgotten.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub(crate) struct Stage {
     pub(crate) done: Option<Vec<Option<(u32, WorkerId)>>>,
     /// By partition: whether the counts of the task are in the job's.
     counted: Vec<bool>,
+    /// By partition: a checksum of what the task wrote into shuffles, once it has.
+    contents: Vec<Option<u32>>,
     done_count: u32,
     pub(crate) running: u32,
     begun: Option<Millis>,
@@ -186,6 +188,7 @@ impl Job {
         if let Some(stage) = self.stage_mut(stage) {
             stage.done = Some(vec![None; tasks as usize]);
             stage.counted = vec![false; tasks as usize];
+            stage.contents = vec![None; tasks as usize];
             stage.reads = reads;
             stage.ranges = ranges;
         }
@@ -223,14 +226,14 @@ impl Job {
         }
     }
 
-    /// An attempt's output is its task's.
+    /// An attempt's output is its task's. Whether an earlier attempt of the task wrote something else into shuffles.
     pub(crate) fn committed(
         &mut self,
         attempt: AttemptId,
         worker: WorkerId,
         mut output: TaskOutput,
         now: Millis,
-    ) {
+    ) -> bool {
         // Of every attempt: what was read again was asked for again.
         self.counts.traffic.add(std::mem::take(&mut output.counts.traffic));
         self.counts.scan.add(std::mem::take(&mut output.counts.scan));
@@ -241,15 +244,24 @@ impl Job {
                 }
             }
             TaskKind::Commit => self.manifests = output.manifests,
-            TaskKind::Compute => self.computed(attempt, worker, output, now),
+            TaskKind::Compute => return self.computed(attempt, worker, output, now),
         }
+        false
     }
 
-    fn computed(&mut self, attempt: AttemptId, worker: WorkerId, output: TaskOutput, now: Millis) {
+    fn computed(
+        &mut self,
+        attempt: AttemptId,
+        worker: WorkerId,
+        output: TaskOutput,
+        now: Millis,
+    ) -> bool {
         let partition = attempt.task.partition;
         let at = partition as usize;
-        let Some(stage) = self.stages.get_mut(attempt.task.stage.0 as usize) else { return };
-        let Some(done) = stage.done.as_mut().and_then(|done| done.get_mut(at)) else { return };
+        let Some(stage) = self.stages.get_mut(attempt.task.stage.0 as usize) else { return false };
+        let Some(done) = stage.done.as_mut().and_then(|done| done.get_mut(at)) else {
+            return false;
+        };
         if done.replace((attempt.number, worker)).is_none() {
             stage.done_count += 1;
         }
@@ -270,7 +282,23 @@ impl Job {
             self.counts.add(&output.counts);
             self.shuffle_bytes += output.shuffles.iter().map(|shuffle| shuffle.bytes).sum::<u64>();
         }
+        let content = content_of(&output.shuffles);
+        let before = stage.contents[at].replace(content);
         self.outputs_changed(attempt.task.stage);
+        before.is_some_and(|before| before != content)
+    }
+
+    /// Whether a task may have read what a stage wrote.
+    pub(crate) fn is_read(&self, stage: StageId) -> bool {
+        let wrote = |shuffle: ShuffleId| self.producers(shuffle).contains(&stage);
+        let readers = self.shape.stages.iter().zip(&self.stages);
+        readers.filter(|(_, of)| of.begun.is_some()).any(|(shape, _)| shape.reads().any(wrote))
+    }
+
+    /// The operators of a stage.
+    pub(crate) fn operators(&self, stage: StageId) -> &str {
+        let shape = self.submission.shape.stages.get(stage.0 as usize);
+        shape.map_or("", |shape| shape.name.as_str())
     }
 
     /// The output of a task is gone.
@@ -339,6 +367,7 @@ impl Job {
             stage.staged.clear();
             stage.running = 0;
             stage.counted = Vec::new();
+            stage.contents = Vec::new();
             if !keep_collected {
                 stage.collected.clear();
             }
@@ -386,4 +415,14 @@ impl Job {
             notes: if whole { self.notes.iter().cloned().collect() } else { Vec::new() },
         }
     }
+}
+
+/// What two attempts of a task have in common of what they wrote into shuffles.
+fn content_of(shuffles: &[ShuffleOutput]) -> u32 {
+    let mut content = crc32fast::Hasher::new();
+    for made in shuffles {
+        content.update(&made.rows.to_le_bytes());
+        content.update(&made.content.to_le_bytes());
+    }
+    content.finalize()
 }

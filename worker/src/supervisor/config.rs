@@ -18,6 +18,8 @@ pub struct SupervisorConfig {
     pub data_listen: SocketAddr,
     /// The name or IP address at which other workers reach the data plane.
     pub data_host: String,
+    /// The port there, if it is not the one that is listened on.
+    pub data_port: Option<u16>,
     /// How many attempts run at once.
     pub slots: u32,
     /// Compute threads of an executor.

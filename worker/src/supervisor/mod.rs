@@ -167,11 +167,12 @@ impl<C: Control> Supervisor<C> {
     async fn register(&self) -> Result<(Registered, u128), SupervisorError> {
         let config = &self.keeping.config;
         let token = random_token();
+        let port = config.data_port.unwrap_or_else(|| self.data.address().port());
         let hello = WorkerHello {
             version: PROTOCOL_VERSION,
             token,
             host: config.host.clone(),
-            data_address: format!("{}:{}", config.data_host, self.data.address().port()),
+            data_address: format!("{}:{port}", config.data_host),
             slots: config.slots,
             memory: config.memory,
             binary: config.binary.clone(),

@@ -42,6 +42,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         host: "here".into(),
         data_listen: "127.0.0.1:0".parse().unwrap(),
         data_host: "127.0.0.1".into(),
+        data_port: None,
         slots: 3,
         threads: 3,
         memory: 64 << 20,
