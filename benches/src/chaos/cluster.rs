@@ -1,5 +1,6 @@
-//! A cluster of processes: a coordinator with a state folder, and workers that share a scratch folder.
+//! A cluster of processes: a coordinator with a state folder, and workers that share a scratch folder, or have one each.
 
+use super::disk::Disk;
 use super::faults::Kind;
 use super::jobs::JobKind;
 use super::processes::{children, runs, signal};
@@ -24,19 +25,23 @@ const DRAIN: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 enum Later {
     StartCoordinator,
-    StartWorker,
+    /// With its scratch on the disk with this number.
+    StartWorker(usize),
     /// The process with this number goes on.
     GoOn(u32),
     /// Those in a group are as fast as others again.
     Hasten(Group),
     /// The links of the worker with this process number are open again.
     OpenLinks(u32),
+    /// The disk with this number has room again.
+    Free(usize),
 }
 
 /// A worker, and its links.
 #[derive(Debug)]
 struct Worker {
     process: Child,
+    disk: usize,
     /// From it to the coordinator.
     control: Proxy,
     /// From other workers to its blocks.
@@ -56,9 +61,10 @@ pub(super) struct Cluster {
     pub(super) folder: PathBuf,
     windrow: PathBuf,
     address: SocketAddr,
-    /// Where workers differ: their memory, and whether each is on a host of its own, as far as it knows.
+    /// Workers differ in memory and threads.
     random: Random,
-    apart: bool,
+    /// One that all workers share, or several: then each stands for a host, and blocks are fetched over the network.
+    disks: Vec<Disk>,
     coordinator: Child,
     workers: Vec<Worker>,
     /// Those that were told to drain, or killed.
@@ -74,7 +80,10 @@ impl Cluster {
         random: &mut Random,
         folder: PathBuf,
     ) -> Result<Cluster, AnyError> {
-        fs::create_dir_all(folder.join("scratch"))?;
+        let workers = 2 + random.below(3);
+        let disks = if random.below(2) == 0 { 1 } else { workers };
+        let disks = (0..disks).map(|at| Disk::make(folder.join(format!("scratch-{at}"))));
+        let disks = disks.collect::<Result<_, _>>()?;
         let address = free_port()?;
         let windrow = chaos.windrow.clone();
         let coordinator = coordinator(&windrow, &folder, address)?;
@@ -83,7 +92,7 @@ impl Cluster {
             windrow,
             address,
             random: Random::of(random.next()),
-            apart: random.below(2) == 0,
+            disks,
             coordinator,
             workers: Vec::new(),
             ending: Vec::new(),
@@ -97,8 +106,8 @@ impl Cluster {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        for _ in 0..2 + random.below(3) {
-            cluster.start_worker()?;
+        for at in 0..workers {
+            cluster.start_worker(at % cluster.disks.len())?;
         }
         Ok(cluster)
     }
@@ -108,7 +117,7 @@ impl Cluster {
         Ok(File::create(self.folder.join(format!("{name}-{}.log", self.logs)))?)
     }
 
-    fn start_worker(&mut self) -> Result<(), AnyError> {
+    fn start_worker(&mut self, disk: usize) -> Result<(), AnyError> {
         let log = self.log("worker")?;
         let control = Proxy::start(self.address)?;
         let listen = free_port()?;
@@ -120,12 +129,10 @@ impl Cluster {
         worker.args(["--listen", &listen.to_string()]);
         worker.args(["--advertise", &data.address.to_string()]);
         worker.args(["--threads", &threads.to_string(), "--memory", memory]);
-        if self.apart {
-            worker.args(["--host", &format!("host-{}", listen.port())]);
-        }
-        worker.arg("--scratch").arg(self.folder.join("scratch")).env("WINDROW_LOG", "info");
+        worker.args(["--host", &format!("host-{disk}"), "--scratch"]);
+        worker.arg(&self.disks[disk].folder).env("WINDROW_LOG", "info");
         let process = worker.stdout(Stdio::null()).stderr(log).spawn()?;
-        self.workers.push(Worker { process, control, data });
+        self.workers.push(Worker { process, disk, control, data });
         Ok(())
     }
 
@@ -155,7 +162,8 @@ impl Cluster {
                 Later::StartCoordinator => {
                     self.coordinator = coordinator(&self.windrow, &self.folder, self.address)?;
                 }
-                Later::StartWorker => self.start_worker()?,
+                Later::StartWorker(disk) => self.start_worker(disk)?,
+                Later::Free(disk) => self.disks[disk].free(),
                 Later::GoOn(pid) => signal(pid, libc::SIGCONT),
                 Later::Hasten(group) => drop(group),
                 Later::OpenLinks(pid) => {
@@ -182,8 +190,9 @@ impl Cluster {
                 let drains = kind == Kind::Drain;
                 signal(worker.id(), if drains { libc::SIGTERM } else { libc::SIGKILL });
                 // Both are waited for at the end.
+                let again = Later::StartWorker(worker.disk);
                 self.ending.push(worker);
-                self.after(random, 2_000, Later::StartWorker);
+                self.after(random, 2_000, again);
             }
             Kind::StopWorker => {
                 self.workers.retain_mut(|worker| runs(&mut worker.process));
@@ -225,7 +234,7 @@ impl Cluster {
                 children(pid).into_iter().for_each(|executor| group.take(executor));
                 self.after(random, 4_000, Later::Hasten(group));
             }
-            Kind::AddWorker => self.start_worker()?,
+            Kind::AddWorker => self.start_worker(random.below(self.disks.len()))?,
             Kind::Control(link) | Kind::Data(link) => {
                 let Some(pid) = self.any_worker(random) else { return Ok(false) };
                 let Some(worker) = self.workers.iter().find(|worker| worker.id() == pid) else {
@@ -240,13 +249,18 @@ impl Cluster {
                 self.after(random, 4_000, Later::OpenLinks(pid));
             }
             Kind::FlipOnWire => {
-                if self.workers.is_empty() || !self.apart {
+                if self.workers.is_empty() || self.disks.len() == 1 {
                     return Ok(false);
                 }
                 random.one(&self.workers).data.flip();
             }
+            Kind::FillDisk => {
+                let disk = random.below(self.disks.len());
+                self.after(random, 2_000, Later::Free(disk));
+                return Ok(self.disks[disk].fill());
+            }
             Kind::FlipBit | Kind::RemoveFile | Kind::CutFile => {
-                let files = files_below(&self.folder.join("scratch"));
+                let files = files_below(&random.one(&self.disks).folder);
                 let files: Vec<&(PathBuf, u64)> =
                     files.iter().filter(|(_, len)| *len > 0).collect();
                 if files.is_empty() {
@@ -269,7 +283,9 @@ impl Cluster {
             self.mend()?;
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.start_worker()?;
+        for disk in 0..self.disks.len() {
+            self.start_worker(disk)?;
+        }
         std::thread::sleep(Duration::from_millis(300));
         let mut all = std::mem::take(&mut self.workers);
         all.append(&mut self.ending);
@@ -299,12 +315,22 @@ impl Cluster {
         log.lines().find(|line| line.contains("is not deterministic")).map(str::to_owned)
     }
 
+    /// Whether a job said that a disk is full, and there is one only.
+    pub(super) fn says_full(&self) -> bool {
+        let logs = files_below(&self.folder);
+        let of_clients = logs.iter().filter(|(path, _)| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("client"))
+        });
+        let said = |(path, _): &(PathBuf, u64)| fs::read_to_string(path).unwrap_or_default();
+        self.disks.len() == 1 && of_clients.map(said).any(|text| text.contains("No space left"))
+    }
+
     /// What is left in scratch and in the output, and should not be.
     pub(super) fn leftovers(&self, output: &Path) -> Result<Vec<PathBuf>, AnyError> {
-        let mut left: Vec<PathBuf> =
-            files_below(&self.folder.join("scratch")).into_iter().map(|(path, _)| path).collect();
+        let scratch = self.disks.iter().flat_map(|disk| files_below(&disk.folder));
+        let mut left: Vec<PathBuf> = scratch.map(|(path, _)| path).collect();
         left.retain(|path| !path.to_string_lossy().ends_with("-lock"));
-        for entry in fs::read_dir(output)? {
+        for entry in fs::read_dir(output).into_iter().flatten() {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if !name.starts_with("part-") && name != "_SUCCESS" {

@@ -36,11 +36,13 @@ pub(super) enum Kind {
     Data(Link),
     /// A bit of a block that is fetched is another one.
     FlipOnWire,
+    /// The disk of some workers is full for a while; where they share one, that of all.
+    FillDisk,
 }
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Kind; 19] = [
+    pub(super) const ALL: [Kind; 20] = [
         Kind::KillWorker,
         Kind::KillExecutor,
         Kind::KillCoordinator,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::Data(Link::Cut),
         Kind::Data(Link::Silent),
         Kind::FlipOnWire,
+        Kind::FillDisk,
     ];
 }
 

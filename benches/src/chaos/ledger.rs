@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(super) struct Ledger {
     passed: u64,
     failed: u64,
+    /// Runs whose job failed as it should, since all disks were full.
+    full: u64,
     /// Runs in which no fault had anything to break.
     quiet: u64,
     fired: BTreeMap<Kind, u64>,
@@ -21,9 +23,10 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// A run gave the same bytes.
+    /// A run gave the same bytes, or the error that it should.
     pub(super) fn passed(&mut self, ran: &Ran) {
         self.passed += 1;
+        self.full += u64::from(ran.full);
         self.quiet += u64::from(ran.fired.is_empty());
         self.seconds += ran.seconds;
         for kind in &ran.fired {
@@ -44,8 +47,9 @@ impl Ledger {
     /// For people.
     pub(super) fn summary(&self) -> String {
         let mut text = format!(
-            "{} runs gave the same bytes, {} of them without a fault; {} did not; {:.1} s a job",
-            self.passed,
+            "{} runs gave the same bytes, {} the error that all disks are full; {} were without a fault; {} failed; {:.1} s a job",
+            self.passed - self.full,
+            self.full,
             self.quiet,
             self.failed,
             self.seconds / self.passed.max(1) as f64

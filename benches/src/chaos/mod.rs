@@ -5,6 +5,7 @@
 //! the processes make of it depends on the machine too, so that a run that failed need not fail again; its logs are kept.
 
 mod cluster;
+mod disk;
 mod faults;
 mod flags;
 mod jobs;
@@ -39,6 +40,8 @@ struct Ran {
     /// The faults that had something to break.
     fired: Vec<Kind>,
     seconds: f64,
+    /// Whether the job failed as it should, since all disks were full.
+    full: bool,
 }
 
 /// Makes the runs, and tells of each. Returns how many failed.
@@ -58,10 +61,8 @@ pub fn run(chaos: &Chaos) -> Result<u64, AnyError> {
         let _ = fs::remove_dir_all(&folder);
         match one(chaos, &inputs, number, folder.clone()) {
             Ok(ran) => {
-                println!(
-                    "run {number}: the same bytes after {:.1} s, {:?}",
-                    ran.seconds, ran.fired
-                );
+                let what = if ran.full { "the disks were full" } else { "the same bytes" };
+                println!("run {number}: {what} after {:.1} s, {:?}", ran.seconds, ran.fired);
                 ledger.passed(&ran);
                 if ran.seconds < SLOW {
                     fs::remove_dir_all(&folder)?;
@@ -115,10 +116,16 @@ fn one(chaos: &Chaos, inputs: &Inputs, number: u64, folder: PathBuf) -> Result<R
         std::thread::sleep(Duration::from_millis(5));
     };
     let seconds = begun.elapsed().as_secs_f64();
-    if !ended.success() {
+    let full = !ended.success() && fired.contains(&Kind::FillDisk) && cluster.says_full();
+    if full {
+        if output.join("_SUCCESS").exists() {
+            return Err(format!("{} failed, and has an output", job.name).into());
+        }
+    } else if ended.success() {
+        job.compare(&output).map_err(|error| format!("{} after {fired:?}: {error}", job.name))?;
+    } else {
         return Err(format!("{} failed, after {fired:?}: {ended}", job.name).into());
     }
-    job.compare(&output).map_err(|error| format!("{} after {fired:?}: {error}", job.name))?;
     if let Some(said) = cluster.other_rows() {
         return Err(format!("{} after {fired:?}: {said}", job.name).into());
     }
@@ -127,7 +134,7 @@ fn one(chaos: &Chaos, inputs: &Inputs, number: u64, folder: PathBuf) -> Result<R
     if !left.is_empty() {
         return Err(format!("{} after {fired:?}: it left {left:?}", job.name).into());
     }
-    Ok(Ran { fired, seconds })
+    Ok(Ran { fired, seconds, full })
 }
 
 impl JobKind {
