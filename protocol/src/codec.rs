@@ -66,6 +66,8 @@ pub enum Peer {
     Version(u32),
     /// Something else than Windrow.
     Stranger,
+    /// It closed the connection without a word, as a proxy does when nobody listens behind it.
+    Gone,
 }
 
 /// This process' preface.
@@ -104,7 +106,7 @@ pub async fn greet<I: AsyncRead + AsyncWrite + Unpin>(io: &mut I) -> io::Result<
 /// Those of `io`, other than its end. Not cancel safe: a connection on which this was cancelled is of no more use.
 pub async fn answer_greeting<I: AsyncRead + AsyncWrite + Unpin>(io: &mut I) -> io::Result<Peer> {
     let peer = read_preface(io).await?;
-    if peer != Peer::Stranger {
+    if matches!(peer, Peer::Same | Peer::Version(_)) {
         io.write_all(&preface()).await?;
         io.flush().await?;
     }
@@ -117,9 +119,11 @@ async fn read_preface<I: AsyncRead + Unpin>(io: &mut I) -> io::Result<Peer> {
     let mut have = 0;
     while have < PREFACE_BYTES {
         match io.read(&mut bytes[have..]).await {
-            Ok(0) => return Ok(Peer::Stranger),
+            Ok(0) => return Ok(if have == 0 { Peer::Gone } else { Peer::Stranger }),
             Ok(read) => have += read,
-            Err(err) if err.kind() == io::ErrorKind::ConnectionReset => return Ok(Peer::Stranger),
+            Err(err) if err.kind() == io::ErrorKind::ConnectionReset => {
+                return Ok(if have == 0 { Peer::Gone } else { Peer::Stranger });
+            }
             Err(err) => return Err(err),
         }
         let known = have.min(MAGIC.len());
@@ -163,9 +167,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_hangs_up_is_a_stranger() {
-        let (mut near, far) = tokio::io::duplex(64);
-        drop(far);
-        assert_eq!(answer_greeting(&mut near).await.unwrap(), Peer::Stranger);
+    async fn who_hangs_up_is_gone_or_a_stranger() {
+        for (said, is) in [(&b""[..], Peer::Gone), (b"WIND", Peer::Stranger)] {
+            let (mut near, mut far) = tokio::io::duplex(64);
+            far.write_all(said).await.unwrap();
+            drop(far);
+            assert_eq!(answer_greeting(&mut near).await.unwrap(), is);
+        }
     }
 }

@@ -129,6 +129,10 @@ async fn connect_now(address: &str, timeout: Duration) -> Result<CoordinatorClie
         Peer::Same => {}
         Peer::Version(theirs) => return Err(version(theirs)),
         Peer::Stranger => return Err(ConnectError::NotACoordinator { address: named() }),
+        Peer::Gone => {
+            let text = "it closed the connection without a word: is that its port, and is it up?";
+            return Err(io_error(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
+        }
     }
     let client = client_over(io);
     match call(timeout, |ctx| client.hello(ctx)).await {
@@ -295,7 +299,7 @@ where
         Ok(peer) => match peer? {
             Peer::Same => {}
             Peer::Version(version) => return Err(Dropped::Version(version)),
-            Peer::Stranger => return Err(Dropped::Stranger),
+            Peer::Stranger | Peer::Gone => return Err(Dropped::Stranger),
         },
     }
     let gone = Arc::new(AtomicBool::new(false));

@@ -12,7 +12,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match chaos::run(&chaos) {
+    let ran = match chaos.day {
+        Some(day) => chaos::run_day(&chaos, day),
+        None => chaos::run(&chaos),
+    };
+    match ran {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
             eprintln!("chaos: {failed} runs failed");

@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use super::faults::Kind;
 use super::jobs::JobKind;
-use super::processes::{children, runs, signal};
+use super::processes::{children, has, runs, signal};
 use super::proxy::{Link, Proxy};
 use super::random::Random;
 use super::slow::Group;
@@ -141,8 +141,8 @@ impl Cluster {
         let log = self.log("client")?;
         let mut client = Command::new(&self.windrow);
         client.args(["run", job.name]).args(&job.flags).arg("--output").arg(output);
-        client.args(["--quiet", "--cluster", &self.address.to_string()]).stdout(Stdio::null());
-        Ok(client.stderr(log).spawn()?)
+        client.args(["--quiet", "--json", "--cluster", &self.address.to_string()]);
+        Ok(client.stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 
     fn after(&mut self, random: &mut Random, most_ms: usize, later: Later) {
@@ -309,20 +309,49 @@ impl Cluster {
         Ok(())
     }
 
+    /// Prints what its processes have, and how much is in its folders, each line behind these words.
+    pub(super) fn look(&self, words: &str) {
+        let line = |process: &str, [memory, files, threads]: [u64; 3]| {
+            println!("{words} {process} | {memory} | {files} | {threads} |");
+        };
+        line("coordinator", has(self.coordinator.id()));
+        // The one that has been there the longest, as numbers of processes ascend.
+        if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.id()) {
+            line(&format!("worker {}", worker.id()), has(worker.id()));
+        }
+        let bytes =
+            |folder: &Path| files_below(folder).iter().map(|(_, len)| len).sum::<u64>() >> 20;
+        let scratch: u64 = self.disks.iter().map(|disk| bytes(&disk.folder)).sum();
+        println!(
+            "{words} scratch {scratch} MiB, journal {} MiB | | | |",
+            bytes(&self.folder.join("state"))
+        );
+    }
+
     /// What the coordinator said of attempts of one task that wrote different rows, though the jobs' code is deterministic.
     pub(super) fn other_rows(&self) -> Option<String> {
         let log = fs::read_to_string(self.folder.join("coordinator.log")).unwrap_or_default();
         log.lines().find(|line| line.contains("is not deterministic")).map(str::to_owned)
     }
 
-    /// Whether a job said that a disk is full, and there is one only.
-    pub(super) fn says_full(&self) -> bool {
+    /// Whether an attempt of a job failed or was lost, or there is no summary of it.
+    pub(super) fn ran_again(&self) -> bool {
+        !self.clients_say("\"retries\":0")
+    }
+
+    /// Whether these words are in what a client wrote.
+    fn clients_say(&self, words: &str) -> bool {
         let logs = files_below(&self.folder);
         let of_clients = logs.iter().filter(|(path, _)| {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("client"))
         });
         let said = |(path, _): &(PathBuf, u64)| fs::read_to_string(path).unwrap_or_default();
-        self.disks.len() == 1 && of_clients.map(said).any(|text| text.contains("No space left"))
+        of_clients.map(said).any(|text| text.contains(words))
+    }
+
+    /// Whether a job said that a disk is full, and there is one only.
+    pub(super) fn says_full(&self) -> bool {
+        self.disks.len() == 1 && self.clients_say("No space left")
     }
 
     /// What is left in scratch and in the output, and should not be.

@@ -64,7 +64,16 @@ impl Kind {
         Kind::FlipOnWire,
         Kind::FillDisk,
     ];
+
+    /// Those whose names begin like this.
+    pub(super) fn named(beginning: &str) -> Vec<Kind> {
+        let is_named = |kind: &Kind| format!("{kind:?}").starts_with(beginning);
+        Kind::ALL.into_iter().filter(is_named).collect()
+    }
 }
+
+/// A client has submitted its job after so many seconds; before, it fails if there is no coordinator.
+const SUBMITTED: f64 = 0.2;
 
 /// A fault of a run.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +85,8 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// One of a job that takes so many seconds when nothing is broken.
-    pub(super) fn draw(random: &mut Random, span: f64) -> Fault {
-        Fault { kind: *random.one(&Kind::ALL), after: random.part() * span * 1.2 }
+    /// One of these kinds, of a job that takes so many seconds when nothing is broken.
+    pub(super) fn draw(random: &mut Random, kinds: &[Kind], span: f64) -> Fault {
+        Fault { kind: *random.one(kinds), after: SUBMITTED + random.part() * span * 1.2 }
     }
 }

@@ -24,11 +24,11 @@ pub(super) struct JobKind {
 #[derive(Debug)]
 pub(super) struct Inputs(Vec<JobKind>);
 
-/// Kinds of input: the generator's, and its flags. Each makes several map tasks.
-const INPUTS: [(&str, &[&str]); 3] = [
-    ("tera", &["--records", "1500000"]),
-    ("words", &["--bytes", "200MB"]),
-    ("measurements", &["--records", "12000000"]),
+/// Kinds of input: the generator's, and the flag that says how much. Each makes several map tasks.
+const INPUTS: [(&str, &str, u64); 3] = [
+    ("tera", "--records", 1_500_000),
+    ("words", "--bytes", 200_000_000),
+    ("measurements", "--records", 12_000_000),
 ];
 
 /// Jobs, by the input that they read.
@@ -41,20 +41,22 @@ const JOBS: [(&str, &str); 5] = [
 ];
 
 impl Inputs {
-    /// Generates what is not there yet, and runs each job once without faults.
-    pub(super) fn make(chaos: &Chaos) -> Result<Inputs, AnyError> {
+    /// Generates what is not there yet, so many times smaller, and runs each job once without faults.
+    pub(super) fn make(chaos: &Chaos, smaller: u64) -> Result<Inputs, AnyError> {
         let mut kinds = Vec::new();
-        for (kind, flags) in INPUTS {
-            let folder = chaos.scratch.join(kind);
+        let folder_of = |kind: &str| chaos.scratch.join(format!("{kind}-{smaller}"));
+        for (kind, flag, many) in INPUTS {
+            let folder = folder_of(kind);
             if !folder.join("_SUCCESS").exists() {
                 let _ = fs::remove_dir_all(&folder);
                 let mut generate = Command::new(&chaos.windrow);
-                generate.args(["generate", kind]).args(flags).arg("--output").arg(&folder);
+                generate.args(["generate", kind, flag, &(many / smaller).to_string()]);
+                generate.arg("--output").arg(&folder);
                 succeed(&mut generate)?;
             }
         }
         for (name, input) in JOBS {
-            let input = chaos.scratch.join(input).display().to_string();
+            let input = folder_of(input).display().to_string();
             let flags = vec!["--input".to_owned(), input];
             let output = chaos.scratch.join(format!("quiet-{name}"));
             let _ = fs::remove_dir_all(&output);

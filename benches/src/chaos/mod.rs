@@ -5,6 +5,7 @@
 //! the processes make of it depends on the machine too, so that a run that failed need not fail again; its logs are kept.
 
 mod cluster;
+mod day;
 mod disk;
 mod faults;
 mod flags;
@@ -15,7 +16,8 @@ mod proxy;
 mod random;
 mod slow;
 
-pub use flags::Chaos;
+pub use day::run_day;
+pub use flags::{Chaos, Day};
 
 use cluster::Cluster;
 use faults::{Fault, Kind};
@@ -50,7 +52,11 @@ struct Ran {
 /// If inputs cannot be made, or a quiet run fails.
 pub fn run(chaos: &Chaos) -> Result<u64, AnyError> {
     fs::create_dir_all(&chaos.scratch)?;
-    let inputs = Inputs::make(chaos)?;
+    let inputs = Inputs::make(chaos, 1)?;
+    let kinds = Kind::named(&chaos.only);
+    if kinds.is_empty() {
+        return Err(format!("--only {}: there is no such fault", chaos.only).into());
+    }
     let mut ledger = Ledger::default();
     let begun = Instant::now();
     for number in chaos.seed..chaos.seed + chaos.runs {
@@ -59,7 +65,7 @@ pub fn run(chaos: &Chaos) -> Result<u64, AnyError> {
         }
         let folder = chaos.scratch.join(format!("run-{number}"));
         let _ = fs::remove_dir_all(&folder);
-        match one(chaos, &inputs, number, folder.clone()) {
+        match one(chaos, &inputs, &kinds, number, folder.clone()) {
             Ok(ran) => {
                 let what = if ran.full { "the disks were full" } else { "the same bytes" };
                 println!("run {number}: {what} after {:.1} s, {:?}", ran.seconds, ran.fired);
@@ -84,13 +90,20 @@ pub fn run(chaos: &Chaos) -> Result<u64, AnyError> {
 }
 
 /// One run: from an empty cluster to an output that is compared.
-fn one(chaos: &Chaos, inputs: &Inputs, number: u64, folder: PathBuf) -> Result<Ran, AnyError> {
+fn one(
+    chaos: &Chaos,
+    inputs: &Inputs,
+    kinds: &[Kind],
+    number: u64,
+    folder: PathBuf,
+) -> Result<Ran, AnyError> {
     let mut random = Random::of(number);
     let job = inputs.draw(&mut random);
     let mut cluster = Cluster::start(chaos, &mut random, folder)?;
     let span = job.quiet.as_secs_f64();
     let count = 1 + random.below(4);
-    let mut faults: Vec<Fault> = (0..count).map(|_| Fault::draw(&mut random, span)).collect();
+    let draw = |_| Fault::draw(&mut random, kinds, span);
+    let mut faults: Vec<Fault> = (0..count).map(draw).collect();
     faults.sort_by(|a, b| a.after.total_cmp(&b.after));
     let begun = Instant::now();
     let output = cluster.folder.join("output");
@@ -125,6 +138,10 @@ fn one(chaos: &Chaos, inputs: &Inputs, number: u64, folder: PathBuf) -> Result<R
         job.compare(&output).map_err(|error| format!("{} after {fired:?}: {error}", job.name))?;
     } else {
         return Err(format!("{} failed, after {fired:?}: {ended}", job.name).into());
+    }
+    let of_coordinator = |kind: &Kind| matches!(kind, Kind::KillCoordinator | Kind::AddWorker);
+    if fired.iter().all(of_coordinator) && cluster.ran_again() {
+        return Err(format!("{} after {fired:?}: a task ran again", job.name).into());
     }
     if let Some(said) = cluster.other_rows() {
         return Err(format!("{} after {fired:?}: {said}", job.name).into());

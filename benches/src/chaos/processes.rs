@@ -25,6 +25,17 @@ pub(super) fn children(parent: u32) -> Vec<u32> {
     found
 }
 
+/// What a process has: memory that is not a file's, in KiB, open files and sockets, threads.
+pub(super) fn has(pid: u32) -> [u64; 3] {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_ascii_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
+    };
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    [number("RssAnon:"), files as u64, number("Threads:")]
+}
+
 /// Whether a child still runs.
 pub(super) fn runs(child: &mut Child) -> bool {
     matches!(child.try_wait(), Ok(None))

@@ -4,7 +4,7 @@
 //!
 //! | what happened | the attempt | class |
 //! |---|---|---|
-//! | an attempt was cancelled and went on beyond the grace: the executor is killed | that one | `Cancelled` |
+//! | an attempt was cancelled and went on beyond the grace, longer if others run beside it: the executor is killed | that one | `Cancelled` |
 //! | an attempt ran for longer than the job allows: the executor is killed | that one | `UserCode` |
 //! | | in both cases, the others in it | `Collateral`: run again, uncharged |
 //! | the executor died by itself | the one in it | `LostExecutor` |

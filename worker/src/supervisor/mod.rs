@@ -177,7 +177,7 @@ impl<C: Control> Supervisor<C> {
             memory: config.memory,
             binary: config.binary.clone(),
         };
-        let mut absent = Absent::new(config.give_up_after);
+        let mut absent = Absent::new(Duration::MAX, config.give_up_after);
         loop {
             let call = self.keeping.control.register(hello.clone());
             match within(config.limits.answer, call).await {
@@ -197,7 +197,7 @@ impl<C: Control> Supervisor<C> {
         let lease = Duration::from_millis(registered.lease_ms);
         let idle = config.limits.poll_wait.min(lease / 6);
         let drain = self.handle.drain.clone();
-        let mut absent = Absent::new(config.give_up_after);
+        let mut absent = Absent::new(lease, config.give_up_after);
         let mut seen = 0;
         let mut drain_told = false;
         loop {
@@ -217,7 +217,7 @@ impl<C: Control> Supervisor<C> {
             match answered {
                 Ok(answer) if !state.hears(answer.term) => absent.again(outdated()).await?,
                 Ok(answer) => {
-                    absent = Absent::new(config.give_up_after);
+                    absent = Absent::new(lease, config.give_up_after);
                     drain_told = draining;
                     seen = answer.number;
                     if answer.drained {
@@ -281,17 +281,24 @@ fn outdated() -> ControlError {
     )
 }
 
+/// The longest pause between two tries to reach the coordinator.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
 /// How long the coordinator has been absent.
 struct Absent {
     since: Instant,
     tries: u32,
     pause: Duration,
+    pause_max: Duration,
     limit: Option<Duration>,
 }
 
 impl Absent {
-    fn new(limit: Option<Duration>) -> Absent {
-        Absent { since: Instant::now(), tries: 0, pause: Duration::from_millis(50), limit }
+    /// A lease counts anew from the start of another coordinator: by its end there have been several tries.
+    fn new(lease: Duration, limit: Option<Duration>) -> Absent {
+        let pause_max = (lease / 6).min(PAUSE_MAX);
+        let pause = Duration::from_millis(50).min(pause_max);
+        Absent { since: Instant::now(), tries: 0, pause, pause_max, limit }
     }
 
     /// Waits before another try.
@@ -308,7 +315,7 @@ impl Absent {
         }
         self.tries += 1;
         tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(Duration::from_secs(2));
+        self.pause = (self.pause * 2).min(self.pause_max);
         Ok(())
     }
 }

@@ -165,11 +165,15 @@ impl State {
         limited.filter(|(_, deadline)| **deadline <= now).map(|(attempt, _)| *attempt).collect()
     }
 
-    /// The next time at which an attempt of an executor must have ended.
+    /// The next time at which an attempt of an executor must have ended. One that was cancelled may take longer while others
+    /// run beside it: with the executor theirs would be lost.
     pub(super) fn deadline(&self, (job, number): ExecutorName) -> Option<Instant> {
         let inner = self.lock();
         let executor = inner.executors.get(&job).filter(|there| there.number == number)?;
-        executor.cancelled.values().chain(executor.limited.values()).min().copied()
+        let is_alone = executor.attempts.len() <= executor.cancelled.len();
+        let more = if is_alone { Duration::ZERO } else { BESIDE_OTHERS };
+        let cancelled = executor.cancelled.values().map(|deadline| *deadline + more);
+        cancelled.chain(executor.limited.values().copied()).min()
     }
 
     /// An attempt of an executor has come so far.
@@ -313,6 +317,10 @@ impl Executor {
     }
 }
 
+/// So much longer may a cancelled attempt take to stop while others run in its executor: mostly it is the one of two that was
+/// later, and stops at the end of a lane.
+const BESIDE_OTHERS: Duration = Duration::from_secs(30);
+
 /// How a cancelled attempt ends.
 pub(super) fn cancelled() -> Failure {
     Failure::new(FailureClass::Cancelled, "the attempt was told to stop")
@@ -368,7 +376,8 @@ fn size(end: &AttemptEnd) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use windrow_protocol::ids::{Round, StageId, TaskId, TaskKind};
+    use windrow_protocol::ids::{LaneRange, Round, StageId, TaskId, TaskKind};
+    use windrow_protocol::task::Work;
 
     fn attempt() -> AttemptId {
         let (job, stage, round) = (JobId(1), StageId(0), Round(0));
@@ -412,5 +421,23 @@ mod tests {
         assert!((4..8).contains(&pages.len()), "{}", pages.len());
         let failed = AttemptEnd { attempt: attempt(), result: Err(cancelled()) };
         assert_eq!(in_pages(failed.clone()), [failed]);
+    }
+
+    #[test]
+    fn an_attempt_that_does_not_stop_may_take_longer_while_others_run_beside_it() {
+        let state = State::default();
+        let name = (JobId(1), 1);
+        let other = AttemptId { number: 1, ..attempt() };
+        for attempt in [attempt(), other] {
+            state.assign(TaskOrder { attempt, lanes: LaneRange::ALL, work: Work::Split });
+        }
+        // Both have begun.
+        state.take(name).unwrap();
+        let grace = Duration::from_secs(1);
+        state.cancel(attempt(), grace);
+        let soon = || Instant::now() + 2 * grace;
+        assert!(state.deadline(name).unwrap() > soon());
+        state.ended(name, other, Ok(TaskOutput::default()));
+        assert!(state.deadline(name).unwrap() < soon());
     }
 }
