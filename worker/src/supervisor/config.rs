@@ -63,6 +63,9 @@ pub struct SupervisorLimits {
     pub answer: Duration,
     /// How long an attempt that was cancelled, or an executor that was told to end, may go on before it is killed.
     pub grace: Duration,
+    /// How much longer such an attempt may go on while others run in its executor, whose work would be lost: mostly it is
+    /// the later one of two, and stops at the end of a lane.
+    pub grace_beside_others: Duration,
     /// How long an executor may take to start and plan its job.
     pub start: Duration,
     /// How long the blocks of a shuffle may stay incomplete before an attempt that reads them is given back.
@@ -79,6 +82,7 @@ impl Default for SupervisorLimits {
             poll_wait: Duration::from_millis(500),
             answer: Duration::from_secs(5),
             grace: Duration::from_secs(1),
+            grace_beside_others: Duration::from_secs(30),
             start: Duration::from_secs(60),
             incomplete: Duration::from_secs(300),
             fresh: Duration::from_millis(100),

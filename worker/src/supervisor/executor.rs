@@ -385,6 +385,7 @@ impl Running {
     ) -> Over {
         let state = &keeping.state;
         let (pid, limit) = (self.child.id(), keeping.config.memory_limit);
+        let beside = keeping.config.limits.grace_beside_others;
         let mut looks = tokio::time::interval(MEMORY_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -392,7 +393,7 @@ impl Running {
             for to_do in to_do {
                 self.take(keeping, name, to_do);
             }
-            let deadline = state.deadline(name);
+            let deadline = state.deadline(name, beside);
             let overdue = tokio::time::sleep_until(
                 deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600)).into(),
             );
@@ -434,7 +435,7 @@ impl Running {
                     None
                 }
                 () = overdue, if deadline.is_some() => {
-                    if state.deadline(name).is_some_and(|deadline| deadline <= Instant::now()) {
+                    if state.deadline(name, beside).is_some_and(|deadline| deadline <= Instant::now()) {
                         return Over::Killed;
                     }
                     None

@@ -165,13 +165,17 @@ impl State {
         limited.filter(|(_, deadline)| **deadline <= now).map(|(attempt, _)| *attempt).collect()
     }
 
-    /// The next time at which an attempt of an executor must have ended. One that was cancelled may take longer while others
-    /// run beside it: with the executor theirs would be lost.
-    pub(super) fn deadline(&self, (job, number): ExecutorName) -> Option<Instant> {
+    /// The next time at which an attempt of an executor must have ended. One that was cancelled may take so much longer
+    /// while others run `beside` it.
+    pub(super) fn deadline(
+        &self,
+        (job, number): ExecutorName,
+        beside: Duration,
+    ) -> Option<Instant> {
         let inner = self.lock();
         let executor = inner.executors.get(&job).filter(|there| there.number == number)?;
         let is_alone = executor.attempts.len() <= executor.cancelled.len();
-        let more = if is_alone { Duration::ZERO } else { BESIDE_OTHERS };
+        let more = if is_alone { Duration::ZERO } else { beside };
         let cancelled = executor.cancelled.values().map(|deadline| *deadline + more);
         cancelled.chain(executor.limited.values().copied()).min()
     }
@@ -317,10 +321,6 @@ impl Executor {
     }
 }
 
-/// So much longer may a cancelled attempt take to stop while others run in its executor: mostly it is the one of two that was
-/// later, and stops at the end of a lane.
-const BESIDE_OTHERS: Duration = Duration::from_secs(30);
-
 /// How a cancelled attempt ends.
 pub(super) fn cancelled() -> Failure {
     Failure::new(FailureClass::Cancelled, "the attempt was told to stop")
@@ -436,8 +436,8 @@ mod tests {
         let grace = Duration::from_secs(1);
         state.cancel(attempt(), grace);
         let soon = || Instant::now() + 2 * grace;
-        assert!(state.deadline(name).unwrap() > soon());
+        assert!(state.deadline(name, 10 * grace).unwrap() > soon());
         state.ended(name, other, Ok(TaskOutput::default()));
-        assert!(state.deadline(name).unwrap() < soon());
+        assert!(state.deadline(name, 10 * grace).unwrap() < soon());
     }
 }

@@ -54,6 +54,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         give_up_after: None,
         limits: SupervisorLimits {
             grace: Duration::from_millis(200),
+            grace_beside_others: Duration::from_millis(200),
             fresh: Duration::from_millis(10),
             ..SupervisorLimits::default()
         },
