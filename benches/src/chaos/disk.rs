@@ -32,14 +32,13 @@ impl Disk {
 
     /// Writes until nothing fits any more; not on a disk that others use.
     pub(super) fn fill(&self) -> bool {
+        if !self.is_mounted {
+            return false;
+        }
         let Ok(mut file) = File::create(self.filler()) else { return false };
         let block = vec![1; 1 << 20];
-        while self.is_mounted {
-            if file.write_all(&block).is_err() {
-                return true;
-            }
-        }
-        false
+        while file.write_all(&block).is_ok() {}
+        true
     }
 
     /// Makes room again.
