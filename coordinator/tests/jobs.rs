@@ -112,9 +112,9 @@ async fn a_worker_that_falls_silent_is_lost_and_its_tasks_run_elsewhere() {
     assert!(workers[0].state.starts_with("lost"), "{workers:?}");
 }
 
-/// A job of two maps, whose first runs twice and writes something else the second time; with reducers that have begun
+/// A job of two maps, whose first runs twice and writes something else the second time; with readers that have begun
 /// before, or not.
-async fn status_with_other_rows(reducers_begin: bool) -> JobStatus {
+async fn status_with_other_rows(readers_begin: bool) -> JobStatus {
     let running = start().await;
     let client = client(&running).await;
     let mut first = Worker::register(running.address, hello("b1", 100)).await;
@@ -122,10 +122,10 @@ async fn status_with_other_rows(reducers_begin: bool) -> JobStatus {
     let split = first.poll(1000, vec![]).await.assigned.remove(0);
     let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, 2)) };
     let maps = first.poll(1000, vec![end]).await.assigned;
-    let done = maps.iter().take(if reducers_begin { 2 } else { 1 });
+    let done = maps.iter().take(if readers_begin { 2 } else { 1 });
     let done = done.map(|map| AttemptEnd { attempt: map.attempt, result: Ok(output(map, 2)) });
-    let reduces = first.poll(if reducers_begin { 1000 } else { 0 }, done.collect()).await.assigned;
-    assert_eq!(reduces.len(), if reducers_begin { 2 } else { 0 });
+    let reduces = first.poll(if readers_begin { 1000 } else { 0 }, done.collect()).await.assigned;
+    assert_eq!(reduces.len(), if readers_begin { 2 } else { 0 });
     // The outputs go down with the worker.
     let (_, log) = spawn(running.address, hello("b1", 4), |order| {
         let mut output = output(order, 2);
