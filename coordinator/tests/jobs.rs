@@ -86,15 +86,20 @@ async fn a_job_of_two_stages_runs_to_its_end() {
     }
 }
 
+/// Ends the split task, which makes so many splits, and gives the tasks that come then.
+async fn maps_of(worker: &mut Worker, count: u32) -> Vec<TaskOrder> {
+    let split = worker.poll(1000, vec![]).await.assigned.remove(0);
+    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, count)) };
+    worker.poll(1000, vec![end]).await.assigned
+}
+
 #[tokio::test]
 async fn a_worker_that_falls_silent_is_lost_and_its_tasks_run_elsewhere() {
     let running = start().await;
     let client = client(&running).await;
     let mut silent = Worker::register(running.address, hello("b1", 100)).await;
     let job = client.submit(&submission(two_stages(2))).await.unwrap();
-    let split = silent.poll(1000, vec![]).await.assigned.remove(0);
-    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, 4)) };
-    let maps = silent.poll(1000, vec![end]).await.assigned;
+    let maps = maps_of(&mut silent, 4).await;
     assert_eq!(maps.len(), 4);
     // One map's output goes down with the worker, three attempts are cut off.
     let done = AttemptEnd { attempt: maps[0].attempt, result: Ok(output(&maps[0], 4)) };
@@ -119,9 +124,7 @@ async fn status_with_other_rows(readers_begin: bool) -> JobStatus {
     let client = client(&running).await;
     let mut first = Worker::register(running.address, hello("b1", 100)).await;
     let job = client.submit(&submission(two_stages(2))).await.unwrap();
-    let split = first.poll(1000, vec![]).await.assigned.remove(0);
-    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, 2)) };
-    let maps = first.poll(1000, vec![end]).await.assigned;
+    let maps = maps_of(&mut first, 2).await;
     let done = maps.iter().take(if readers_begin { 2 } else { 1 });
     let done = done.map(|map| AttemptEnd { attempt: map.attempt, result: Ok(output(map, 2)) });
     let reduces = first.poll(if readers_begin { 1000 } else { 0 }, done.collect()).await.assigned;

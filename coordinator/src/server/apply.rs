@@ -147,44 +147,38 @@ impl Core {
         now: Millis,
     ) {
         self.stopped(attempt, worker);
-        let most = self.config.collected_bytes;
-        let mut too_many = None;
-        let mut too_bad = None;
-        let mut other_rows = None;
+        let mut give_up = None;
         if let Some((_, output)) = arrived.take_if(|(of, _)| *of == attempt)
             && let Some(job) = self.jobs.get_mut(&attempt.task.job)
         {
             let leaves_out = !output.left_out.is_empty();
-            if job.committed(attempt, worker, output, now) {
-                other_rows = Some(other_rows_of(job, attempt));
+            let other_rows = job.committed(attempt, worker, output, now);
+            let (bytes, most) = (job.collected_bytes, self.config.collected_bytes);
+            if bytes > most {
+                let text = format!(
+                    "the job collects more than {most} bytes ({bytes} by now): write such a dataset to a sink instead"
+                );
+                give_up = Some(Failure::new(FailureClass::BadInput, text));
             }
-            too_many = (job.collected_bytes > most).then_some(job.collected_bytes);
             let most = job.submission.options.bad_records_max;
             if leaves_out && job.left_out().nth(most as usize).is_some() {
                 let first: Vec<LeftOut> = job.left_out().take(1).cloned().collect();
-                too_bad = Some(Failure::too_many_left_out(most, &first));
+                give_up.get_or_insert(Failure::too_many_left_out(most, &first));
+            }
+            if other_rows {
+                let text = other_rows_of(job, attempt);
+                tracing::warn!(job = %attempt.task.job, "{text}");
+                if job.is_read(attempt.task.stage) {
+                    let text = format!("{text}, and rows of both may have been read");
+                    give_up.get_or_insert(Failure::new(FailureClass::UserCode, text));
+                } else {
+                    job.note(text);
+                }
             }
             job.touch();
         }
-        if let Some(bytes) = too_many {
-            let text = format!(
-                "the job collects more than {most} bytes ({bytes} by now): write such a dataset to a sink instead"
-            );
-            self.give_up(attempt.task.job, Failure::new(FailureClass::BadInput, text), now);
-        }
-        if let Some(failure) = too_bad {
-            self.give_up(attempt.task.job, failure, now);
-        }
-        if let Some(text) = other_rows
-            && let Some(job) = self.jobs.get_mut(&attempt.task.job)
-        {
-            tracing::warn!(job = %attempt.task.job, "{text}");
-            if job.is_read(attempt.task.stage) {
-                let text = format!("{text}, and rows of both may have been read");
-                self.give_up(attempt.task.job, Failure::new(FailureClass::UserCode, text), now);
-            } else {
-                job.note(text);
-            }
+        if let Some(why) = give_up {
+            self.give_up(attempt.task.job, why, now);
         }
         self.publish(What::TaskDone(attempt, worker), now);
     }

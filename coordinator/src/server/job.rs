@@ -75,9 +75,8 @@ pub(crate) struct Stage {
     pub(crate) reads: Reads,
     /// By partition, once the number of tasks is known: who has the output of a task that is done.
     pub(crate) done: Option<Vec<Option<(u32, WorkerId)>>>,
-    /// By partition: whether the counts of the task are in the job's.
-    counted: Vec<bool>,
-    /// By partition: a checksum of what the task wrote into shuffles, once it has.
+    /// By partition: a checksum of what the task wrote into shuffles, once it has been done; its counts are in the job's
+    /// then.
     contents: Vec<Option<u32>>,
     done_count: u32,
     pub(crate) running: u32,
@@ -187,7 +186,6 @@ impl Job {
     ) {
         if let Some(stage) = self.stage_mut(stage) {
             stage.done = Some(vec![None; tasks as usize]);
-            stage.counted = vec![false; tasks as usize];
             stage.contents = vec![None; tasks as usize];
             stage.reads = reads;
             stage.ranges = ranges;
@@ -278,12 +276,12 @@ impl Job {
         for (sink, staged) in output.staged {
             stage.staged.insert((sink, partition), staged);
         }
-        if !std::mem::replace(&mut stage.counted[at], true) {
+        let content = content_of(&output.shuffles);
+        let before = stage.contents[at].replace(content);
+        if before.is_none() {
             self.counts.add(&output.counts);
             self.shuffle_bytes += output.shuffles.iter().map(|shuffle| shuffle.bytes).sum::<u64>();
         }
-        let content = content_of(&output.shuffles);
-        let before = stage.contents[at].replace(content);
         self.outputs_changed(attempt.task.stage);
         before.is_some_and(|before| before != content)
     }
@@ -366,7 +364,6 @@ impl Job {
             stage.reads.parts = Vec::new();
             stage.staged.clear();
             stage.running = 0;
-            stage.counted = Vec::new();
             stage.contents = Vec::new();
             if !keep_collected {
                 stage.collected.clear();
