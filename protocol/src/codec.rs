@@ -118,14 +118,14 @@ async fn read_preface<I: AsyncRead + Unpin>(io: &mut I) -> io::Result<Peer> {
     let mut bytes = [0; PREFACE_BYTES];
     let mut have = 0;
     while have < PREFACE_BYTES {
-        match io.read(&mut bytes[have..]).await {
-            Ok(0) => return Ok(if have == 0 { Peer::Gone } else { Peer::Stranger }),
-            Ok(read) => have += read,
-            Err(err) if err.kind() == io::ErrorKind::ConnectionReset => {
-                return Ok(if have == 0 { Peer::Gone } else { Peer::Stranger });
-            }
-            Err(err) => return Err(err),
+        let read = match io.read(&mut bytes[have..]).await {
+            Err(err) if err.kind() == io::ErrorKind::ConnectionReset => 0,
+            read => read?,
+        };
+        if read == 0 {
+            return Ok(if have == 0 { Peer::Gone } else { Peer::Stranger });
         }
+        have += read;
         let known = have.min(MAGIC.len());
         if bytes[..known] != MAGIC[..known] {
             return Ok(Peer::Stranger);
