@@ -1,5 +1,6 @@
 //! A cluster of processes: a coordinator with a state folder, and workers that share a scratch folder, or have one each.
 
+use super::client::Client;
 use super::disk::Disk;
 use super::faults::Kind;
 use super::jobs::JobKind;
@@ -137,12 +138,17 @@ impl Cluster {
     }
 
     /// Lets a client run a job, and wait for it.
-    pub(super) fn submit(&mut self, job: &JobKind, output: &Path) -> Result<Child, AnyError> {
+    pub(super) fn submit<'j>(
+        &mut self,
+        job: &'j JobKind,
+        output: PathBuf,
+    ) -> Result<Client<'j>, AnyError> {
         let log = self.log("client")?;
         let mut client = Command::new(&self.windrow);
-        client.args(["run", job.name]).args(&job.flags).arg("--output").arg(output);
+        client.args(["run", job.name]).args(&job.flags).arg("--output").arg(&output);
         client.args(["--quiet", "--json", "--cluster", &self.address.to_string()]);
-        Ok(client.stdout(log.try_clone()?).stderr(log).spawn()?)
+        let process = client.stdout(log.try_clone()?).stderr(log).spawn()?;
+        Ok(Client { process, job, output, begun: Instant::now() })
     }
 
     fn after(&mut self, random: &mut Random, most_ms: usize, later: Later) {
@@ -196,12 +202,14 @@ impl Cluster {
             }
             Kind::StopWorker => {
                 self.workers.retain_mut(|worker| runs(&mut worker.process));
-                let Some(pid) = self.any_worker(random) else { return Ok(false) };
+                let Some(pid) = self.any_worker(random).map(Worker::id) else { return Ok(false) };
                 signal(pid, libc::SIGSTOP);
                 self.after(random, 3_000, Later::GoOn(pid));
             }
             Kind::KillExecutor | Kind::StopExecutor => {
-                let Some(worker) = self.any_worker(random) else { return Ok(false) };
+                let Some(worker) = self.any_worker(random).map(Worker::id) else {
+                    return Ok(false);
+                };
                 let Some(&executor) = children(worker).first() else { return Ok(false) };
                 if kind == Kind::KillExecutor {
                     signal(executor, libc::SIGKILL);
@@ -227,7 +235,7 @@ impl Cluster {
                 self.after(random, 3_000, Later::GoOn(pid));
             }
             Kind::SlowWorker => {
-                let Some(pid) = self.any_worker(random) else { return Ok(false) };
+                let Some(pid) = self.any_worker(random).map(Worker::id) else { return Ok(false) };
                 let name = format!("windrow-chaos-{pid}-{}", random.next());
                 let Some(group) = Group::make(&name, 20) else { return Ok(false) };
                 group.take(pid);
@@ -236,23 +244,19 @@ impl Cluster {
             }
             Kind::AddWorker => self.start_worker(random.below(self.disks.len()))?,
             Kind::Control(link) | Kind::Data(link) => {
-                let Some(pid) = self.any_worker(random) else { return Ok(false) };
-                let Some(worker) = self.workers.iter().find(|worker| worker.id() == pid) else {
-                    return Ok(false);
-                };
+                let Some(worker) = self.any_worker(random) else { return Ok(false) };
                 let is_control = matches!(kind, Kind::Control(_));
-                if is_control {
-                    worker.control.set(link)
-                } else {
-                    worker.data.set(link)
-                }
-                self.after(random, 4_000, Later::OpenLinks(pid));
+                let of = if is_control { &worker.control } else { &worker.data };
+                of.set(link);
+                let again = Later::OpenLinks(worker.id());
+                self.after(random, 4_000, again);
             }
             Kind::FlipOnWire => {
-                if self.workers.is_empty() || self.disks.len() == 1 {
+                let apart = self.disks.len() > 1;
+                let Some(worker) = self.any_worker(random).filter(|_| apart) else {
                     return Ok(false);
-                }
-                random.one(&self.workers).data.flip();
+                };
+                worker.data.flip();
             }
             Kind::FillDisk => {
                 let disk = random.below(self.disks.len());
@@ -273,8 +277,8 @@ impl Cluster {
         Ok(true)
     }
 
-    fn any_worker(&self, random: &mut Random) -> Option<u32> {
-        (!self.workers.is_empty()).then(|| random.one(&self.workers).id())
+    fn any_worker(&self, random: &mut Random) -> Option<&Worker> {
+        (!self.workers.is_empty()).then(|| random.one(&self.workers))
     }
 
     /// Ends all processes in good order; those that were killed leave their scratch to a worker that sweeps it.

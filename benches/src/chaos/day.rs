@@ -1,14 +1,14 @@
 //! Many small jobs of several clients on one cluster, with faults: what processes have must not grow.
 
+use super::client::Client;
 use super::cluster::Cluster;
 use super::faults::Kind;
 use super::flags::Day;
-use super::jobs::{Inputs, JobKind};
+use super::jobs::Inputs;
 use super::random::Random;
-use super::{AnyError, Chaos, PATIENCE};
+use super::{AnyError, Chaos};
 use std::fs;
-use std::path::PathBuf;
-use std::process::Child;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// Inputs are so many times smaller than those of single runs.
@@ -16,14 +16,6 @@ const SMALLER: u64 = 100;
 
 /// So many times the processes are looked at.
 const LOOKS: u64 = 8;
-
-/// A client that waits for its job.
-struct Client<'a> {
-    process: Child,
-    job: &'a JobKind,
-    output: PathBuf,
-    begun: Instant,
-}
 
 /// Runs the jobs, and prints a line of a Markdown table each time that an eighth of them is
 /// done. Returns how many failed.
@@ -49,18 +41,19 @@ pub fn run_day(chaos: &Chaos, day: Day) -> Result<u64, AnyError> {
         while running.len() < clients && submitted < jobs {
             let job = inputs.draw(&mut random);
             let output = folder.join(format!("output-{submitted}"));
-            let process = cluster.submit(job, &output)?;
-            running.push(Client { process, job, output, begun: Instant::now() });
+            running.push(cluster.submit(job, output)?);
             submitted += 1;
         }
         let mut at = 0;
         while at < running.len() {
-            let Some(result) = running[at].ended()? else {
+            let ended = running[at].ended();
+            if matches!(ended, Ok(None)) {
                 at += 1;
                 continue;
-            };
+            }
             let client = running.swap_remove(at);
-            if let Err(error) = result {
+            let ended = ended.and_then(|status| status.map_or(Ok(()), |of| looked_at(&client, of)));
+            if let Err(error) = ended {
                 println!("{}: {error}", client.output.display());
                 failed += 1;
             }
@@ -88,20 +81,10 @@ pub fn run_day(chaos: &Chaos, day: Day) -> Result<u64, AnyError> {
     Ok(failed)
 }
 
-impl Client<'_> {
-    /// How it ended, if it has.
-    fn ended(&mut self) -> Result<Option<Result<(), AnyError>>, AnyError> {
-        let Some(status) = self.process.try_wait()? else {
-            if self.begun.elapsed() < PATIENCE {
-                return Ok(None);
-            }
-            self.process.kill()?;
-            self.process.wait()?;
-            return Ok(Some(Err("it does not end".into())));
-        };
-        if !status.success() {
-            return Ok(Some(Err(format!("{}: {status}", self.job.name).into())));
-        }
-        Ok(Some(self.job.compare(&self.output)))
+/// What is wrong with a job that ended like this.
+fn looked_at(client: &Client<'_>, status: ExitStatus) -> Result<(), AnyError> {
+    if !status.success() {
+        return Err(format!("{}: {status}", client.job.name).into());
     }
+    client.job.compare(&client.output)
 }

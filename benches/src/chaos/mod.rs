@@ -4,6 +4,7 @@
 //! A run has a number, from which all its choices come: the job, the workers, their memory, the faults and their times. What
 //! the processes make of it depends on the machine too, so that a run that failed need not fail again; its logs are kept.
 
+mod client;
 mod cluster;
 mod day;
 mod disk;
@@ -27,9 +28,6 @@ use random::Random;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-/// A job that has not ended after so long hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The logs of a job are kept that takes so many seconds.
 const SLOW: f64 = 15.0;
@@ -107,7 +105,7 @@ fn one(
     faults.sort_by(|a, b| a.after.total_cmp(&b.after));
     let begun = Instant::now();
     let output = cluster.folder.join("output");
-    let mut client = cluster.submit(job, &output)?;
+    let mut client = cluster.submit(job, output.clone())?;
     let mut fired = Vec::new();
     let mut faults = faults.into_iter().peekable();
     let ended = loop {
@@ -118,13 +116,9 @@ fn one(
             }
         }
         cluster.mend()?;
-        if let Some(status) = client.try_wait()? {
+        let ended = client.ended().map_err(|error| format!("{error}, after {fired:?}"))?;
+        if let Some(status) = ended {
             break status;
-        }
-        if now > PATIENCE {
-            let _ = client.kill();
-            let _ = client.wait();
-            return Err(format!("{} does not end, after {fired:?}", job.name).into());
         }
         std::thread::sleep(Duration::from_millis(5));
     };
