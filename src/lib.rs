@@ -45,6 +45,7 @@ mod local;
 #[cfg(doctest)]
 mod pages;
 mod registry;
+mod replay;
 mod trace;
 
 // For tests that have worker processes of their own.
@@ -55,6 +56,8 @@ pub use command::main;
 pub use error::RunError;
 pub use local::Local;
 pub use registry::{JobEntry, library};
+#[doc(hidden)]
+pub use replay::{ReplayError, Replayed, TaskReplay};
 // What `#[derive(Record)]` writes names the crate by this path.
 #[doc(hidden)]
 pub use windrow_datasets as datasets;

@@ -345,6 +345,38 @@ async fn a_task_that_always_fails_fails_its_job() {
 }
 
 #[tokio::test]
+async fn what_a_task_had_to_do_is_told_until_there_is_no_room_for_it() {
+    let mut config = config();
+    config.details_bytes = 0;
+    let running = start_with(config).await;
+    let client = client(&running).await;
+    let (_, log) = spawn(running.address, hello("b1", 2), |order| Some(Ok(output(order, 3))));
+    let run = async || {
+        let job = client.submit(&submission(two_stages(2))).await.unwrap();
+        assert_eq!(end_of(&client, job).await.state, JobState::Succeeded);
+        job
+    };
+    let first = run().await;
+    let record = client.job_record(first).await.unwrap();
+    assert_eq!((record.tasks, record.shape), (vec![Some(3), Some(2)], two_stages(2)));
+    let orders = log.lock().unwrap().orders.clone();
+    let computed = |order: &&TaskOrder| order.attempt.task.kind == TaskKind::Compute;
+    for order in orders.iter().filter(computed) {
+        let TaskId { stage, kind, partition, .. } = order.attempt.task;
+        let told = client.task_record(first, stage, kind, partition).await.unwrap();
+        assert_eq!(told.order, *order);
+        let (made, by_worker) = (told.made.unwrap(), output(order, 3));
+        assert_eq!(made.shuffles, shuffles_content(&by_worker.shuffles));
+        assert_eq!((made.staged, made.collected), (by_worker.staged, by_worker.collected));
+    }
+    let last = run().await;
+    let (stage, kind) = (StageId(0), TaskKind::Compute);
+    let gone = client.task_record(first, stage, kind, 0).await.unwrap_err();
+    assert!(gone.to_string().contains("not kept any more"), "{gone}");
+    client.task_record(last, stage, kind, 0).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_job_that_collects_too_much_fails_with_its_sizes() {
     let mut config = config();
     config.collected_bytes = 10_000;

@@ -1,7 +1,10 @@
 //! What a process needs that submits jobs and looks after a cluster.
 
-use crate::control::{JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, WorkerStatus};
-use crate::ids::{CollectId, JobId, WorkerId};
+use crate::control::{
+    JobRecord, JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, TaskRecord,
+    WorkerStatus,
+};
+use crate::ids::{CollectId, JobId, StageId, TaskKind, WorkerId};
 use crate::link::{Link, LinkConfig, LinkError};
 use std::time::Duration;
 
@@ -119,6 +122,34 @@ impl Client {
             }
             all.extend_from_slice(&page);
         }
+    }
+
+    /// What is kept of a job so that its tasks can be run again here.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or does not know the job, or no longer what its tasks read.
+    pub async fn job_record(&self, job: JobId) -> Result<JobRecord, ClientError> {
+        let record = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.job_record(ctx, job).await
+        };
+        Ok(self.link.call(ANSWER, record).await??)
+    }
+
+    /// What is kept of a task that lists a source or computes.
+    ///
+    /// # Errors
+    /// As for [`job_record`](Client::job_record), and if there is no such task.
+    pub async fn task_record(
+        &self,
+        job: JobId,
+        stage: StageId,
+        kind: TaskKind,
+        partition: u32,
+    ) -> Result<TaskRecord, ClientError> {
+        let record = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.task_record(ctx, job, stage, kind, partition).await
+        };
+        Ok(self.link.call(ANSWER, record).await??)
     }
 
     /// All jobs that the coordinator remembers, the newest first.

@@ -4,9 +4,9 @@
 //! goes over the data plane ([`data`](crate::data)), and lists come in pages.
 
 use crate::failure::Failure;
-use crate::ids::{AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, WorkerId};
+use crate::ids::{AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskKind, WorkerId};
 use crate::shape::JobShape;
-use crate::task::{TaskCounts, TaskOrder, TaskOutput};
+use crate::task::{LeftOut, StagedFiles, TaskCounts, TaskOrder, TaskOutput};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -200,6 +200,39 @@ pub struct JobSpec {
     pub fingerprint: u64,
 }
 
+/// What is kept of a job so that its tasks can be run again elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// What an executor of it has to know.
+    pub spec: JobSpec,
+    /// The plan, as it was run: some rows may be looked up.
+    pub shape: JobShape,
+    /// By stage: the number of its tasks, once that is known.
+    pub tasks: Vec<Option<u32>>,
+}
+
+/// What is kept of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// What it had to do. The attempt is the one that was committed, or the first, if none was.
+    pub order: TaskOrder,
+    /// What the committed attempt made, if there is one.
+    pub made: Option<TaskMade>,
+}
+
+/// What a committed attempt made, as far as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskMade {
+    /// Of what it wrote into shuffles: [`shuffles_content`](crate::task::shuffles_content).
+    pub shuffles: u32,
+    /// The files staged, once for each sink.
+    pub staged: Vec<(SinkId, StagedFiles)>,
+    /// Collected rows: frames.
+    pub collected: Vec<(CollectId, Vec<u8>)>,
+    /// The records that were left out, in order.
+    pub left_out: Vec<LeftOut>,
+}
+
 /// Where blocks of a shuffle are: the outputs of map tasks, in pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockPage {
@@ -346,4 +379,13 @@ pub trait Coordinator {
     async fn job_spec(job: JobId) -> Result<JobSpec, Refusal>;
     /// Where the blocks of a shuffle are, from the output of this number on.
     async fn blocks(job: JobId, shuffle: ShuffleId, from: u32) -> Result<BlockPage, Refusal>;
+    /// What is kept of a job, which runs or has ended, so that its tasks can be run again elsewhere.
+    async fn job_record(job: JobId) -> Result<JobRecord, Refusal>;
+    /// What is kept of a task of it that lists a source or computes.
+    async fn task_record(
+        job: JobId,
+        stage: StageId,
+        kind: TaskKind,
+        partition: u32,
+    ) -> Result<TaskRecord, Refusal>;
 }

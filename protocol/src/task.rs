@@ -152,6 +152,17 @@ pub struct ShuffleOutput {
     pub content: u32,
 }
 
+/// What two attempts of a task have in common of what they wrote into shuffles: a checksum of all rows, and of how many
+/// each shuffle has.
+pub fn shuffles_content(shuffles: &[ShuffleOutput]) -> u32 {
+    let mut content = crc32fast::Hasher::new();
+    for made in shuffles {
+        content.update(&made.rows.to_le_bytes());
+        content.update(&made.content.to_le_bytes());
+    }
+    content.finalize()
+}
+
 /// What an attempt counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskCounts {

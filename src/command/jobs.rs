@@ -41,7 +41,7 @@ enum Action {
     },
 }
 
-fn job_id(text: &str) -> Result<JobId, String> {
+pub(super) fn job_id(text: &str) -> Result<JobId, String> {
     let number = text.strip_prefix('j').unwrap_or(text).parse();
     number.map(JobId).map_err(|_| format!("`{text}` is no job; they are named as in j7"))
 }

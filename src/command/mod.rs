@@ -8,6 +8,7 @@ mod inspect;
 mod jobs;
 mod progress;
 mod quantity;
+mod replay;
 mod run;
 mod simulate;
 mod stores;
@@ -57,6 +58,9 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
         Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
         Some(("inspect", matches)) => flags(matches).and_then(inspect::Inspect::run),
+        Some(("replay", matches)) => {
+            flags(matches).and_then(|replay: replay::ReplayFlags| replay.run(jobs))
+        }
         Some(("verify", matches)) => flags(matches).and_then(verify::Verify::run),
         Some(("simulate", matches)) => flags(matches).and_then(simulate::Simulate::run),
         _ => unreachable!("clap asks for one of the commands"),
@@ -156,6 +160,8 @@ fn command(jobs: &[JobEntry]) -> Command {
         "Shows what lies at a location: schema, statistics, first rows",
     );
     let verify = with::<verify::Verify>("verify", "Compares an output with its manifest");
+    let replay =
+        with::<replay::ReplayFlags>("replay", "Runs one task of a job again, in this process");
     let simulate = with::<simulate::Simulate>(
         "simulate",
         "Tries the scheduler on a simulated cluster, with faults",
@@ -174,5 +180,6 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(generate)
         .subcommand(inspect)
         .subcommand(verify)
+        .subcommand(replay)
         .subcommand(simulate)
 }

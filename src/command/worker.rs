@@ -61,7 +61,15 @@ pub(crate) struct Worker {
 }
 
 /// The plans of a program's jobs.
-struct Plans(Vec<JobEntry>);
+pub(super) struct Plans(Vec<JobEntry>);
+
+impl Plans {
+    pub(super) fn of(mut jobs: Vec<JobEntry>) -> Plans {
+        // Behind the program's own: `generate tpch` is there in each program.
+        jobs.push(JobEntry::of::<GenerateTpch>());
+        Plans(jobs)
+    }
+}
 
 impl PlanSource for Plans {
     fn plan(&self, name: &str, arguments: &str) -> Result<Plan, Failure> {
@@ -79,14 +87,12 @@ impl PlanSource for Plans {
 }
 
 /// The life of an executor process.
-pub(super) fn executor(mut jobs: Vec<JobEntry>) -> ExitCode {
-    // Behind the program's own: `generate tpch` is there in each program.
-    jobs.push(JobEntry::of::<GenerateTpch>());
+pub(super) fn executor(jobs: Vec<JobEntry>) -> ExitCode {
     let config = ExecutorConfig {
         binary: binary::own().clone(),
         fetch: windrow_worker::data_plane::ClientLimits::default(),
     };
-    executor_process::main(Arc::new(Plans(jobs)), Arc::new(Tasks::new(Storage::new())), config)
+    executor_process::main(Arc::new(Plans::of(jobs)), Arc::new(Tasks::new(Storage::new())), config)
 }
 
 /// The name that workers of one host have in common.

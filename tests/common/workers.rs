@@ -18,9 +18,10 @@ use windrow::location::Location;
 use windrow::plan::Plan;
 use windrow::record::mix;
 use windrow::storage::Storage;
-use windrow::{Cluster, Failure, Flow, Outcome, Result};
+use windrow::{Cluster, Failure, Flow, Outcome, Result, TaskReplay};
 use windrow_coordinator::{Config, Coordinator};
-use windrow_protocol::ids::{ShuffleId, SinkId};
+use windrow_protocol::client::Client;
+use windrow_protocol::ids::{JobId, ShuffleId, SinkId, StageId, TaskKind};
 use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{TaskOrder, TaskOutput};
 use windrow_worker::data_plane::ClientLimits;
@@ -92,7 +93,7 @@ impl Call {
             binary: windrow::own_binary().clone(),
             fetch: ClientLimits::default(),
         };
-        let plans = Arc::new(Served(Mutex::new(Some(plan))));
+        let plans = Arc::new(Served(Mutex::new(vec![plan])));
         let code = executor_process::main(plans, Arc::new(engine), config);
         std::process::exit(i32::from(code != ExitCode::SUCCESS));
     }
@@ -108,7 +109,7 @@ impl Call {
         workers: usize,
         one_dies: bool,
         output: &Path,
-        plan: impl FnOnce(&Flow) -> Result<()>,
+        plan: impl Fn(&Flow) -> Result<()>,
     ) -> Outcome {
         let scratch = tempfile::tempdir().unwrap();
         let fault = scratch.path().join("fault");
@@ -137,10 +138,11 @@ impl Call {
             processes.push(runtime.block_on(spawn_from_lasting_thread(command)).unwrap());
         }
         let cluster = Cluster::connect(&address).unwrap();
-        let outcome = cluster.run_plan("test", plan).unwrap_or_else(|error| {
+        let outcome = cluster.run_plan("test", &plan).unwrap_or_else(|error| {
             panic!("{self:?} over {workers} workers: {error}");
         });
         runtime.block_on(async {
+            self.again(&address, scratch.path(), &plan).await;
             coordinator.shut_down().await.unwrap();
             for mut process in processes {
                 let ended = tokio::time::timeout(Duration::from_secs(60), process.wait()).await;
@@ -150,6 +152,39 @@ impl Call {
         assert_eq!(fault.exists(), one_dies, "{self:?}: whether an executor died");
         assert!(!one_dies || outcome.summary.retries > 0, "{self:?}: {:?}", outcome.summary);
         outcome
+    }
+}
+
+impl Call {
+    /// Of each stage of the job a task runs again in this process, and makes the same.
+    async fn again(&self, address: &str, scratch: &Path, plan: impl Fn(&Flow) -> Result<()>) {
+        let client = Client::connect(address).await.unwrap();
+        let job = JobId(1);
+        let record = client.job_record(job).await.unwrap();
+        for (stage, tasks) in (0..).map(StageId).zip(&record.tasks) {
+            // One that is looked up has none.
+            let Some(tasks @ 1..) = *tasks else { continue };
+            let planned = || Plan::from_fn("test", &plan).unwrap();
+            let replay = TaskReplay {
+                client: &client,
+                plans: Arc::new(Served(Mutex::new(vec![planned(), planned()]))),
+                job,
+                stage,
+                kind: TaskKind::Compute,
+                partition: self.number as u32 % tasks,
+                output: None,
+                threads: 2,
+                memory: 1 << 30,
+                scratch: vec![scratch.to_path_buf()],
+                tell: &|line| assert!(!line.to_string().contains("note"), "{self:?}: {line}"),
+            };
+            let replayed = replay.run().await.unwrap_or_else(|error| {
+                panic!("{self:?}: stage {stage}: {error}");
+            });
+            assert!(replayed.made.is_some(), "{self:?}: {}", replayed.attempt);
+            let other = replayed.differences();
+            assert!(other.is_empty(), "{self:?}: {}: {other:?}", replayed.attempt);
+        }
     }
 }
 
@@ -202,12 +237,12 @@ fn worker() {
     });
 }
 
-/// The plan of an executor, for the one who asks for it.
-struct Served(Mutex<Option<Plan>>);
+/// A plan for each time that it is asked for.
+struct Served(Mutex<Vec<Plan>>);
 
 impl PlanSource for Served {
     fn plan(&self, _: &str, _: &str) -> Result<Plan, Failure> {
-        Ok(self.0.lock().unwrap().take().expect("an executor plans once"))
+        Ok(self.0.lock().unwrap().pop().expect("a plan for each who asks"))
     }
 }
 

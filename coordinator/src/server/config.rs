@@ -18,6 +18,9 @@ pub struct Config {
     pub wrong_binary_ms: u64,
     /// Jobs that have ended and are remembered.
     pub ended_jobs: usize,
+    /// About how many bytes are kept of what the tasks of ended jobs read and made, so that they can be run again; of the
+    /// job that ended last all is kept.
+    pub details_bytes: usize,
     /// The bytes that all tasks of a job may collect.
     pub collected_bytes: usize,
     /// The folder in which all is kept that is decided, so that a coordinator that is started again goes on; without one
@@ -38,6 +41,7 @@ impl Default for Config {
             },
             wrong_binary_ms: 10_000,
             ended_jobs: 100,
+            details_bytes: 32 << 20,
             collected_bytes: 64 << 20,
             state: None,
             snapshot_bytes: 16 << 20,

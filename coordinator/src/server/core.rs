@@ -6,7 +6,7 @@
 use super::bus::{Bus, What};
 use super::config::Config;
 use super::job::Job;
-use super::limits::{JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
+use super::limits::{COLLECTED_KEPT, JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
 use super::outbox::Outbox;
 use super::worker::{Standing, Worker};
 use crate::journal::Journal;
@@ -349,12 +349,16 @@ impl Core {
                 self.job_tokens.remove(&job.submission.token);
             }
         }
-        let mut bytes = 0;
-        for job in self.ended.iter().rev() {
+        let (mut collected, mut details) = (0, 0);
+        for (at, job) in self.ended.iter().rev().enumerate() {
             if let Some(job) = self.jobs.get_mut(job) {
-                bytes += job.collected_bytes;
-                if bytes > super::limits::COLLECTED_KEPT {
+                collected += job.collected_bytes;
+                if collected > COLLECTED_KEPT {
                     job.forget_collected();
+                }
+                details += job.details_bytes;
+                if details > self.config.details_bytes && at > 0 {
+                    job.forget_details();
                 }
             }
         }

@@ -8,14 +8,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::watch;
-use windrow_protocol::control::{JobSpec, JobState, JobStatus, JobSubmission, StageStatus};
+use windrow_protocol::control::{
+    JobSpec, JobState, JobStatus, JobSubmission, StageStatus, TaskMade,
+};
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
 };
 use windrow_protocol::parts::Part;
 use windrow_protocol::shape::{Cut, JobShape, OutputShape, RootShape};
-use windrow_protocol::task::{LeftOut, ShuffleOutput, Split, StagedFiles, TaskCounts, TaskOutput};
+use windrow_protocol::task::{
+    LeftOut, Split, StagedFiles, TaskCounts, TaskOutput, shuffles_content,
+};
 
 /// A job, from its submission until it is forgotten.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub(crate) struct Job {
     pub(crate) collected_bytes: usize,
     /// Whether the collected datasets are not kept any more.
     pub(crate) collected_forgotten: bool,
+    /// Of a job that has ended: about how many bytes that takes which is only needed to run its tasks again.
+    #[serde(skip)]
+    pub(crate) details_bytes: usize,
     pub(crate) retries: u64,
     pub(crate) shuffle_bytes: u64,
     pub(crate) manifests: Vec<(SinkId, String)>,
@@ -90,6 +97,27 @@ pub(crate) struct Stage {
     staged: BTreeMap<(SinkId, u32), StagedFiles>,
 }
 
+impl Stage {
+    /// About how many bytes that takes which is only needed to run its tasks again.
+    fn details_bytes(&self) -> usize {
+        let splits = self.splits.iter().flat_map(|splits| splits.iter());
+        let hosts = |split: &Split| split.hosts.iter().map(|host| host.len() + 24).sum::<usize>();
+        splits.map(|split| size_of::<Split>() + split.payload.len() + hosts(split)).sum::<usize>()
+            + self.ranges.len() * size_of::<Range<usize>>()
+            + self.reads.parts.len() * size_of::<Part>()
+            + self.contents.len() * size_of::<Option<u32>>()
+            + self.staged.values().map(|staged| 64 + staged.message_bytes()).sum::<usize>()
+    }
+
+    fn forget_details(&mut self) {
+        self.splits = None;
+        self.ranges = Vec::new();
+        self.reads.parts = Vec::new();
+        self.contents = Vec::new();
+        self.staged.clear();
+    }
+}
+
 impl Job {
     pub(crate) fn new(id: JobId, submission: JobSubmission, now: Millis) -> Job {
         Job {
@@ -106,6 +134,7 @@ impl Job {
             running: 0,
             collected_bytes: 0,
             collected_forgotten: false,
+            details_bytes: 0,
             retries: 0,
             shuffle_bytes: 0,
             manifests: Vec::new(),
@@ -276,7 +305,7 @@ impl Job {
         for (sink, staged) in output.staged {
             stage.staged.insert((sink, partition), staged);
         }
-        let content = content_of(&output.shuffles);
+        let content = shuffles_content(&output.shuffles);
         let before = stage.contents[at].replace(content);
         if before.is_none() {
             self.counts.add(&output.counts);
@@ -284,6 +313,22 @@ impl Job {
         }
         self.outputs_changed(attempt.task.stage);
         before.is_some_and(|before| before != content)
+    }
+
+    /// What the committed attempt of a task made, and its number.
+    pub(crate) fn made(&self, stage: StageId, partition: u32) -> Option<(u32, TaskMade)> {
+        let of = self.stage(stage)?;
+        let at = partition as usize;
+        let (number, _) = (*of.done.as_ref()?.get(at)?)?;
+        let staged = of.staged.iter().filter(|((_, of), _)| *of == partition);
+        let collected = of.collected.iter().filter(|((_, of), _)| *of == partition);
+        let made = TaskMade {
+            shuffles: (*of.contents.get(at)?)?,
+            staged: staged.map(|((sink, _), files)| (*sink, files.clone())).collect(),
+            collected: collected.map(|((of, _), frames)| (*of, frames.to_vec())).collect(),
+            left_out: of.left_out.get(&partition).cloned().unwrap_or_default(),
+        };
+        Some((number, made))
     }
 
     /// Whether a task may have read what a stage wrote.
@@ -350,24 +395,18 @@ impl Job {
         staged.cloned().collect()
     }
 
-    /// The job has ended: only what people ask for later is kept.
+    /// The job has ended.
     pub(crate) fn end(&mut self, state: JobState, now: Millis) {
-        let keep_collected = state == JobState::Succeeded;
         self.state = state;
         self.ended = Some(now);
-        if !keep_collected {
-            self.collected_bytes = 0;
-        }
-        for stage in &mut self.stages {
-            stage.splits = None;
-            stage.ranges = Vec::new();
-            stage.reads.parts = Vec::new();
-            stage.staged.clear();
-            stage.running = 0;
-            stage.contents = Vec::new();
-            if !keep_collected {
-                stage.collected.clear();
-            }
+        self.stages.iter_mut().for_each(|stage| stage.running = 0);
+        self.measure_details();
+    }
+
+    /// Knows how many bytes it takes what is only needed to run tasks again of a job that has ended.
+    pub(crate) fn measure_details(&mut self) {
+        if !self.is_running() {
+            self.details_bytes = self.stages.iter().map(Stage::details_bytes).sum();
         }
     }
 
@@ -376,6 +415,18 @@ impl Job {
         self.collected_forgotten |= self.collected_bytes > 0;
         self.collected_bytes = 0;
         self.stages.iter_mut().for_each(|stage| stage.collected.clear());
+    }
+
+    /// Forgets what is only needed to run tasks of a job again that has ended.
+    pub(crate) fn forget_details(&mut self) {
+        self.details_bytes = 0;
+        self.stages.iter_mut().for_each(Stage::forget_details);
+    }
+
+    /// Whether what is needed to run its tasks again is not kept any more.
+    pub(crate) fn has_forgotten_details(&self) -> bool {
+        let has_tasks = |stage: &Stage| stage.done.as_ref().is_some_and(|done| !done.is_empty());
+        self.stages.iter().any(|stage| has_tasks(stage) && stage.contents.is_empty())
     }
 
     /// How it stands; without manifests and notes for lists.
@@ -412,14 +463,4 @@ impl Job {
             notes: if whole { self.notes.iter().cloned().collect() } else { Vec::new() },
         }
     }
-}
-
-/// What two attempts of a task have in common of what they wrote into shuffles.
-fn content_of(shuffles: &[ShuffleOutput]) -> u32 {
-    let mut content = crc32fast::Hasher::new();
-    for made in shuffles {
-        content.update(&made.rows.to_le_bytes());
-        content.update(&made.content.to_le_bytes());
-    }
-    content.finalize()
 }

@@ -1,7 +1,7 @@
 //! The coordinator's server: it drives the scheduler, tells workers and clients, and keeps what is needed to do so.
 //!
 //! `core` has the state and turns calls into events, `apply` does what outcomes say, `orders` builds what workers are
-//! told, `outbox` keeps it until they have seen it; `service` is the tarpc side, [`bus`] tells what happens.
+//! told, `outbox` keeps it until they have seen it; `replay` tells what is kept of tasks; `service` is the tarpc side, [`bus`] tells what happens.
 
 mod apply;
 pub mod bus;
@@ -15,6 +15,7 @@ mod pages;
 mod poll;
 mod records;
 mod recovery;
+mod replay;
 mod service;
 mod snapshot;
 mod worker;

@@ -12,10 +12,10 @@ use tarpc::context::Context;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use windrow_protocol::control::{
-    BinaryId, BlockPage, Coordinator, JobSpec, JobStatus, JobSubmission, PROTOCOL_VERSION, Poll,
-    PollAnswer, Refusal, Registered, WorkerHello, WorkerStatus,
+    BinaryId, BlockPage, Coordinator, JobRecord, JobSpec, JobStatus, JobSubmission,
+    PROTOCOL_VERSION, Poll, PollAnswer, Refusal, Registered, TaskRecord, WorkerHello, WorkerStatus,
 };
-use windrow_protocol::ids::{CollectId, JobId, ShuffleId, WorkerId};
+use windrow_protocol::ids::{CollectId, JobId, ShuffleId, StageId, TaskKind, WorkerId};
 use windrow_protocol::transport::wait_for;
 
 /// One handle of the server, as each call gets it.
@@ -182,5 +182,20 @@ impl Coordinator for Service {
         from: u32,
     ) -> Result<BlockPage, Refusal> {
         self.lock().0.blocks(job, shuffle, from)
+    }
+
+    async fn job_record(self, _: Context, job: JobId) -> Result<JobRecord, Refusal> {
+        self.lock().0.job_record(job)
+    }
+
+    async fn task_record(
+        self,
+        _: Context,
+        job: JobId,
+        stage: StageId,
+        kind: TaskKind,
+        partition: u32,
+    ) -> Result<TaskRecord, Refusal> {
+        self.lock().0.task_record(job, stage, kind, partition)
     }
 }

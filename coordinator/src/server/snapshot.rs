@@ -85,7 +85,8 @@ impl Core {
     }
 
     /// Has a job in all tables.
-    pub(super) fn has_job(&mut self, id: JobId, job: Job) {
+    pub(super) fn has_job(&mut self, id: JobId, mut job: Job) {
+        job.measure_details();
         self.job_tokens.insert(job.submission.token, id);
         if job.is_running() {
             self.pool(&job.submission.binary.build).jobs.insert(id);

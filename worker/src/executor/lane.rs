@@ -74,7 +74,10 @@ pub fn run_lane(
                     let input = LaneInput::Split(split, lane);
                     let discards = plan.discards(stage);
                     let first = place::describe_failure();
-                    match attempt(plan, stage, storage, input, whole, discards, 1) {
+                    // The panic was told by then.
+                    match expecting_panics(|| {
+                        attempt(plan, stage, storage, input, whole, discards, 1)
+                    }) {
                         Err(again) if again.class == FailureClass::UserCode => {
                             place::describe_failure()
                         }

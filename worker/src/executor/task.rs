@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use windrow_datasets::codec::{Choice, Encoder};
 use windrow_datasets::commit::{self, JobInfo};
+use windrow_datasets::location::Location;
 use windrow_datasets::push::{BATCH_RECORDS, PushError};
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
@@ -22,6 +23,7 @@ use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::{LaneContext, Whole};
 use windrow_jobs::plan::{Output, Plan, Root};
 use windrow_jobs::shuffle::{Combining, FramesOut, Lanes, Memory, Store, StoreContext};
+use windrow_protocol::control::JobOptions;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::parts::BucketSizes;
@@ -49,12 +51,30 @@ pub fn outputs_of(plan: &Plan, mode: commit::WriteMode, short_id: &str) -> Vec<c
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     storage: Storage,
+    /// Where the sinks write, by number, instead of where the plan says.
+    instead: Vec<Location>,
 }
 
 impl Tasks {
     /// Tasks that read and write through this storage.
     pub fn new(storage: Storage) -> Tasks {
-        Tasks { storage }
+        Tasks { storage, instead: Vec::new() }
+    }
+
+    /// Sinks write to these, by number, instead of where the plan says.
+    #[must_use]
+    pub fn writing_to(self, instead: Vec<Location>) -> Tasks {
+        Tasks { instead, ..self }
+    }
+
+    /// Where a job's sinks write.
+    pub fn outputs(&self, plan: &Plan, options: &JobOptions) -> Vec<commit::Output> {
+        let mut outputs = outputs_of(plan, options.mode, &options.short_id);
+        for (output, instead) in outputs.iter_mut().zip(&self.instead) {
+            output.location = instead.clone();
+            output.mode = commit::WriteMode::Error;
+        }
+        outputs
     }
 }
 
@@ -70,7 +90,7 @@ impl Engine for Tasks {
         sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
-        Ok(Arc::new(ComputeTask::new(plan, &self.storage, order, sides, env)?))
+        Ok(Arc::new(ComputeTask::new(plan, self, order, sides, env)?))
     }
 
     fn build_side(
@@ -123,7 +143,7 @@ impl Engine for Tasks {
             counters: plan.named_counters(counters),
             left_out: left_out.clone(),
         };
-        let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
+        let outputs = self.outputs(plan, &env.options);
         let mut manifests = Vec::new();
         for (number, output) in (0..).zip(&outputs) {
             let parts = staged.iter().find(|(sink, _)| sink.0 == number);
@@ -141,7 +161,7 @@ impl Engine for Tasks {
     }
 
     fn abort(&self, plan: &Plan, env: &Env) -> Result<(), Failure> {
-        let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
+        let outputs = self.outputs(plan, &env.options);
         // All are tried, whatever becomes of one.
         let aborted = outputs.iter().map(|output| commit::abort(&self.storage, output));
         let first_error = aborted.fold(Ok(()), Result::and);
@@ -252,7 +272,7 @@ impl Stores<'_> {
 impl ComputeTask {
     fn new(
         plan: &Arc<Plan>,
-        storage: &Storage,
+        tasks: &Tasks,
         order: &TaskOrder,
         sides: &[(ShuffleId, BuildSide)],
         env: &Env,
@@ -269,7 +289,8 @@ impl ComputeTask {
         let frames = whole_inputs.iter().map(|(collect, frames)| (collect.0, frames.clone()));
         let whole = Whole::new(frames).map_err(|error| of_push(&error))?;
         let units = units(input, stage.sample);
-        let outputs = outputs_of(plan, env.options.mode, &env.options.short_id);
+        let outputs = tasks.outputs(plan, &env.options);
+        let storage = &tasks.storage;
         let writer = Writer {
             plan,
             stage: number,

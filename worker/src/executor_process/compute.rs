@@ -9,9 +9,9 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Remembers where panics happen, so that failures can say it. For the executor's process, once, at its start: what was
+/// Remembers where panics happen, so that failures can say it. For a process that runs tasks, once, at its start: what was
 /// the panic hook before is called too.
-pub(super) fn note_places_of_panics() {
+pub fn note_places_of_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map(ToString::to_string);

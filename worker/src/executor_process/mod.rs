@@ -12,6 +12,7 @@ mod run;
 mod sides;
 mod window;
 
+pub use compute::note_places_of_panics;
 pub use run::{BlockOut, Engine, Env, PlanSource, TaskRun};
 
 use crate::blocks::{BlockFolders, OpenFiles};
