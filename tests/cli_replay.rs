@@ -1,4 +1,5 @@
-//! `replay`, by the real binary: a task of a job that has ended is run again, and makes the same, or fails as it did.
+//! `replay` and `explain`, by the real binary: a task of a job that has ended is run again, and makes the same, or fails as it
+//! did; what happened to a job is told.
 
 mod harness;
 
@@ -35,6 +36,16 @@ fn each_task_makes_the_same_again_also_after_the_coordinator_was_killed() {
     let cluster: serde_json::Value = serde_json::from_slice(&cluster).unwrap();
     kill(cluster["coordinator"].as_u64().unwrap() as u32);
     assert_eq!(up(&room), address);
+    let explain = |task: &str| {
+        room.windrow(&format!("explain j1 {task} --cluster {address}")).timeout(PATIENCE)
+    };
+    let explained = explain("").ok();
+    shows(&explained, "job j1 terasort succeeded after");
+    shows(&explained, "stage s1: 3 tasks (read_fixed > sort_by_prefix)");
+    shows(&explain("s1/2").ok(), "task j1/s1/2 (read_fixed > sort_by_prefix)");
+    shows(&explain("s0/commit").ok(), "#0 was done after");
+    explain("s1/3").fails(1).says(&["job j1 had no task j1/s1/3"]);
+    explain("s1").fails(2).says(&["`s1` is no task"]);
     let replay = |task: &str, more: &str| {
         room.windrow(&format!("replay j1 {task} --cluster {address} {more}")).timeout(PATIENCE)
     };

@@ -5,6 +5,7 @@
 //! a simulated cluster in virtual time, with faults, and checks what must always hold. [`journal`] keeps records on the
 //! disk, so that a state that follows from them can be had again.
 
+mod explain;
 pub mod journal;
 pub mod scheduler;
 pub mod server;

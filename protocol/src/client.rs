@@ -4,12 +4,15 @@ use crate::control::{
     JobRecord, JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, TaskRecord,
     WorkerStatus,
 };
-use crate::ids::{CollectId, JobId, StageId, TaskKind, WorkerId};
+use crate::ids::{CollectId, JobId, StageId, TaskId, TaskKind, WorkerId};
 use crate::link::{Link, LinkConfig, LinkError};
 use std::time::Duration;
 
 /// A call is answered within this time, or made again.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// So long for an explanation, for which a scheduler decides all once more.
+const EXPLANATION: Duration = Duration::from_secs(60);
 
 /// How long one status call waits for something new.
 const STATUS_WAIT: Duration = Duration::from_secs(5);
@@ -150,6 +153,17 @@ impl Client {
             client.task_record(ctx, job, stage, kind, partition).await
         };
         Ok(self.link.call(ANSWER, record).await??)
+    }
+
+    /// Why a job, or one task of it, did what it did, for people.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or does not know the job or the task, or what happened no more.
+    pub async fn explain(&self, job: JobId, task: Option<TaskId>) -> Result<String, ClientError> {
+        let explain = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.explain(ctx, job, task).await
+        };
+        Ok(self.link.call(EXPLANATION, explain).await??)
     }
 
     /// All jobs that the coordinator remembers, the newest first.

@@ -4,7 +4,9 @@
 //! goes over the data plane ([`data`](crate::data)), and lists come in pages.
 
 use crate::failure::Failure;
-use crate::ids::{AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskKind, WorkerId};
+use crate::ids::{
+    AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
+};
 use crate::shape::JobShape;
 use crate::task::{LeftOut, StagedFiles, TaskCounts, TaskOrder, TaskOutput};
 use serde::{Deserialize, Serialize};
@@ -388,4 +390,6 @@ pub trait Coordinator {
         kind: TaskKind,
         partition: u32,
     ) -> Result<TaskRecord, Refusal>;
+    /// Why a job, or one task of it, did what it did, for people.
+    async fn explain(job: JobId, task: Option<TaskId>) -> Result<String, Refusal>;
 }

@@ -84,6 +84,22 @@ impl Coordinator for Dummy {
     ) -> Result<BlockPage, Refusal> {
         Ok(BlockPage::default())
     }
+    async fn explain(self, _: Context, job: JobId, _: Option<TaskId>) -> Result<String, Refusal> {
+        Err(Refusal::NoJob(job))
+    }
+    async fn job_record(self, _: Context, job: JobId) -> Result<JobRecord, Refusal> {
+        Err(Refusal::NoJob(job))
+    }
+    async fn task_record(
+        self,
+        _: Context,
+        job: JobId,
+        _: StageId,
+        _: TaskKind,
+        _: u32,
+    ) -> Result<TaskRecord, Refusal> {
+        Err(Refusal::NoJob(job))
+    }
 }
 
 struct Server {

@@ -5,7 +5,7 @@ use crate::cluster;
 use clap::{Args, Subcommand};
 use windrow_protocol::client::Client;
 use windrow_protocol::control::{JobState, JobStatus};
-use windrow_protocol::ids::JobId;
+use windrow_protocol::ids::{JobId, Round, StageId, TaskId, TaskKind};
 
 /// `windrow jobs`.
 #[derive(Args, Debug)]
@@ -44,6 +44,36 @@ enum Action {
 pub(super) fn job_id(text: &str) -> Result<JobId, String> {
     let number = text.strip_prefix('j').unwrap_or(text).parse();
     number.map(JobId).map_err(|_| format!("`{text}` is no job; they are named as in j7"))
+}
+
+/// A task of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TaskName {
+    pub(super) stage: StageId,
+    pub(super) kind: TaskKind,
+    pub(super) partition: u32,
+}
+
+impl TaskName {
+    /// The task of that name of a job.
+    pub(super) fn of(self, job: JobId) -> TaskId {
+        let TaskName { stage, kind, partition } = self;
+        TaskId { job, stage, round: Round::default(), kind, partition }
+    }
+}
+
+/// Reads the name of a task, as in `s1/3`.
+pub(super) fn task_name(text: &str) -> Result<TaskName, String> {
+    let read = || {
+        let (stage, partition) = text.split_once('/')?;
+        let stage = StageId(stage.strip_prefix('s').unwrap_or(stage).parse().ok()?);
+        Some(match partition {
+            "split" => TaskName { stage, kind: TaskKind::Split, partition: 0 },
+            "commit" => TaskName { stage, kind: TaskKind::Commit, partition: 0 },
+            _ => TaskName { stage, kind: TaskKind::Compute, partition: partition.parse().ok()? },
+        })
+    };
+    read().ok_or_else(|| format!("`{text}` is no task; they are named as in s1/3"))
 }
 
 impl JobsFlags {
@@ -116,4 +146,21 @@ fn shown(status: &JobStatus) -> String {
         text.push_str(&format!("  {note}\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_named_by_stage_and_partition() {
+        let named = |stage, kind, partition| TaskName { stage: StageId(stage), kind, partition };
+        assert_eq!(task_name("s1/3"), Ok(named(1, TaskKind::Compute, 3)));
+        assert_eq!(task_name("12/0"), Ok(named(12, TaskKind::Compute, 0)));
+        assert_eq!(task_name("s0/split"), Ok(named(0, TaskKind::Split, 0)));
+        assert_eq!(task_name("s0/commit"), Ok(named(0, TaskKind::Commit, 0)));
+        for wrong in ["", "3", "s1", "s1/", "/3", "s1/x", "s-1/3", "s1/3/4"] {
+            assert!(task_name(wrong).unwrap_err().contains("s1/3"), "{wrong}");
+        }
+    }
 }

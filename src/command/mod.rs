@@ -3,6 +3,7 @@
 mod advertised;
 mod cluster;
 mod coordinator;
+mod explain;
 mod generate;
 mod inspect;
 mod jobs;
@@ -58,6 +59,7 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
         Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
         Some(("inspect", matches)) => flags(matches).and_then(inspect::Inspect::run),
+        Some(("explain", matches)) => flags(matches).and_then(explain::ExplainFlags::run),
         Some(("replay", matches)) => {
             flags(matches).and_then(|replay: replay::ReplayFlags| replay.run(jobs))
         }
@@ -160,6 +162,7 @@ fn command(jobs: &[JobEntry]) -> Command {
         "Shows what lies at a location: schema, statistics, first rows",
     );
     let verify = with::<verify::Verify>("verify", "Compares an output with its manifest");
+    let explain = with::<explain::ExplainFlags>("explain", "Says why a job did what it did");
     let replay =
         with::<replay::ReplayFlags>("replay", "Runs one task of a job again, in this process");
     let simulate = with::<simulate::Simulate>(
@@ -180,6 +183,7 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(generate)
         .subcommand(inspect)
         .subcommand(verify)
+        .subcommand(explain)
         .subcommand(replay)
         .subcommand(simulate)
 }

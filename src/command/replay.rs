@@ -1,6 +1,6 @@
 //! `replay`: one task of a job again, in this process.
 
-use super::jobs::job_id;
+use super::jobs::{TaskName, job_id, task_name};
 use super::quantity::human;
 use super::worker::Plans;
 use super::{Failed, number_of, tell};
@@ -14,7 +14,7 @@ use windrow_datasets::commit::StagedFiles;
 use windrow_datasets::location::Location;
 use windrow_datasets::memory;
 use windrow_protocol::client::Client;
-use windrow_protocol::ids::{JobId, StageId, TaskKind};
+use windrow_protocol::ids::{JobId, TaskKind};
 use windrow_protocol::task::TaskOutput;
 use windrow_worker::executor_process::note_places_of_panics;
 
@@ -25,7 +25,7 @@ pub(crate) struct ReplayFlags {
     #[arg(value_parser = job_id)]
     job: JobId,
     /// The task, as in s1/3: its stage, and its number in it; s0/split is the one that lists what stage s0 reads
-    #[arg(value_name = "STAGE/PARTITION", value_parser = task)]
+    #[arg(value_name = "STAGE/PARTITION", value_parser = task_name)]
     task: TaskName,
     /// The coordinator that knows the job
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7077")]
@@ -46,26 +46,6 @@ pub(crate) struct ReplayFlags {
     /// Tell nothing on the way
     #[arg(long)]
     quiet: bool,
-}
-
-/// A task of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct TaskName {
-    stage: StageId,
-    kind: TaskKind,
-    partition: u32,
-}
-
-fn task(text: &str) -> Result<TaskName, String> {
-    let read = || {
-        let (stage, partition) = text.split_once('/')?;
-        let stage = StageId(stage.strip_prefix('s').unwrap_or(stage).parse().ok()?);
-        Some(match partition {
-            "split" => TaskName { stage, kind: TaskKind::Split, partition: 0 },
-            _ => TaskName { stage, kind: TaskKind::Compute, partition: partition.parse().ok()? },
-        })
-    };
-    read().ok_or_else(|| format!("`{text}` is no task; they are named as in s1/3"))
 }
 
 impl ReplayFlags {
@@ -147,20 +127,4 @@ fn made_by(output: &TaskOutput, kind: TaskKind) -> String {
         parts.push(format!("{} left out", number_of(output.left_out.len() as u64, "record")));
     }
     if parts.is_empty() { "nothing".to_string() } else { parts.join("; ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tasks_are_named_by_stage_and_partition() {
-        let named = |stage, kind, partition| TaskName { stage: StageId(stage), kind, partition };
-        assert_eq!(task("s1/3"), Ok(named(1, TaskKind::Compute, 3)));
-        assert_eq!(task("12/0"), Ok(named(12, TaskKind::Compute, 0)));
-        assert_eq!(task("s0/split"), Ok(named(0, TaskKind::Split, 0)));
-        for wrong in ["", "3", "s1", "s1/", "/3", "s1/x", "s-1/3", "s1/3/4"] {
-            assert!(task(wrong).unwrap_err().contains("s1/3"), "{wrong}");
-        }
-    }
 }

@@ -1,7 +1,9 @@
 //! What can be set about the scheduler: leases, limits, backup attempts.
 
+use serde::{Deserialize, Serialize};
+
 /// The settings of a scheduler. Outcomes do not depend on them once made: a recovered state may go on with others.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// A worker that was not heard for so long is lost.
     pub lease_ms: u64,
@@ -29,12 +31,13 @@ pub struct Config {
     pub commit_delay_ms_max: u64,
     /// The defect to plant, for tests of the simulator.
     #[cfg(test)]
+    #[serde(skip)]
     pub(crate) mutation: Option<Mutation>,
 }
 
 /// When a slow attempt gets a backup attempt: by the longest approximate time to its end (Zaharia, Konwinski, Joseph, Katz and
 /// Stoica, "Improving MapReduce performance in heterogeneous environments", 2008).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackupConfig {
     /// Whether there are any.
     pub enabled: bool,

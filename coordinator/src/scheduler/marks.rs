@@ -131,6 +131,13 @@ impl Marks {
         self.0[mark as usize]
     }
 
+    /// What was counted after `before`, which was counted on the way.
+    pub(crate) fn since(&self, before: &Marks) -> Marks {
+        let mut more = *self;
+        more.0.iter_mut().zip(before.0).for_each(|(all, before)| *all -= before);
+        more
+    }
+
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Marks) {
         for (sum, more) in self.0.iter_mut().zip(other.0) {

@@ -18,6 +18,7 @@ mod job;
 mod joins;
 mod links;
 mod marks;
+mod measured;
 mod outcome;
 mod parts;
 mod query;
@@ -39,10 +40,28 @@ pub use query::{AttemptView, StageProgress, WorkerView};
 pub use state::{Ended, State};
 pub use time::Millis;
 
+pub(crate) use links::{Links, lists_itself};
+pub(crate) use measured::Measured;
+pub(crate) use task::Status;
+pub(crate) use time::Durations;
+
 use decide::Decider;
-use time::{Durations, Volatile};
+use time::Volatile;
 use windrow_protocol::failure::Blame;
 use windrow_protocol::ids::{AttemptId, TaskKind};
+
+/// A decision, as one sees it who watches.
+pub(crate) struct Decision<'d> {
+    /// The state in which it was made.
+    pub(crate) state: &'d State,
+    pub(crate) now: Millis,
+    pub(crate) outcomes: &'d [Outcome],
+    /// The odd branches that were taken to it.
+    pub(crate) marks: Marks,
+}
+
+/// Who watches decisions, if anybody does.
+type Watch<'w> = Option<&'w mut dyn FnMut(&Decision<'_>)>;
 
 /// A state and how to go on from it.
 #[derive(Clone, Debug)]
@@ -97,46 +116,61 @@ impl Scheduler {
     /// Decides what an event means, and all that follows from it. Outcomes are appended in their order, and are
     /// applied already. `now` must not go back.
     pub fn handle(&mut self, event: &Event, now: Millis, outcomes: &mut Vec<Outcome>) {
+        self.handle_watched(event, now, outcomes, &mut None);
+    }
+
+    /// The same; each decision is shown to who watches.
+    pub(crate) fn handle_watched(
+        &mut self,
+        event: &Event,
+        now: Millis,
+        outcomes: &mut Vec<Outcome>,
+        watch: &mut Watch<'_>,
+    ) {
         self.observe(event, now);
-        self.take_step(now, outcomes, |decider| decide::decide(decider, event));
+        self.take_step(now, outcomes, watch, |decider| decide::decide(decider, event));
         if *event == Event::Tick {
             self.ticked = now;
             self.state.look_at_draining.0 = true;
             let mut none = Vec::new();
             self.slow = self.decider(now, &mut none, |decider| decider.slow_attempts());
         }
-        self.follow(now, outcomes);
+        self.follow_watched(now, outcomes, watch);
     }
 
     /// Decides what follows from the state alone: after recovery, say.
     pub fn follow(&mut self, now: Millis, outcomes: &mut Vec<Outcome>) {
+        self.follow_watched(now, outcomes, &mut None);
+    }
+
+    fn follow_watched(&mut self, now: Millis, outcomes: &mut Vec<Outcome>, watch: &mut Watch<'_>) {
         loop {
-            if self.take_step(now, outcomes, |decider| decider.follow_lost()) {
+            if self.take_step(now, outcomes, watch, |decider| decider.follow_lost()) {
                 continue;
             }
             if let Some(struck) = self.state.struck.0.pop_first() {
-                self.take_step(now, outcomes, |decider| decider.follow_struck(struck));
+                self.take_step(now, outcomes, watch, |decider| decider.follow_struck(struck));
                 continue;
             }
-            if self.take_step(now, outcomes, |decider| decider.follow_aside()) {
+            if self.take_step(now, outcomes, watch, |decider| decider.follow_aside()) {
                 continue;
             }
             if let Some(&job) = self.state.touched.0.first() {
-                if !self.take_step(now, outcomes, |decider| decider.follow_job(job)) {
+                if !self.take_step(now, outcomes, watch, |decider| decider.follow_job(job)) {
                     self.state.touched.0.remove(&job);
                 }
                 continue;
             }
             if std::mem::take(&mut self.state.look_at_draining.0)
-                && self.take_step(now, outcomes, |decider| decider.follow_draining())
+                && self.take_step(now, outcomes, watch, |decider| decider.follow_draining())
             {
                 continue;
             }
-            if self.take_step(now, outcomes, |decider| decider.dispatch()) {
+            if self.take_step(now, outcomes, watch, |decider| decider.dispatch()) {
                 continue;
             }
             let Some(slow) = self.slow.pop() else { return };
-            self.take_step(now, outcomes, |decider| decider.back_up(slow));
+            self.take_step(now, outcomes, watch, |decider| decider.back_up(slow));
         }
     }
 
@@ -158,10 +192,16 @@ impl Scheduler {
         &mut self,
         now: Millis,
         outcomes: &mut Vec<Outcome>,
+        watch: &mut Watch<'_>,
         decide: impl FnOnce(&mut Decider<'_>),
     ) -> bool {
         let mut step = std::mem::take(&mut self.step);
+        let before = watch.is_some().then_some(self.state.marks.0);
         self.decider(now, &mut step, decide);
+        if let (Some(watch), Some(before)) = (watch, before) {
+            let marks = self.state.marks.0.since(&before);
+            watch(&Decision { state: &self.state, now, outcomes: &step, marks });
+        }
         for outcome in &step {
             self.note_before(outcome, now);
             apply(&mut self.state, outcome);

@@ -45,7 +45,7 @@ impl<T> PartialEq for Volatile<T> {
 }
 
 /// How long the attempts of a stage took: counts by half powers of two, so that a median costs no memory a task.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Durations {
     counts: Vec<u32>,
     total: u32,

@@ -246,6 +246,7 @@ impl Core {
             self.ended.push_back(id);
         }
         self.publish(What::JobEnded(id), now);
+        self.log.flush();
         self.forget_jobs();
     }
 }

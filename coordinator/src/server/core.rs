@@ -9,6 +9,7 @@ use super::job::Job;
 use super::limits::{COLLECTED_KEPT, JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
 use super::outbox::Outbox;
 use super::worker::{Standing, Worker};
+use crate::explain::EventLog;
 use crate::journal::Journal;
 use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     /// Events that follow from outcomes, to be handled next.
     pub(crate) next: VecDeque<(String, Event)>,
     pub(crate) stopping: bool,
+    /// What schedulers were told.
+    pub(crate) log: EventLog,
     /// Where all is kept that is decided, if it is.
     pub(crate) journal: Option<Arc<Journal>>,
     /// The answers to polls have numbers above this one.
@@ -81,6 +84,7 @@ impl Core {
             refused: None,
             next: VecDeque::new(),
             stopping: false,
+            log: EventLog::default(),
             journal: None,
             answers_above: 0,
             term: Term::default(),
@@ -115,11 +119,23 @@ impl Core {
         arrived: &mut Option<(AttemptId, TaskOutput)>,
         now: Millis,
     ) {
+        self.log_if_wanted(now);
         let Some(pool) = self.pools.get_mut(build) else { return };
         let mut outcomes = Vec::new();
         pool.scheduler.handle(&event, now, &mut outcomes);
+        self.log.told(build, now, &event, outcomes.len());
         for outcome in outcomes {
             self.apply(build, outcome, arrived, now);
+        }
+    }
+
+    /// Sees to it that what schedulers are told is kept, as long as a job runs.
+    fn log_if_wanted(&mut self, now: Millis) {
+        if self.jobs.len() == self.ended.len() {
+            self.log.pause();
+        } else if self.log.wants_start() {
+            let schedulers = self.pools.iter().map(|(build, pool)| (&**build, &pool.scheduler));
+            self.log.start(now, &self.config.scheduler, schedulers);
         }
     }
 
@@ -323,11 +339,19 @@ impl Core {
         self.drop_empty_pools();
         self.forget_workers();
         self.snapshot_if_due(now);
+        self.log.flush();
     }
 
     /// Pools of builds that nobody has any more.
     fn drop_empty_pools(&mut self) {
-        self.pools.retain(|_, pool| !pool.jobs.is_empty() || !pool.alive.is_empty());
+        let log = &mut self.log;
+        self.pools.retain(|build, pool| {
+            let stays = !pool.jobs.is_empty() || !pool.alive.is_empty();
+            if !stays {
+                log.closed(build);
+            }
+            stays
+        });
     }
 
     fn forget_workers(&mut self) {

@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use windrow_protocol::control::Coordinator as _;
 use windrow_protocol::transport::{serve, serve_connection};
@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     base: Millis,
     /// That of the core, if there is one.
     journal: Option<Arc<Journal>>,
+    /// So many jobs may be explained at once.
+    explaining: Semaphore,
     /// Whether somebody wants the coordinator to end, and how.
     end: watch::Sender<End>,
 }
@@ -136,7 +138,14 @@ impl Coordinator {
             None => (Core::new(config), Millis(0)),
         };
         let journal = core.journal.clone();
-        let shared = Arc::new(Shared { core: Mutex::new(core), started, base, journal, end });
+        let shared = Arc::new(Shared {
+            core: Mutex::new(core),
+            started,
+            base,
+            journal,
+            explaining: Semaphore::new(1),
+            end,
+        });
         let task = tokio::spawn(run(listener, Service { shared: shared.clone() }));
         Ok(Running { address, service: Service { shared }, task: Some(task) })
     }

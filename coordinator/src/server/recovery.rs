@@ -7,6 +7,7 @@ use super::job::Job;
 use super::outbox::Item;
 use super::records::Kept;
 use super::snapshot::States;
+use crate::explain::EventLog;
 use crate::journal::{Found, Journal, JournalError};
 use crate::scheduler::{self, Event, Millis, Outcome, Scheduler};
 use std::path::Path;
@@ -43,6 +44,10 @@ impl Core {
             Ok(())
         })?;
         core.go_on(journal, states, now);
+        core.log = EventLog::open(folder).unwrap_or_else(|error| {
+            tracing::warn!(%error, "events are kept in memory alone");
+            EventLog::default()
+        });
         Ok((core, now))
     }
 

@@ -5,17 +5,19 @@
 use super::core::Core;
 use super::limits::PROGRESS_MS;
 use super::{End, Shared, bus::Subscriber};
+use crate::explain::explain;
 use crate::scheduler::Millis;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tarpc::context::Context;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use windrow_protocol::control::{
     BinaryId, BlockPage, Coordinator, JobRecord, JobSpec, JobStatus, JobSubmission,
     PROTOCOL_VERSION, Poll, PollAnswer, Refusal, Registered, TaskRecord, WorkerHello, WorkerStatus,
 };
-use windrow_protocol::ids::{CollectId, JobId, ShuffleId, StageId, TaskKind, WorkerId};
+use windrow_protocol::ids::{CollectId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
 use windrow_protocol::transport::wait_for;
 
 /// One handle of the server, as each call gets it.
@@ -197,5 +199,24 @@ impl Coordinator for Service {
         partition: u32,
     ) -> Result<TaskRecord, Refusal> {
         self.lock().0.task_record(job, stage, kind, partition)
+    }
+
+    async fn explain(
+        self,
+        _: Context,
+        job: JobId,
+        task: Option<TaskId>,
+    ) -> Result<String, Refusal> {
+        let Ok(_only) = self.shared.explaining.try_acquire() else {
+            let text = "another job is being explained: try again when that is done";
+            return Err(Refusal::Invalid(text.to_owned()));
+        };
+        let (has_ended, kept) = {
+            let (mut core, _) = self.lock();
+            (!core.job(job)?.is_running(), core.log.kept())
+        };
+        let explained = spawn_blocking(move || explain(kept, job, task, has_ended)).await;
+        let explained = explained.map_err(|error| Refusal::Invalid(error.to_string()))?;
+        explained.map_err(|error| Refusal::Invalid(error.to_string()))
     }
 }

@@ -1,5 +1,6 @@
 //! The simulator over some seeds, and over a scheduler with planted defects, each of which it must find.
 
+use super::world::World;
 use super::*;
 use crate::scheduler::Mutation;
 
@@ -40,6 +41,31 @@ fn without_faults_nothing_is_repeated() {
     for mark in [Mark::Retried, Mark::Requeued, Mark::OutputReopened, Mark::LeaseEnded] {
         assert_eq!(report.marks.count(mark), 0, "{mark:?}");
     }
+}
+
+/// The events that a scheduler was told, told to another one, give the same decisions, over restarts of the coordinator too;
+/// and what is told of a job is how it ended.
+#[test]
+fn each_job_can_be_explained() {
+    let mut restarts = 0;
+    for seed in 1..80 {
+        let mut world = World::new(seed, &SMALL, world::config(), false);
+        run_world(&mut world, &Progress::default()).unwrap();
+        restarts += world.report.faults[Fault::Restart as usize];
+        for &job in world.requests.keys() {
+            let account = crate::explain::account_of(world.log.kept(), job);
+            let account = account.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            let ended = world.scheduler.state().ended(job).map(|ended| ended.end.clone());
+            assert_eq!(account.end(), ended.as_ref(), "seed {seed}: {job}");
+            if ended == Some(crate::scheduler::JobEnd::Succeeded) {
+                assert_eq!(account.undone().count(), 0, "seed {seed}: {job}");
+            }
+            for task in account.task_ids() {
+                crate::explain::explain(world.log.kept(), job, task, true).unwrap();
+            }
+        }
+    }
+    assert!(restarts > 40, "{restarts}");
 }
 
 /// The defects that are planted.

@@ -50,6 +50,9 @@ pub(crate) struct World {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) poisoned: Option<JobId>,
     next_worker: u64,
+    /// What the scheduler was told.
+    #[cfg(test)]
+    pub(crate) log: crate::explain::EventLog,
 }
 
 pub(crate) fn config() -> Config {
@@ -88,6 +91,8 @@ impl World {
             outcomes: Vec::new(),
             poisoned: None,
             next_worker: 1,
+            #[cfg(test)]
+            log: crate::explain::EventLog::default(),
             work: work.clone(),
             faults,
             swarm,
@@ -261,7 +266,14 @@ impl World {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         outcomes.clear();
         let now = Millis(self.now);
+        // Now and then a start is in the midst of it.
+        #[cfg(test)]
+        if self.log.wants_start() || self.report.events.is_multiple_of(64) {
+            self.log.start(now, &self.config, std::iter::once(("", &self.scheduler)));
+        }
         self.scheduler.handle(&event, now, &mut outcomes);
+        #[cfg(test)]
+        self.log.told("", now, &event, outcomes.len());
         self.report.decisions += outcomes.len() as u64;
         let torn = event.sender().is_some() || event == Event::Tick;
         let restarts = torn
@@ -289,6 +301,8 @@ impl World {
             let recovered = self.kept();
             self.scheduler = Scheduler::recovered(self.config.clone(), recovered, now);
             self.scheduler.follow(now, outcomes);
+            #[cfg(test)]
+            self.log.pause();
             for outcome in &outcomes[kept..] {
                 apply(&mut self.replayed, outcome);
             }
