@@ -46,6 +46,7 @@ mod local;
 mod pages;
 mod registry;
 mod replay;
+mod state;
 mod trace;
 
 // For tests that have worker processes of their own.

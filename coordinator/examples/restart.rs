@@ -76,8 +76,7 @@ fn output(order: &TaskOrder, tasks: u32) -> TaskOutput {
 }
 
 fn config(state: &Path, snapshot_bytes: u64) -> Config {
-    let mut config =
-        Config { state: Some(state.to_path_buf()), snapshot_bytes, ..Config::default() };
+    let mut config = Config { state: Some(state.into()), snapshot_bytes, ..Config::default() };
     config.scheduler.lease_ms = 600_000;
     config
 }

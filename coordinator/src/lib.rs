@@ -3,12 +3,14 @@
 //! [`scheduler`] is a pure state machine: events in, outcomes out, time an argument. [`server`] drives it: it serves
 //! workers and clients, and keeps what the scheduler does not have to know. [`simulator`] drives the same scheduler over
 //! a simulated cluster in virtual time, with faults, and checks what must always hold. [`journal`] keeps records on the
-//! disk, so that a state that follows from them can be had again.
+//! disk or in an object store, so that a state that follows from them can be had again, also by another coordinator that
+//! stood by.
 
 mod explain;
 pub mod journal;
 pub mod scheduler;
 pub mod server;
 pub mod simulator;
+mod standby;
 
 pub use server::{Config, Coordinator, Running, StartError};

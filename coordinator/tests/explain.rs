@@ -114,7 +114,7 @@ async fn a_lost_worker_is_told_with_what_ran_again() {
 async fn what_is_kept_is_told_by_the_next_coordinator() {
     let state = tempfile::tempdir().unwrap();
     let start = async |state: &Path| {
-        let mut config = Config { state: Some(state.to_owned()), ..config() };
+        let mut config = Config { state: Some(state.into()), ..config() };
         config.scheduler.lease_ms = 60_000;
         Coordinator::start("127.0.0.1:0".parse().unwrap(), config).await.unwrap()
     };

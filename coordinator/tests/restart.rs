@@ -20,7 +20,7 @@ const PARTITIONS: u32 = 3;
 fn config_at(state: &Path) -> Config {
     let mut config = config();
     config.scheduler.lease_ms = 60_000;
-    Config { state: Some(state.to_owned()), ..config }
+    Config { state: Some(state.into()), ..config }
 }
 
 /// With a snapshot at each tick.

@@ -5,6 +5,8 @@
 
 use crate::control::CoordinatorClient;
 use crate::transport::{self, ConnectError};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -64,6 +66,9 @@ pub enum LinkError {
 }
 
 /// A connection to a coordinator that is made again when it breaks. Calls may be made at once from many tasks.
+///
+/// An address may be several, `HOST:PORT,HOST:PORT`: those of a coordinator and of others that stand by. Only one of them
+/// listens at a time.
 #[derive(Debug)]
 pub struct Link {
     address: String,
@@ -152,7 +157,7 @@ impl Link {
                 return Ok((client.clone(), current.number));
             }
         }
-        let client = transport::connect(&self.address, self.config.connect).await?;
+        let client = connect_any(&self.address, self.config.connect).await?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current.client = Some(client.clone());
         current.number += 1;
@@ -165,6 +170,38 @@ impl Link {
             current.client = None;
         }
     }
+}
+
+/// Connects to the coordinator that is there, of one address or several with commas between, which are tried at once.
+///
+/// # Errors
+/// One of theirs, rather one that another try does not help against. Cancel safe.
+pub async fn connect_any(
+    address: &str,
+    within: Duration,
+) -> Result<CoordinatorClient, ConnectError> {
+    let mut tries: FuturesUnordered<_> =
+        addresses(address).map(|one| transport::connect(one, within)).collect();
+    let mut failed: Option<ConnectError> = None;
+    while let Some(tried) = tries.next().await {
+        match tried {
+            Ok(client) => return Ok(client),
+            Err(error) if failed.as_ref().is_none_or(ConnectError::is_transient) => {
+                failed = Some(error);
+            }
+            Err(_) => {}
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        // There was none.
+        None => transport::connect(address, within).await,
+    }
+}
+
+/// The addresses that a text with commas names.
+pub fn addresses(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|one| !one.is_empty())
 }
 
 /// A number that no other process draws; for tokens.

@@ -1,6 +1,7 @@
 //! The address of a worker that others are told.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use windrow_protocol::link::addresses;
 
 /// What `--advertise` says: a name or an IP address, and perhaps a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(super) fn advertised(text: &str) -> Result<Advertised, String> {
 /// What others are told of a worker that listens there and whose flag says nothing: the address itself, or, of one that
 /// listens everywhere, that from which this machine reaches the coordinator.
 pub(super) fn of_listening(listen: SocketAddr, coordinator: &str) -> Result<Advertised, String> {
+    let coordinator = addresses(coordinator).next().unwrap_or(coordinator);
     let ip = if listen.ip().is_unspecified() {
         own_ip_towards(coordinator).map_err(|error| {
             format!(
@@ -78,7 +80,9 @@ mod tests {
 
     #[test]
     fn a_worker_that_listens_everywhere_is_at_the_address_that_reaches_the_coordinator() {
-        let told = |listen: &str| of_listening(listen.parse().unwrap(), "127.0.0.1:7077").unwrap();
+        let told = |listen: &str| {
+            of_listening(listen.parse().unwrap(), "127.0.0.1:7077,127.0.0.1:7078").unwrap()
+        };
         assert_eq!(told("0.0.0.0:7078").host, "127.0.0.1");
         assert_eq!(told("10.0.0.2:7078").host, "10.0.0.2");
         assert_eq!(told("[::1]:7078").host, "[::1]");

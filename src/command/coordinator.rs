@@ -1,12 +1,14 @@
 //! `coordinator`: the daemon that decides.
 
 use super::Failed;
-use crate::{binary, cluster};
+use super::stores::StoreFlags;
+use crate::{binary, cluster, state};
 use clap::Args;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use windrow_coordinator::{Config, Coordinator};
+use windrow_datasets::location::Location;
+use windrow_datasets::storage::Storage;
 
 /// `windrow coordinator`.
 #[derive(Args, Debug)]
@@ -20,10 +22,18 @@ pub(crate) struct CoordinatorFlags {
     /// Never run a second attempt beside one that is slow
     #[arg(long)]
     no_backups: bool,
-    /// The folder in which all is kept that is decided, so that jobs go on when the coordinator is started again; without it
-    /// they end with its process
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
+    /// The folder in which all is kept that is decided, on a disk or in an object store, so that jobs go on when the
+    /// coordinator is started again; without it they end with its process
+    #[arg(long, value_name = "LOCATION")]
+    state: Option<Location>,
+    /// Wait until the coordinator is gone that has this state, and take its place
+    #[arg(long, requires = "state")]
+    standby: bool,
+    /// A coordinator with a state in an object store that has not said for so long that it is there counts as gone
+    #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..))]
+    gone_after_ms: u64,
+    #[command(flatten)]
+    stores: StoreFlags,
 }
 
 impl CoordinatorFlags {
@@ -32,16 +42,28 @@ impl CoordinatorFlags {
     pub(super) fn run(self) -> Result<(), Failed> {
         let because =
             |error: &dyn std::fmt::Display| Failed::Because(format!("coordinator: {error}"));
+        let storage = Storage::with_options(self.stores.options()?);
+        let state = self.state.map(|location| state::home(storage, location));
+        let state = state.transpose().map_err(|error| because(&error))?;
         cluster::runtime()?.block_on(async {
-            let (binary, state) = (binary::own().clone(), self.state);
-            let mut config = Config { binary, state, ..Config::default() };
+            let (binary, gone_after_ms) = (binary::own().clone(), self.gone_after_ms);
+            let mut config = Config { binary, state, gone_after_ms, ..Config::default() };
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
-            let mut running =
-                Coordinator::start(self.listen, config).await.map_err(|error| because(&error))?;
-            println!("coordinator on {}", running.address);
             let mut terminate = signal(SignalKind::terminate()).map_err(|error| because(&error))?;
             let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| because(&error))?;
+            let started = async {
+                match self.standby {
+                    true => Coordinator::stand_by(self.listen, config).await,
+                    false => Coordinator::start(self.listen, config).await,
+                }
+            };
+            let mut running = tokio::select! {
+                started = started => started.map_err(|error| because(&error))?,
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            };
+            println!("coordinator on {}", running.address);
             tokio::select! {
                 ended = running.ended() => return ended.map_err(|error| because(&error)),
                 _ = terminate.recv() => {}

@@ -15,8 +15,8 @@ use windrow_datasets::storage::Storage;
 use windrow_jobs::library::GenerateTpch;
 use windrow_jobs::plan::Plan;
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::link::LinkConfig;
-use windrow_protocol::transport::{self, ConnectError};
+use windrow_protocol::link::{LinkConfig, connect_any};
+use windrow_protocol::transport::ConnectError;
 use windrow_worker::executor::task::Tasks;
 use windrow_worker::executor_process::{self, ExecutorConfig, PlanSource};
 use windrow_worker::supervisor::{
@@ -104,7 +104,7 @@ fn host() -> String {
 
 /// Makes sure that it is no wrong address; where nobody is yet, the worker waits, and says so.
 async fn look_for(coordinator: &str) -> Result<(), ConnectError> {
-    match transport::connect(coordinator, LinkConfig::default().connect).await {
+    match connect_any(coordinator, LinkConfig::default().connect).await {
         Err(error) if error.is_transient() => {
             super::tell(&format!("windrow: worker: {error}; trying until it is there\n"));
             Ok(())

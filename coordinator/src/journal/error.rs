@@ -1,6 +1,7 @@
 //! Why a journal cannot be used.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,24 @@ pub enum JournalError {
         path: PathBuf,
         /// What the system says.
         source: Arc<io::Error>,
+    },
+    /// Somebody else writes the journal in a store.
+    #[error(
+        "the state at {place} has another coordinator by now: this one decides nothing any more"
+    )]
+    TakenOver {
+        /// Where it is.
+        place: String,
+    },
+    /// Somebody leads that has the state in a store.
+    #[error(
+        "the state at {place} has a coordinator, which listens at {address}: end that one first, or start this one with --standby, so that it takes its place when it is gone"
+    )]
+    Led {
+        /// Where it is.
+        place: String,
+        /// Where the other one listens.
+        address: SocketAddr,
     },
     /// Something is missing or damaged that was there.
     #[error("the journal {} is damaged at byte {at} ({what}): jobs that it knows of cannot go on; move the state folder away to begin anew", path.display())]
@@ -47,7 +66,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> JournalError + '_ {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> JournalError + '_ {
         |source| JournalError::Io { path: path.to_path_buf(), source: Arc::new(source) }
     }
 }

@@ -1,7 +1,8 @@
 //! The files of a journal's folder: which there are, what is in them, and how they begin and go.
 
 use super::frame::{self, Record, Records};
-use super::{Found, JournalError, SNAPSHOT};
+use super::writer::Target;
+use super::{Found, JournalError, Place, SNAPSHOT};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,23 +16,6 @@ const OF_SNAPSHOT: &str = "snapshot-";
 /// The folder of a journal.
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
-
-/// Where something was found.
-pub(super) struct Place<'p> {
-    path: &'p Path,
-    at: usize,
-}
-
-impl Place<'_> {
-    pub(super) fn refused(&self, what: String) -> JournalError {
-        JournalError::Refused { path: self.path.to_path_buf(), at: self.at as u64, what }
-    }
-
-    fn damaged(&self, what: impl Into<String>) -> JournalError {
-        let (path, at) = (self.path.to_path_buf(), self.at as u64);
-        JournalError::Damaged { path, at, what: what.into() }
-    }
-}
 
 /// Where a journal ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,15 +71,7 @@ impl Folder {
         let mut next = 0;
         if let Some((number, path)) = self.numbered(OF_SNAPSHOT)?.pop() {
             let bytes = fs::read(&path).map_err(JournalError::io(&path))?;
-            let place = Place { path: &path, at: 0 };
-            let mut records = Records::new(&bytes);
-            match records.next() {
-                Some(Record { kind: SNAPSHOT, content }) if records.rest().is_empty() => {
-                    each(Found::Snapshot(content), &place)?;
-                }
-                // It had its name only once it was whole.
-                _ => return Err(place.damaged("a snapshot that is not whole")),
-            }
+            read_snapshot(&path, &bytes, each)?;
             next = number;
         }
         let mut segments = self.numbered(SEGMENT)?;
@@ -155,6 +131,76 @@ impl Folder {
             }
         }
         Ok(())
+    }
+}
+
+/// The segment that is written to.
+pub(super) struct Segment {
+    folder: Folder,
+    path: PathBuf,
+    file: File,
+    /// Its length on the disk.
+    len: u64,
+}
+
+impl Segment {
+    /// Goes on where a journal ends.
+    pub(super) fn open(folder: Folder, end: End) -> Result<Segment, JournalError> {
+        let (path, file, len) = match end.segment {
+            Some((path, len)) => {
+                let file = OpenOptions::new().append(true).open(&path);
+                let file = file.map_err(JournalError::io(&path))?;
+                (path, file, len)
+            }
+            None => {
+                let (path, file) = folder.begin(end.next)?;
+                (path, file, 0)
+            }
+        };
+        Ok(Segment { folder, path, file, len })
+    }
+}
+
+impl Target for Segment {
+    fn name(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    fn on_disk(&self) -> u64 {
+        self.len
+    }
+
+    fn begin(&mut self, _first: u64) {}
+
+    fn append(&mut self, _first: u64, frames: &[u8]) -> Result<u64, JournalError> {
+        let written = self.file.write_all(frames).and_then(|()| self.file.sync_data());
+        written.map_err(JournalError::io(&self.path))?;
+        self.len += frames.len() as u64;
+        Ok(0)
+    }
+
+    fn snapshot(&mut self, number: u64, state: &[u8]) -> Result<(), JournalError> {
+        self.folder.write_snapshot(number, state)?;
+        (self.path, self.file) = self.folder.begin(number)?;
+        self.len = 0;
+        self.folder.delete_before(number)
+    }
+}
+
+/// Tells what a snapshot has.
+pub(super) fn read_snapshot(
+    path: &Path,
+    bytes: &[u8],
+    each: &mut dyn FnMut(Found<'_>, &Place<'_>) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let place = Place { path, at: 0 };
+    let mut records = Records::new(bytes);
+    match records.next() {
+        Some(Record { kind: SNAPSHOT, content }) if records.rest().is_empty() => {
+            each(Found::Snapshot(content), &place)
+        }
+        // It had its name only once it was whole.
+        _ => Err(place.damaged("a snapshot that is not whole")),
     }
 }
 

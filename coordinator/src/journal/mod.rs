@@ -1,4 +1,5 @@
-//! The journal: what the coordinator has decided, in a folder, so that it can go on after its process has died.
+//! The journal: what the coordinator has decided, in a folder or an object store, so that it, or another one, can go on
+//! after its process has died.
 //!
 //! | file | what |
 //! |---|---|
@@ -10,21 +11,26 @@
 //! waits [for that](Journal::synced). They are written and synced in groups, by a thread of its own: all that were added
 //! while the disk was busy go there at once.
 //!
+//! In an object store it is much the same: see [`Objects`].
+//!
 //! Each time a folder is opened, its *epoch* grows by one: what an earlier writer says can be told apart from what this one
 //! does. A number that was drawn when it was made tells it from other folders.
 
 mod error;
 mod files;
 mod frame;
+mod objects;
 mod writer;
 
 pub use error::JournalError;
+pub use objects::Objects;
 
-use files::Folder;
+use files::{Folder, Segment};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use windrow_protocol::link::draw_token;
-use writer::Writer;
+use writer::{Target, Writer};
 
 /// What is found in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +46,51 @@ pub enum Found<'f> {
     },
 }
 
+/// Where a journal lies.
+#[derive(Clone, Debug)]
+pub enum Home {
+    /// A folder on a disk.
+    Folder(PathBuf),
+    /// An object store.
+    Objects(Arc<dyn Objects>),
+}
+
+impl From<PathBuf> for Home {
+    fn from(folder: PathBuf) -> Home {
+        Home::Folder(folder)
+    }
+}
+
+impl From<&Path> for Home {
+    fn from(folder: &Path) -> Home {
+        Home::Folder(folder.to_path_buf())
+    }
+}
+
+/// Where something was found.
+struct Place<'p> {
+    path: &'p Path,
+    at: usize,
+}
+
+impl Place<'_> {
+    fn refused(&self, what: String) -> JournalError {
+        JournalError::Refused { path: self.path.to_path_buf(), at: self.at as u64, what }
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> JournalError {
+        let (path, at) = (self.path.to_path_buf(), self.at as u64);
+        JournalError::Damaged { path, at, what: what.into() }
+    }
+}
+
 /// A journal that is written to. Dropped, it [ends](Journal::end).
 #[derive(Debug)]
 pub struct Journal {
     writer: Writer,
     opening: Opening,
-    /// That of the folder.
-    lock: File,
+    /// That of the folder, if it is in one.
+    lock: Option<File>,
 }
 
 /// The kind of the record that an opened folder begins with: its content is the epoch (u64) and the journal's number (u128),
@@ -57,22 +101,21 @@ const EPOCH: &str = "epoch";
 const SNAPSHOT: &str = "snapshot";
 
 impl Journal {
-    /// Opens a folder, which is made if it is not there, and tells all that is found in it, in order.
+    /// Opens a journal, which is made if it is not there, and tells all that is found in it, in order.
     ///
-    /// Records at the end that were not on the disk for sure, and are not whole, are cut off, with a warning in the log:
-    /// nobody has acted on them.
+    /// Records at the end of a file that were not on the disk for sure, and are not whole, are cut off, with a warning in the
+    /// log: nobody has acted on them. Of a journal in a store another coordinator may be the writer by now: it is the writer
+    /// no more then, and learns it. Blocks on the disk or the network.
     ///
     /// # Errors
-    /// [`JournalError`]: if another coordinator has the folder, it cannot be read or written, is damaged anywhere but at
-    /// its end, or `each` does not know what to do with what it was told.
+    /// [`JournalError`]: if another coordinator has the folder, or has become the writer meanwhile, it cannot be read or
+    /// written, is damaged anywhere but at its end, or `each` does not know what to do with what it was told.
     pub fn open(
-        folder: &Path,
+        home: impl Into<Home>,
         mut each: impl FnMut(Found<'_>) -> Result<(), String>,
     ) -> Result<Journal, JournalError> {
-        let folder = Folder::make(folder)?;
-        let lock = folder.lock()?;
         let mut before = None;
-        let end = folder.recover(&mut |found, place| {
+        let mut told = |found: Found<'_>, place: &Place<'_>| {
             let told = match found {
                 Found::Record { kind: EPOCH, content } => {
                     Opening::read(content).map(|(of, _)| before = Some(of))
@@ -84,13 +127,36 @@ impl Journal {
                 found => each(found),
             };
             told.map_err(|what| place.refused(what))
-        })?;
+        };
+        let (lock, next, target): (_, _, Box<dyn Target>) = match home.into() {
+            Home::Folder(folder) => {
+                let folder = Folder::make(&folder)?;
+                let lock = folder.lock()?;
+                let end = folder.recover(&mut told)?;
+                (Some(lock), end.next, Box::new(Segment::open(folder, end)?))
+            }
+            Home::Objects(objects) => {
+                let end = objects::recover(&objects, &mut told)?;
+                (None, end.next, Box::new(end.tail))
+            }
+        };
         let opening = match before {
             Some(before) => Opening { epoch: before.epoch + 1, ..before },
             None => Opening { epoch: 1, id: draw_token() },
         };
-        let writer = Writer::start(folder, end, (EPOCH, &opening.bytes()))?;
+        // Of several that take over at the same time no two write the same.
+        let first = [&opening.bytes()[..], &draw_token().to_le_bytes()].concat();
+        let writer = Writer::start(target, next, (EPOCH, &first))?;
         Ok(Journal { writer, opening, lock })
+    }
+
+    /// Whether no journal has this folder: it can be opened, or is not there yet.
+    pub(crate) fn is_free(folder: &Path) -> Result<bool, JournalError> {
+        match Folder::make(folder)?.lock() {
+            Ok(_unlocked) => Ok(true),
+            Err(JournalError::InUse { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// How often the folder was opened, this time included.
@@ -138,7 +204,7 @@ impl Journal {
     pub fn end(&self) {
         self.writer.end();
         // Closing the file would do as well.
-        let _ = self.lock.unlock();
+        let _ = self.lock.as_ref().map(File::unlock);
     }
 }
 

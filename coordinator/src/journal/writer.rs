@@ -1,14 +1,30 @@
 //! The thread that writes: it takes all that was added while it was busy, and syncs that at once.
 
-use super::files::{End, Folder};
 use super::{JournalError, frame};
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
+
+/// Where records go.
+pub(super) trait Target: Send {
+    /// For people.
+    fn name(&self) -> PathBuf;
+
+    /// How many bytes of the file that is written to are on the disk; 0 where there is no such file.
+    fn on_disk(&self) -> u64;
+
+    /// The record of this number is the first that this writer writes.
+    fn begin(&mut self, first: u64);
+
+    /// Brings frames to stay there, the first with the record of this number. Gives how many bytes more they count when it
+    /// is told whether a snapshot pays.
+    fn append(&mut self, first: u64, frames: &[u8]) -> Result<u64, JournalError>;
+
+    /// The state after all records before a number takes their place.
+    fn snapshot(&mut self, number: u64, state: &[u8]) -> Result<(), JournalError>;
+}
 
 /// Records on their way to the disk.
 #[derive(Debug)]
@@ -58,25 +74,26 @@ impl Shared {
 impl Writer {
     /// Goes on at the end of a journal, with a first record, which is on the disk then.
     pub(super) fn start(
-        folder: Folder,
-        end: End,
+        mut target: Box<dyn Target>,
+        next: u64,
         (kind, content): (&str, &[u8]),
     ) -> Result<Writer, JournalError> {
-        let mut segment = Segment::open(folder, end)?;
-        segment.append(kind, content);
-        segment.sync()?;
+        target.begin(next);
+        let mut tail = Tail { target, next, synced: next, frames: Vec::new(), more: 0 };
+        tail.append(kind, content);
+        tail.sync()?;
         let queue = Queue {
             waiting: VecDeque::new(),
-            next: segment.next,
-            bytes_since_snapshot: segment.len,
+            next: tail.next,
+            bytes_since_snapshot: tail.target.on_disk(),
             ended: false,
         };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), added: Condvar::new() });
-        let (told, synced) = watch::channel(Ok(segment.next));
+        let (told, synced) = watch::channel(Ok(tail.next));
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new().name("windrow-journal".to_owned());
-        let path = segment.path.clone();
-        let thread = thread.spawn(move || write(&of_thread, segment, &told));
+        let path = tail.target.name();
+        let thread = thread.spawn(move || write(&of_thread, tail, &told));
         let thread = Mutex::new(Some(thread.map_err(JournalError::io(&path))?));
         Ok(Writer { shared, synced, thread })
     }
@@ -137,15 +154,16 @@ impl Writer {
 }
 
 /// The life of the thread.
-fn write(shared: &Shared, mut segment: Segment, told: &watch::Sender<Result<u64, JournalError>>) {
+fn write(shared: &Shared, mut tail: Tail, told: &watch::Sender<Result<u64, JournalError>>) {
     loop {
         let items = shared.take();
         if items.is_empty() {
             return;
         }
-        match segment.write(items) {
+        match tail.write(items) {
             Ok(()) => {
-                let _before = told.send_replace(Ok(segment.next));
+                shared.lock().bytes_since_snapshot += std::mem::take(&mut tail.more);
+                let _before = told.send_replace(Ok(tail.next));
             }
             Err(error) => {
                 tracing::error!(%error, "nothing is journalled any more");
@@ -159,48 +177,31 @@ fn write(shared: &Shared, mut segment: Segment, told: &watch::Sender<Result<u64,
     }
 }
 
-/// The segment that is written to.
-struct Segment {
-    folder: Folder,
-    path: PathBuf,
-    file: File,
-    /// Its length on the disk.
-    len: u64,
-    /// The number of the next record.
+/// What is being written.
+struct Tail {
+    target: Box<dyn Target>,
+    /// The number of the next record, and of the first that is not there to stay.
     next: u64,
+    synced: u64,
     /// Frames that are not written yet.
     frames: Vec<u8>,
+    /// What they count beyond their bytes.
+    more: u64,
 }
 
-impl Segment {
-    fn open(folder: Folder, end: End) -> Result<Segment, JournalError> {
-        let (path, file, len) = match end.segment {
-            Some((path, len)) => {
-                let file = OpenOptions::new().append(true).open(&path);
-                let file = file.map_err(JournalError::io(&path))?;
-                (path, file, len)
-            }
-            None => {
-                let (path, file) = folder.begin(end.next)?;
-                (path, file, 0)
-            }
-        };
-        Ok(Segment { folder, path, file, len, next: end.next, frames: Vec::new() })
-    }
-
+impl Tail {
     fn append(&mut self, kind: &str, content: &[u8]) {
-        frame::append(&mut self.frames, self.len, kind, content);
+        frame::append(&mut self.frames, self.target.on_disk(), kind, content);
         self.next += 1;
     }
 
-    /// Brings what was appended to the disk.
+    /// Brings what was appended to stay.
     fn sync(&mut self) -> Result<(), JournalError> {
         if self.frames.is_empty() {
             return Ok(());
         }
-        let written = self.file.write_all(&self.frames).and_then(|()| self.file.sync_data());
-        written.map_err(JournalError::io(&self.path))?;
-        self.len += self.frames.len() as u64;
+        self.more += self.target.append(self.synced, &self.frames)?;
+        self.synced = self.next;
         self.frames.clear();
         Ok(())
     }
@@ -211,10 +212,8 @@ impl Segment {
                 Item::Record { kind, content } => self.append(&kind, &content),
                 Item::Snapshot(state) => {
                     self.sync()?;
-                    self.folder.write_snapshot(self.next, &state)?;
-                    (self.path, self.file) = self.folder.begin(self.next)?;
-                    self.len = 0;
-                    self.folder.delete_before(self.next)?;
+                    self.target.snapshot(self.next, &state)?;
+                    self.more = 0;
                 }
             }
         }

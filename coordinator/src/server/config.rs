@@ -1,7 +1,7 @@
 //! What can be set about a coordinator.
 
+use crate::journal::Home;
 use crate::scheduler;
-use std::path::PathBuf;
 use windrow_protocol::control::BinaryId;
 use windrow_protocol::transport::Limits;
 
@@ -23,9 +23,10 @@ pub struct Config {
     pub details_bytes: usize,
     /// The bytes that all tasks of a job may collect.
     pub collected_bytes: usize,
-    /// The folder in which all is kept that is decided, so that a coordinator that is started again goes on; without one
-    /// nothing is kept.
-    pub state: Option<PathBuf>,
+    /// Where all is kept that is decided, so that a coordinator that is started again goes on; without one nothing is kept.
+    pub state: Option<Home>,
+    /// A coordinator with a state in a store that has not said for so long that it is there counts as gone.
+    pub gone_after_ms: u64,
     /// What is kept is written anew, without what is superfluous, once it has grown by so many bytes, and has doubled.
     pub snapshot_bytes: u64,
 }
@@ -44,6 +45,7 @@ impl Default for Config {
             details_bytes: 32 << 20,
             collected_bytes: 64 << 20,
             state: None,
+            gone_after_ms: 5_000,
             snapshot_bytes: 16 << 20,
         }
     }

@@ -23,8 +23,9 @@ mod worker;
 pub use config::Config;
 
 use self::core::Core;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Home, Journal, JournalError};
 use crate::scheduler::Millis;
+use crate::standby;
 use service::Service;
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use windrow_protocol::control::Coordinator as _;
 use windrow_protocol::transport::{serve, serve_connection};
 
@@ -124,6 +125,13 @@ impl Coordinator {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start(listen: SocketAddr, config: Config) -> Result<Running, StartError> {
+        if let Some(home) = &config.state {
+            standby::refuse_if_led(home, Duration::from_millis(config.gone_after_ms)).await?;
+        }
+        Coordinator::start_now(listen, config).await
+    }
+
+    async fn start_now(listen: SocketAddr, config: Config) -> Result<Running, StartError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => StartError::PortInUse(listen),
             _ => StartError::Listen { address: listen, source },
@@ -133,10 +141,19 @@ impl Coordinator {
         #[allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
         let started = Instant::now();
         let (end, _) = watch::channel(End::No);
-        let (core, base) = match config.state.clone() {
-            Some(folder) => Core::recover(config, &folder)?,
-            None => (Core::new(config), Millis(0)),
+        let gone_after = Duration::from_millis(config.gone_after_ms);
+        let leads = match &config.state {
+            Some(Home::Objects(objects)) => Some(objects.clone()),
+            _ => None,
         };
+        // It reads from the disk or the network.
+        let recovered = spawn_blocking(move || match config.state.clone() {
+            Some(home) => Core::recover(config, &home),
+            None => Ok((Core::new(config), Millis(0))),
+        });
+        let recovered =
+            recovered.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let (core, base) = recovered?;
         let journal = core.journal.clone();
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
@@ -146,8 +163,45 @@ impl Coordinator {
             explaining: Semaphore::new(1),
             end,
         });
-        let task = tokio::spawn(run(listener, Service { shared: shared.clone() }));
+        let service = Service { shared: shared.clone() };
+        let task = tokio::spawn(async move {
+            let epoch = service.shared.journal.as_ref().map_or(0, |journal| journal.epoch());
+            let Some(objects) = leads else { return run(listener, service).await };
+            let shared = service.shared.clone();
+            let leading = standby::lead(objects.clone(), epoch, address, gone_after);
+            let leading = tokio::spawn(async move { shared.end(End::Failed(leading.await)) });
+            let ended = run(listener, service).await;
+            leading.abort();
+            // Who has taken over says so itself.
+            if ended.is_ok() {
+                standby::lead_no_more(&objects, epoch, address).await;
+            }
+            ended
+        });
         Ok(Running { address, service: Service { shared }, task: Some(task) })
+    }
+}
+
+impl Coordinator {
+    /// Waits until no other coordinator leads that has this [state](Config::state), and then [starts](Coordinator::start)
+    /// one that goes on with its jobs. Until then nothing listens. Without a state there is nothing to wait for. Cancel safe.
+    ///
+    /// # Errors
+    /// As for [`start`](Coordinator::start).
+    pub async fn stand_by(listen: SocketAddr, config: Config) -> Result<Running, StartError> {
+        let gone_after = Duration::from_millis(config.gone_after_ms);
+        loop {
+            if let Some(home) = &config.state {
+                standby::until_nobody_leads(home, gone_after).await?;
+            }
+            match Coordinator::start_now(listen, config.clone()).await {
+                // Another one that stood by was faster.
+                Err(StartError::Journal(
+                    JournalError::TakenOver { .. } | JournalError::InUse { .. },
+                )) => {}
+                started => return started,
+            }
+        }
     }
 }
 

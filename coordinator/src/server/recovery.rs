@@ -8,9 +8,8 @@ use super::outbox::Item;
 use super::records::Kept;
 use super::snapshot::States;
 use crate::explain::EventLog;
-use crate::journal::{Found, Journal, JournalError};
+use crate::journal::{Found, Home, Journal, JournalError};
 use crate::scheduler::{self, Event, Millis, Outcome, Scheduler};
-use std::path::Path;
 use std::sync::Arc;
 use windrow_protocol::control::{JobSubmission, Term, WorkerHello};
 use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
@@ -24,15 +23,15 @@ const ANSWERS_OF_AN_EPOCH: u64 = 1 << 32;
 type Decided = (String, Outcome, Option<(AttemptId, TaskOutput)>);
 
 impl Core {
-    /// What a coordinator knew that had this folder, and goes on with journalling there; and the time of the last that it
+    /// What a coordinator knew that had this state, and goes on with journalling there; and the time of the last that it
     /// has decided, from which the clock goes on.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub(super) fn recover(config: Config, folder: &Path) -> Result<(Core, Millis), JournalError> {
+    pub(super) fn recover(config: Config, home: &Home) -> Result<(Core, Millis), JournalError> {
         let (mut core, mut states) = (Core::new(config), States::new());
         let mut now = Millis(0);
-        let journal = Journal::open(folder, |found| {
+        let journal = Journal::open(home.clone(), |found| {
             match found {
                 Found::Record { kind, content } => {
                     let (at, kept) = Kept::read(kind, content)?;
@@ -44,10 +43,12 @@ impl Core {
             Ok(())
         })?;
         core.go_on(journal, states, now);
-        core.log = EventLog::open(folder).unwrap_or_else(|error| {
-            tracing::warn!(%error, "events are kept in memory alone");
-            EventLog::default()
-        });
+        if let Home::Folder(folder) = home {
+            core.log = EventLog::open(folder).unwrap_or_else(|error| {
+                tracing::warn!(%error, "events are kept in memory alone");
+                EventLog::default()
+            });
+        }
         Ok((core, now))
     }
 

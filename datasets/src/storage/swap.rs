@@ -61,8 +61,21 @@ impl Storage {
         }
     }
 
-    /// Whether the store checks conditions of writes: tried out on an object of this name, which is removed again.
-    pub(crate) fn checks_conditions(&self, folder: &Location) -> Result<bool, StorageError> {
+    /// Writes a small object where none is; `false` if there is one. Blocks on the network. That a try was answered with an
+    /// error does not say that nothing was written: the object that is there then may be this one.
+    ///
+    /// # Errors
+    /// What the store says, after some tries.
+    pub fn create_object(&self, location: &Location, data: Vec<u8>) -> Result<bool, StorageError> {
+        self.swap_object(location, data, None, true)
+    }
+
+    /// Whether the store checks conditions of writes: tried out on an object `probe` in this folder, which is removed again.
+    /// Blocks on the network.
+    ///
+    /// # Errors
+    /// What the store says, after some tries.
+    pub fn checks_conditions(&self, folder: &Location) -> Result<bool, StorageError> {
         use object_store::Error;
         let probe = folder.join("probe");
         // Stores look at one of the two.

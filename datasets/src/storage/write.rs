@@ -139,8 +139,11 @@ impl Storage {
         }
     }
 
-    /// The bytes of a small object; `None` if there is none.
-    pub(crate) fn get_object(&self, location: &Location) -> Result<Option<Bytes>, StorageError> {
+    /// The bytes of a small object; `None` if there is none. Blocks on the network.
+    ///
+    /// # Errors
+    /// What the store says, after some tries.
+    pub fn get_object(&self, location: &Location) -> Result<Option<Bytes>, StorageError> {
         let (client, path) = self.client(location)?;
         let get = async move { client.store.get(&path).await?.bytes().await };
         match self.wait(location, get)? {
@@ -150,12 +153,11 @@ impl Storage {
         }
     }
 
-    /// Writes a small object, in place of what is there.
-    pub(crate) fn put_object(
-        &self,
-        location: &Location,
-        data: Vec<u8>,
-    ) -> Result<(), StorageError> {
+    /// Writes a small object, in place of what is there. Blocks on the network.
+    ///
+    /// # Errors
+    /// What the store says, after some tries.
+    pub fn put_object(&self, location: &Location, data: Vec<u8>) -> Result<(), StorageError> {
         let (client, path) = self.client(location)?;
         let data = PutPayload::from(data);
         self.wait(location, async move { client.store.put(&path, data).await })?
@@ -163,14 +165,25 @@ impl Storage {
             .map_err(|e| store_error(location, &e))
     }
 
-    /// Deletes an object. None there is fine.
-    pub(crate) fn delete_object(&self, location: &Location) -> Result<(), StorageError> {
+    /// Deletes an object. None there is fine. Blocks on the network.
+    ///
+    /// # Errors
+    /// What the store says, after some tries.
+    pub fn delete_object(&self, location: &Location) -> Result<(), StorageError> {
         let (client, path) = self.client(location)?;
         let delete = async move { again(client.retries, || client.store.delete(&path)).await };
         match self.wait(location, delete)? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(store_error(location, &error)),
         }
+    }
+
+    /// The names of the objects right in a folder, in no order. Blocks on the network.
+    ///
+    /// # Errors
+    /// What the store says, after some tries.
+    pub fn names_in(&self, folder: &Location) -> Result<Vec<String>, StorageError> {
+        Ok(self.look(folder)?.objects)
     }
 
     /// What is at a location: an object, and what is right in the folder of that name, hidden or not.
