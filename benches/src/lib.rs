@@ -4,3 +4,4 @@ pub mod chaos;
 pub mod compare;
 pub mod limits;
 pub mod s3_server;
+pub mod transfer_rates;

@@ -5,7 +5,7 @@
 //! conditional writes are not atomic), and a record of all requests. Nothing here knows Windrow.
 
 // Each test binary uses a part of it, and it is a module of each.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 mod faults;
 mod synthetic;

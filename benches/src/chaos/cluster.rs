@@ -3,11 +3,11 @@
 use super::client::Client;
 use super::disk::Disk;
 use super::faults::Kind;
+use super::group::Group;
 use super::jobs::JobKind;
 use super::processes::{children, has, runs, signal};
 use super::proxy::{Link, Proxy};
 use super::random::Random;
-use super::slow::Group;
 use super::{AnyError, Chaos};
 use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -10,12 +10,12 @@ mod day;
 mod disk;
 mod faults;
 mod flags;
+pub(crate) mod group;
 mod jobs;
 mod ledger;
 mod processes;
 mod proxy;
 mod random;
-mod slow;
 
 pub use day::run_day;
 pub use flags::{Chaos, Day};

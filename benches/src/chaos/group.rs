@@ -9,14 +9,14 @@ const PERIOD_US: u32 = 20_000;
 
 /// A control group; removed when it is dropped, by when nobody may be in it any more.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     folder: PathBuf,
     is_first_version: bool,
 }
 
 impl Group {
     /// A group whose processes get so many thousandths of one processor; none where groups cannot be made.
-    pub(super) fn make(name: &str, thousandths: u32) -> Option<Group> {
+    pub(crate) fn make(name: &str, thousandths: u32) -> Option<Group> {
         let first = Path::new("/sys/fs/cgroup/cpu").join(name);
         let second = Path::new("/sys/fs/cgroup").join(name);
         let group = if fs::create_dir(&first).is_ok() {
@@ -42,7 +42,7 @@ impl Group {
     }
 
     /// Takes a process in; one that has ended is none.
-    pub(super) fn take(&self, pid: u32) {
+    pub(crate) fn take(&self, pid: u32) {
         // It may have ended.
         let _ = self.write("cgroup.procs", &pid.to_string());
     }
