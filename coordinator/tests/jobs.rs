@@ -12,7 +12,7 @@ use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::*;
 use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
-use windrow_protocol::transport::call;
+use windrow_protocol::transport::{call, connect};
 
 /// Waits for a job's end, but not for ever.
 async fn end_of(client: &windrow_protocol::client::Client, job: JobId) -> JobStatus {
@@ -115,6 +115,24 @@ async fn a_worker_that_falls_silent_is_lost_and_its_tasks_run_elsewhere() {
     assert!(silent.poll(0, vec![]).await.unknown);
     let workers = client.workers().await.unwrap();
     assert!(workers[0].state.starts_with("lost"), "{workers:?}");
+}
+
+/// Long before its lease ends; of numbers that nobody knows nothing comes.
+#[tokio::test]
+async fn a_worker_whose_process_is_known_to_be_dead_is_lost_at_once() {
+    let running = start_patient().await;
+    let client = client(&running).await;
+    let of_dead = hello("b1", 100);
+    let token = of_dead.token;
+    let mut dead = Worker::register(running.address, of_dead).await;
+    let job = client.submit(&submission(two_stages(2))).await.unwrap();
+    assert_eq!(maps_of(&mut dead, 4).await.len(), 4);
+    spawn(running.address, hello("b1", 4), |order| Some(Ok(output(order, 4))));
+    let tell = connect(&running.address.to_string(), SECOND).await.unwrap();
+    call(SECOND, |ctx| tell.gone(ctx, vec![1, token, 2])).await.unwrap();
+    let status = end_of(&client, job).await;
+    assert_eq!(status.state, JobState::Succeeded);
+    assert!(status.notes.iter().any(|note| note.contains("it has left")), "{:?}", status.notes);
 }
 
 /// A job of two maps, whose first runs twice and writes something else the second time; with readers that have begun

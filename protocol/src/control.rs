@@ -392,4 +392,7 @@ pub trait Coordinator {
     ) -> Result<TaskRecord, Refusal>;
     /// Why a job, or one task of it, did what it did, for people.
     async fn explain(job: JobId, task: Option<TaskId>) -> Result<String, Refusal>;
+    /// The processes of some workers are dead, as one sees who starts on their machine; by the numbers that they registered
+    /// with. Others than those that are known are ignored.
+    async fn gone(tokens: Vec<u128>);
 }

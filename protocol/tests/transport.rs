@@ -84,6 +84,7 @@ impl Coordinator for Dummy {
     ) -> Result<BlockPage, Refusal> {
         Ok(BlockPage::default())
     }
+    async fn gone(self, _: Context, _: Vec<u128>) {}
     async fn explain(self, _: Context, job: JobId, _: Option<TaskId>) -> Result<String, Refusal> {
         Err(Refusal::NoJob(job))
     }

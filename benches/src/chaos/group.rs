@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 /// The time in which the quota counts, in microseconds.
 const PERIOD_US: u32 = 20_000;
 
+/// The same where the quota would be too small.
+const LONG_PERIOD_US: u32 = 200_000;
+
+/// The smallest quota that the system takes, in microseconds.
+const QUOTA_US_MIN: u32 = 1_000;
+
 /// A control group; removed when it is dropped, by when nobody may be in it any more.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -26,13 +32,16 @@ impl Group {
         } else {
             return None;
         };
-        let quota = PERIOD_US / 1000 * thousandths;
+        let quota = |period: u32| period / 1000 * thousandths;
+        let is_small = quota(PERIOD_US) < QUOTA_US_MIN;
+        let period = if is_small { LONG_PERIOD_US } else { PERIOD_US };
+        let quota = quota(period).max(QUOTA_US_MIN);
         let set = if group.is_first_version {
             group
-                .write("cpu.cfs_period_us", &PERIOD_US.to_string())
-                .and_then(|()| group.write("cpu.cfs_quota_us", &quota.max(1_000).to_string()))
+                .write("cpu.cfs_period_us", &period.to_string())
+                .and_then(|()| group.write("cpu.cfs_quota_us", &quota.to_string()))
         } else {
-            group.write("cpu.max", &format!("{} {PERIOD_US}", quota.max(1_000)))
+            group.write("cpu.max", &format!("{quota} {period}"))
         };
         set.is_ok().then_some(group)
     }

@@ -252,6 +252,17 @@ impl Core {
         Ok(Registered { worker, lease_ms, term: self.term })
     }
 
+    /// The process of a worker is dead.
+    pub(crate) fn gone(&mut self, token: u128, now: Millis) {
+        let worker = self.worker_tokens.get(&token).copied();
+        let of = worker.and_then(|worker| Some((worker, self.workers.get(&worker)?)));
+        if let Some((worker, of)) = of.filter(|(_, of)| of.is_alive()) {
+            let build = of.hello.binary.build.clone();
+            self.handle(&build, Event::WorkerLeft { worker }, None, now);
+            self.explain_waiting(now);
+        }
+    }
+
     /// Has a worker, before the scheduler takes it on. Returns the number of its host.
     pub(crate) fn enter_worker(&mut self, worker: WorkerId, hello: WorkerHello) -> HostId {
         self.next_worker = self.next_worker.max(worker.0 + 1);

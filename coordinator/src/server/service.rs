@@ -219,4 +219,12 @@ impl Coordinator for Service {
         let explained = explained.map_err(|error| Refusal::Invalid(error.to_string()))?;
         explained.map_err(|error| Refusal::Invalid(error.to_string()))
     }
+
+    async fn gone(self, _: Context, tokens: Vec<u128>) {
+        {
+            let (mut core, now) = self.lock();
+            tokens.into_iter().for_each(|token| core.gone(token, now));
+        }
+        self.kept().await;
+    }
 }

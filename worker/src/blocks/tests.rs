@@ -117,8 +117,19 @@ fn few_files_stay_open() {
 fn scratch_of_the_dead_is_swept_and_nothing_else() {
     let (root, more) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let roots = [root.path(), more.path(), root.path()].map(PathBuf::from);
-    let living = Scratch::create(&roots, 1).unwrap();
-    assert_eq!(living.paths().count(), 2);
+    let mut living = Scratch::create(&roots, 1).unwrap();
+    assert_eq!((living.paths().count(), living.dead()), (2, &[][..]));
+    living.note_owner(11);
+    let mut dead_too = Scratch::create(&roots, 5).unwrap();
+    dead_too.note_owner(50);
+    dead_too.note_owner(51);
+    // As if its process had been killed: the locks are gone, the folders are not.
+    for path in dead_too.paths() {
+        let name = path.file_name().unwrap().to_str().unwrap().replace("windrow-", "windrow-9");
+        let left = path.with_file_name(name);
+        fs::create_dir(&left).unwrap();
+        fs::copy(path.join("lock"), left.join("lock")).unwrap();
+    }
     let dead = root.path().join(format!("windrow-1-{:032x}", 7));
     let other = root.path().join("windrow-notes");
     for folder in [&dead, &other] {
@@ -128,6 +139,7 @@ fn scratch_of_the_dead_is_swept_and_nothing_else() {
     let second = Scratch::create(&roots[..2], 2).unwrap();
     assert!(living.paths().chain(second.paths()).all(Path::exists) && other.exists());
     assert!(!dead.exists());
+    assert_eq!(second.dead(), [50, 51]);
     let paths: Vec<PathBuf> = second.paths().map(PathBuf::from).collect();
     drop(second);
     assert!(paths.iter().all(|path| !path.exists()) && living.paths().all(Path::exists));

@@ -27,6 +27,9 @@ pub trait Control: Send + Sync + 'static {
         hello: WorkerHello,
     ) -> impl Future<Output = Result<Registered, ControlError>> + Send;
 
+    /// Some workers, by the numbers that they registered with, are dead.
+    fn gone(&self, tokens: Vec<u128>) -> impl Future<Output = Result<(), ControlError>> + Send;
+
     /// The long poll; answered within [`Poll::wait_ms`].
     fn poll(
         &self,

@@ -37,6 +37,14 @@ impl Control for Link {
         Ok(call.await??)
     }
 
+    async fn gone(&self, tokens: Vec<u128>) -> Result<(), ControlError> {
+        let call = self.call(ANSWER, |client, context| {
+            let tokens = tokens.clone();
+            async move { client.gone(context, tokens).await }
+        });
+        Ok(call.await?)
+    }
+
     async fn poll(&self, worker: WorkerId, poll: Poll) -> Result<PollAnswer, ControlError> {
         let answer = ANSWER + Duration::from_millis(u64::from(poll.wait_ms));
         let call = self.call(answer, |client, context| {

@@ -155,11 +155,25 @@ impl<C: Control> Supervisor<C> {
             };
             let (registered, token) = registered;
             tracing::info!(worker = %registered.worker, token, "registered");
+            self.scratch.note_owner(token);
+            self.tell_dead().await;
             if self.poll(&registered).await? {
                 return Ok(());
             }
             tracing::warn!(worker = %registered.worker, "the coordinator does not know this worker: it registers again");
             self.drop_everything().await;
+        }
+    }
+
+    /// Tells of workers whose scratch was left behind: nobody has to wait for the end of their leases. Where that does not
+    /// come, they do.
+    async fn tell_dead(&self) {
+        let dead = self.scratch.dead().to_vec();
+        if !dead.is_empty() {
+            let call = self.keeping.control.gone(dead);
+            if let Err(error) = within(self.keeping.config.limits.answer, call).await {
+                tracing::debug!(%error, "the coordinator was not told of workers that are dead");
+            }
         }
     }
 

@@ -233,6 +233,7 @@ pub(super) struct Fake(Arc<(Mutex<Told>, Notify)>);
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) hellos: Vec<WorkerHello>,
+    pub(super) gone: Vec<u128>,
     pub(super) answer: PollAnswer,
     pub(super) ends: HashMap<AttemptId, AttemptEnd>,
     /// How often each end was told.
@@ -295,6 +296,11 @@ impl Control for Fake {
         told.hellos.push(hello);
         let worker = WorkerId(told.hellos.len() as u64);
         Ok(Registered { worker, lease_ms: 3000, term: told.term })
+    }
+
+    async fn gone(&self, tokens: Vec<u128>) -> Result<(), ControlError> {
+        self.lock().gone.extend(tokens);
+        Ok(())
     }
 
     async fn poll(&self, worker: WorkerId, poll: Poll) -> Result<PollAnswer, ControlError> {

@@ -474,6 +474,21 @@ async fn a_worker_that_is_unknown_drops_all_and_registers_as_another() {
 }
 
 #[tokio::test]
+async fn workers_that_were_killed_are_told_of_by_the_next_one() {
+    let scratch = tempfile::tempdir().unwrap();
+    let left = scratch.path().join(format!("windrow-1-{:032x}", 7));
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("lock"), format!("{:032x}\n", 77)).unwrap();
+    let root = scratch.path().to_path_buf();
+    let worker = Worker::start(|config| config.scratch = vec![root]).await;
+    worker.fake.until("the dead", |told| (told.gone == [77]).then_some(())).await;
+    let lock = scratch.path().read_dir().unwrap().next().unwrap().unwrap().path().join("lock");
+    let token = worker.fake.lock().hellos[0].token;
+    assert_eq!(std::fs::read_to_string(lock).unwrap(), format!("{token:032x}\n"));
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_coordinator_that_another_has_taken_the_place_of_is_not_obeyed() {
     let worker = Worker::start(|_| ()).await;
     let turn_to = |epoch| worker.fake.lock().term = Term { journal: 7, epoch };
