@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A worker that was not heard for so long is lost, in milliseconds.
-const LEASE_MS: &str = "2000";
+const LEASE_MS: &str = "1000";
 
 /// All of them; they are killed when this is dropped.
 pub(super) struct Cluster {

@@ -56,7 +56,7 @@ impl Scratch {
     /// Notes by which number others know this process. Blocks on the disk. Where it cannot be written, nobody finds it.
     pub fn note_owner(&mut self, owner: u128) {
         for folder in &mut self.folders {
-            let _ = write!(folder.lock, "{owner:032x}\n").and_then(|()| folder.lock.flush());
+            let _ = writeln!(folder.lock, "{owner:032x}").and_then(|()| folder.lock.flush());
         }
     }
 
