@@ -9,6 +9,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod disk;
+pub mod link;
 pub mod processes;
 
 use std::collections::BTreeMap;
