@@ -6,6 +6,9 @@ use windrow_coordinator::journal::{Home, Objects};
 use windrow_datasets::location::Location;
 use windrow_datasets::storage::{Storage, StorageError};
 
+/// So often it is tried again whether a store checks the conditions of writes, where it seems not to.
+const TRIES: usize = 3;
+
 /// What the state of a coordinator is at a location. In a store it is tried out whether that checks the conditions of
 /// writes. Blocks on the network.
 ///
@@ -15,8 +18,12 @@ pub(crate) fn home(storage: Storage, location: Location) -> Result<Home, StateEr
     if let Some(path) = location.as_path() {
         return Ok(Home::Folder(path.to_path_buf()));
     }
-    if !storage.checks_conditions(&location)? {
-        return Err(StateError::NoConditions(location));
+    // Another coordinator that tries it out at the same moment may be in the way.
+    let mut tries = 0..TRIES;
+    while !storage.checks_conditions(&location)? {
+        if tries.next().is_none() {
+            return Err(StateError::NoConditions(location));
+        }
     }
     Ok(Home::Objects(Arc::new(StoreFolder { storage, location })))
 }

@@ -22,6 +22,9 @@ pub(crate) struct CoordinatorFlags {
     /// Never run a second attempt beside one that is slow
     #[arg(long)]
     no_backups: bool,
+    /// Run each task of a job of fewer tasks twice at once, if slots are free that nobody else wants
+    #[arg(long, value_name = "TASKS", default_value_t = 0, hide_default_value = true)]
+    twice_below: u32,
     /// The folder in which all is kept that is decided, on a disk or in an object store, so that jobs go on when the
     /// coordinator is started again; without it they end with its process
     #[arg(long, value_name = "LOCATION")]
@@ -50,6 +53,7 @@ impl CoordinatorFlags {
             let mut config = Config { binary, state, gone_after_ms, ..Config::default() };
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
+            config.scheduler.backup.twice_below = self.twice_below;
             let mut terminate = signal(SignalKind::terminate()).map_err(|error| because(&error))?;
             let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| because(&error))?;
             let started = async {

@@ -106,6 +106,8 @@ pub(super) enum Placed {
     Next,
     /// The other attempt was slow, or its worker silent.
     Backup,
+    /// Its job is small, and slots were free: all its tasks run twice.
+    Twice,
 }
 
 /// How an attempt ended.
@@ -341,6 +343,7 @@ impl Account {
         let of = self.tasks.entry(attempt.task);
         let of = of.or_insert_with(|| TaskAccount::waiting(now, slots));
         let placed = match () {
+            () if took(Mark::Doubled) => Placed::Twice,
             () if backup => Placed::Backup,
             () if took(Mark::Local) => Placed::Near,
             () if took(Mark::AtHome) => Placed::AtHome,
@@ -357,7 +360,7 @@ impl Account {
         let beside = of.attempts.iter().rev().find(|of| of.end.is_none()).map(|of| of.worker);
         let (at, end) = (now, None);
         of.attempts.push(AttemptAccount { attempt, worker, at, placed, waited, end });
-        if let (true, Some(beside)) = (backup, beside) {
+        if let (Placed::Backup, Some(beside)) = (placed, beside) {
             self.tell(now, Happening::Backup { slow: attempt.task, attempt, worker, beside });
         }
     }

@@ -198,6 +198,7 @@ fn placed(why: Placed) -> &'static str {
         Placed::Elsewhere => "it had failed on another worker, which it avoids",
         Placed::Again => "it had run before, and comes before tasks that had not",
         Placed::Next => "it was the next task, and that worker had the fewest attempts",
+        Placed::Twice => "a second attempt at once, since the job is small and the slot was free",
         Placed::Backup => "a backup attempt: the other one was slow, or its worker silent",
     }
 }

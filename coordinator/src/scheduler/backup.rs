@@ -1,5 +1,5 @@
 //! Backup attempts: of attempts that will take much longer than others of their stage, the one with the longest time to its
-//! end first, on workers that are not slow themselves.
+//! end first, on workers that are not slow themselves; and, if that is wanted, of all tasks of small jobs at once.
 
 use super::config::Mutation;
 use super::decide::Decider;
@@ -47,6 +47,32 @@ impl Decider<'_> {
         if let Some(worker) = other {
             self.marks.mark(Mark::Backup);
             self.assign(job, group, slow.task.partition, worker, true);
+        }
+    }
+
+    /// A second attempt of a task of a small job, on another worker, as long as nobody else wants the slot.
+    pub(crate) fn double(&mut self) {
+        let below = self.config.backup.twice_below as usize;
+        if below == 0 || self.state.free.is_empty() || !self.state.ready.is_empty() {
+            return;
+        }
+        for job in self.state.jobs.values().filter(|job| job.running > 0 && job.tasks() < below) {
+            for (group, of) in (0..).zip(&job.groups).filter(|(_, of)| of.running > 0) {
+                if job.stage_of(group).is_none() || !job.may_start(group) {
+                    continue;
+                }
+                for (partition, task) in (0..).zip(&of.tasks) {
+                    // Of one that has had another attempt it is known why.
+                    let [Some(lease), None] = task.leases else { continue };
+                    let is_first = lease.number == 0 && task.next == 1;
+                    let mut free = self.state.free.iter().map(|&(_, id)| id);
+                    let other = free.find(|id| *id != lease.worker && !self.is_slow(*id));
+                    if let Some(worker) = other.filter(|_| is_first) {
+                        self.marks.mark(Mark::Doubled);
+                        return self.assign(job, group, partition, worker, true);
+                    }
+                }
+            }
         }
     }
 

@@ -54,6 +54,10 @@ pub struct BackupConfig {
     pub silent_percent: u64,
     /// A worker whose attempts take so many percent of the medians of their stages gets no backup attempts.
     pub pace_percent_max: u32,
+    /// Each task of a job of fewer tasks gets a backup attempt at once, if a slot is free that nobody else wants: there is no
+    /// time to see that one is slow (Ananthanarayanan, Ghodsi, Shenker and Stoica, "Effective straggler mitigation: attack of
+    /// the clones", 2013). 0 for none.
+    pub twice_below: u32,
 }
 
 impl Default for Config {
@@ -86,6 +90,7 @@ impl Default for BackupConfig {
             slots_percent: 10,
             silent_percent: 50,
             pace_percent_max: 150,
+            twice_below: 0,
         }
     }
 }

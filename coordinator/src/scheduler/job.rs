@@ -152,6 +152,12 @@ impl Job {
         (!group.is_multiple_of(2) && group != self.commit_group()).then_some(group / 2)
     }
 
+    /// How many compute tasks are known by now.
+    pub(crate) fn tasks(&self) -> usize {
+        let compute = (0..self.shape.stages.len() as u32).map(|stage| self.compute(stage));
+        compute.map(|group| group.tasks.len()).sum()
+    }
+
     pub(crate) fn complete(&self, stage: u32) -> bool {
         !self.incomplete.contains(&stage)
     }

@@ -69,11 +69,13 @@ pub enum Mark {
     SetAside,
     /// A worker that was set aside got work again.
     BroughtBack,
+    /// A task of a small job got a second attempt at once.
+    Doubled,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 33] = [
+    pub const ALL: [Mark; 34] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -107,6 +109,7 @@ impl Mark {
         Mark::SlowPassedOver,
         Mark::SetAside,
         Mark::BroughtBack,
+        Mark::Doubled,
     ];
 }
 

@@ -169,8 +169,13 @@ impl Scheduler {
             if self.take_step(now, outcomes, watch, |decider| decider.dispatch()) {
                 continue;
             }
-            let Some(slow) = self.slow.pop() else { return };
-            self.take_step(now, outcomes, watch, |decider| decider.back_up(slow));
+            if let Some(slow) = self.slow.pop() {
+                self.take_step(now, outcomes, watch, |decider| decider.back_up(slow));
+                continue;
+            }
+            if !self.take_step(now, outcomes, watch, |decider| decider.double()) {
+                return;
+            }
         }
     }
 

@@ -59,14 +59,17 @@ pub(crate) fn config() -> Config {
     Config {
         lease_ms: LEASE_MS,
         tick_ms: TICK_MS,
-        backup: BackupConfig { elapsed_ms_min: 1_000, ..BackupConfig::default() },
+        backup: BackupConfig { elapsed_ms_min: 1_000, twice_below: 20, ..BackupConfig::default() },
         aside_ms: 3_000,
         ..Config::default()
     }
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, options: &Options, config: Config, tracing: bool) -> World {
+    pub(crate) fn new(seed: u64, options: &Options, mut config: Config, tracing: bool) -> World {
+        if seed.is_multiple_of(2) {
+            config.backup.twice_below = options.tasks / 2;
+        }
         let mut work = Random::new(seed, 1);
         let mut faults = Random::new(seed, 2);
         let swarm = Swarm::draw(&mut faults, options.faults, options.tasks);

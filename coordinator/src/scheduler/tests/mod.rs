@@ -65,7 +65,11 @@ struct Story {
 
 impl Story {
     fn new(workers: u64, slots: u32) -> Story {
-        let scheduler = Scheduler::new(Config::default());
+        Story::with(Config::default(), workers, slots)
+    }
+
+    fn with(config: Config, workers: u64, slots: u32) -> Story {
+        let scheduler = Scheduler::new(config);
         let mut story = Story { scheduler, all: Vec::new(), last: Vec::new(), now: Millis(0) };
         for worker in 1..=workers {
             story.tell(Event::WorkerJoined {

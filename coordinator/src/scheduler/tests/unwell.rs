@@ -51,6 +51,37 @@ fn the_attempt_with_the_longest_way_to_go_gets_a_backup_first() {
     assert_eq!(story.marked(Mark::Backup), 1);
 }
 
+/// As far as slots are free, on other workers, and once; when both are done, one of them counts.
+#[test]
+fn tasks_of_a_small_job_run_twice_at_once() {
+    let backup = BackupConfig { twice_below: 10, ..BackupConfig::default() };
+    let mut story = Story::with(Config { backup, ..Config::default() }, 3, 2);
+    story.submit(1, two_stages()).list(0, 4);
+    let running = story.running();
+    assert_eq!(running.len(), 6, "{running:?}");
+    for partition in 0..4 {
+        let of = running.iter().filter(|(_, a)| a.task.partition == partition);
+        let workers: Vec<WorkerId> = of.map(|(worker, _)| *worker).collect();
+        assert!(matches!(workers[..], [_]) || workers[0] != workers[1], "{running:?}");
+    }
+    assert_eq!(story.marked(Mark::Doubled), 2);
+    let twice: Vec<_> =
+        running.iter().filter(|(_, a)| a.task.partition == running[0].1.task.partition).collect();
+    let [(first, a), (second, b)] = twice[..] else { panic!("{running:?}") };
+    for (worker, attempt) in [(*first, *a), (*second, *b)] {
+        story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+    }
+    assert_eq!((story.marked(Mark::OtherRevoked), story.marked(Mark::LateReport)), (1, 1));
+    // A task whose first attempt has failed is tried again as any other.
+    let (worker, attempt) = story.find(Compute, 0, 3);
+    let failure = Box::new(Failure::new(FailureClass::UserCode, "no"));
+    story.tell(Event::AttemptFailed { worker, attempt, failure });
+    // A larger job has each task once.
+    let mut story = Story::with(story.scheduler.config().clone(), 6, 4);
+    story.submit(1, two_stages()).list(0, 10);
+    assert_eq!((story.running().len(), story.marked(Mark::Doubled)), (10, 0));
+}
+
 #[test]
 fn a_slow_worker_gets_no_backup_attempts() {
     let mut story = Story::new(2, 1);
