@@ -7,6 +7,7 @@ use harness::processes::{children, is_alive, kill};
 use harness::{Room, Run, Running};
 use s3::S3;
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Long enough for a slow machine that has other work.
@@ -15,8 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// Records of 100 bytes that make three map tasks.
 const RECORDS: u64 = 1_400_000;
 
+/// An address at which nobody listens for a while: not among those that the system gives to whoever asks for any.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 11_000 + (std::process::id() % 1_000) as u16 * 16;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return format!("127.0.0.1:{port}");
+        }
+    }
 }
 
 fn listens(address: &str) -> bool {

@@ -31,11 +31,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use windrow_protocol::control::Coordinator as _;
 use windrow_protocol::transport::{serve, serve_connection};
+
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 1024;
 
 /// Workers are given so long to learn that the coordinator ends.
 const TELL_END: Duration = Duration::from_secs(2);
@@ -136,8 +139,11 @@ impl Coordinator {
             io::ErrorKind::AddrInUse => StartError::PortInUse(listen),
             _ => StartError::Listen { address: listen, source },
         };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        // It has the port from now on, and listens once it leads.
+        let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(listen).map_err(failed)?;
         #[allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
         let started = Instant::now();
         let (end, _) = watch::channel(End::No);
@@ -154,6 +160,8 @@ impl Coordinator {
         let recovered =
             recovered.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let (core, base) = recovered?;
+        let listener = socket.listen(BACKLOG).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let journal = core.journal.clone();
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
