@@ -10,7 +10,7 @@ use windrow_protocol::ids::{JobId, Round, StageId, TaskId, TaskKind};
 /// `windrow jobs`.
 #[derive(Args, Debug)]
 pub(crate) struct JobsFlags {
-    /// The coordinator
+    /// The coordinator; where others stand by, all their addresses with commas between
     #[arg(long, value_name = "HOST:PORT", global = true, default_value = "127.0.0.1:7077")]
     cluster: String,
     #[command(subcommand)]

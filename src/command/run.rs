@@ -32,7 +32,7 @@ pub(crate) struct RunFlags {
     /// Over so many local worker processes, instead of in this one
     #[arg(long, conflicts_with = "cluster", group = "over_workers", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) workers: Option<u16>,
-    /// On the cluster with this coordinator
+    /// On the cluster with this coordinator; where others stand by, all their addresses with commas between
     #[arg(long, value_name = "HOST:PORT", group = "over_workers")]
     pub(crate) cluster: Option<String>,
     /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all

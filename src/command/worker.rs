@@ -29,7 +29,7 @@ pub(super) const EXECUTOR: &str = "__executor";
 /// `windrow worker`.
 #[derive(Args, Debug)]
 pub(crate) struct Worker {
-    /// The coordinator
+    /// The coordinator; where others stand by, all their addresses with commas between
     #[arg(long, value_name = "HOST:PORT")]
     coordinator: String,
     /// Where other workers fetch blocks
