@@ -5,7 +5,9 @@
 //! is there, in an object `leader`; and who stands by is connected to it, so as to see at once that its process is gone.
 
 use crate::journal::{Home, Journal, JournalError, Objects};
+use crate::server::pause;
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -89,8 +91,7 @@ async fn until_unlocked(folder: &Path) -> Result<(), JournalError> {
 
 async fn look(objects: &Arc<dyn Objects>) -> Result<Option<Beat>, JournalError> {
     let of = objects.clone();
-    let found = spawn_blocking(move || of.get(LEADER)).await;
-    let found = found.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    let found = blocking(move || of.get(LEADER)).await;
     let found = found.map_err(JournalError::io(Path::new(&objects.name())))?;
     // What is not understood was said by another release, which will say more if it leads.
     let unknown = |_| Beat { epoch: 0, number: 0, address: ([0, 0, 0, 0], 0).into(), ended: false };
@@ -168,17 +169,18 @@ pub(crate) async fn lead_no_more(objects: &Arc<dyn Objects>, epoch: u64, address
 
 async fn say(objects: &Arc<dyn Objects>, beat: Beat) {
     let of = objects.clone();
-    let said = spawn_blocking(move || {
-        let bytes = serde_json::to_vec(&beat).map_err(std::io::Error::other)?;
+    let said = blocking(move || {
+        let bytes = serde_json::to_vec(&beat).map_err(io::Error::other)?;
         of.put(LEADER, &bytes)
     });
-    match said.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "others cannot be told that this one leads"),
-        Err(error) => tracing::warn!(%error, "others cannot be told that this one leads"),
+    if let Err(error) = said.await {
+        tracing::warn!(%error, "others cannot be told that this one leads");
     }
 }
 
-async fn pause(duration: Duration) {
-    let _ = tokio::time::timeout(duration, std::future::pending::<()>()).await;
+/// Does what waits for a store.
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(call).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

@@ -91,6 +91,7 @@ pub(super) fn executor(jobs: Vec<JobEntry>) -> ExitCode {
     let config = ExecutorConfig {
         binary: binary::own().clone(),
         fetch: windrow_worker::data_plane::ClientLimits::default(),
+        wanted: executor_process::Wanted::default(),
     };
     executor_process::main(Arc::new(Plans::of(jobs)), Arc::new(Tasks::new(Storage::new())), config)
 }

@@ -92,6 +92,7 @@ impl Call {
         let config = executor_process::ExecutorConfig {
             binary: windrow::own_binary().clone(),
             fetch: ClientLimits::default(),
+            wanted: executor_process::Wanted::default(),
         };
         let plans = Arc::new(Served(Mutex::new(vec![plan])));
         let code = executor_process::main(plans, Arc::new(engine), config);

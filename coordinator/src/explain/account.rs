@@ -1,7 +1,7 @@
 //! What became of a job: put together from the decisions about it, as they are made once more.
 
 use crate::scheduler::{
-    Decision, JobEnd, Mark, Millis, Outcome, ReopenReason, RevokeReason, State, Status,
+    Decision, JobEnd, Mark, Millis, Outcome, ReopenReason, RevokeReason, State, Status, Task,
     lists_itself,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,7 +125,6 @@ pub(super) enum End {
 pub(super) enum Happening {
     Failed(AttemptId, WorkerId, Failure, Blame),
     Backup {
-        slow: TaskId,
         attempt: AttemptId,
         worker: WorkerId,
         beside: WorkerId,
@@ -184,27 +183,7 @@ impl Account {
                 let id = job.task_id(number, partition);
                 let (slots, task) = (self.slots, self.tasks.entry(id));
                 let task = task.or_insert_with(|| TaskAccount::waiting(now, slots));
-                for of in &mut task.attempts {
-                    let runs = found.lease(of.attempt.number).is_some();
-                    if runs == of.end.is_some() {
-                        unknown = true;
-                        of.end = (!runs).then_some((now, End::Unknown));
-                    }
-                }
-                for lease in found.leases.iter().flatten() {
-                    if task.attempts.iter().all(|of| of.attempt.number != lease.number) {
-                        unknown = true;
-                        let attempt = AttemptId { task: id, number: lease.number };
-                        let (worker, waited) = (lease.worker, None);
-                        let placed = if lease.backup { Placed::Backup } else { Placed::Next };
-                        let end = None;
-                        let of = AttemptAccount { attempt, worker, at: now, placed, waited, end };
-                        task.attempts.push(of);
-                    }
-                }
-                if matches!(found.status, Status::Running | Status::Committed) {
-                    task.waiting = None;
-                }
+                unknown |= task.go_on(id, found, now);
             }
         }
         if unknown && self.is_whole {
@@ -361,7 +340,7 @@ impl Account {
         let (at, end) = (now, None);
         of.attempts.push(AttemptAccount { attempt, worker, at, placed, waited, end });
         if let (Placed::Backup, Some(beside)) = (placed, beside) {
-            self.tell(now, Happening::Backup { slow: attempt.task, attempt, worker, beside });
+            self.tell(now, Happening::Backup { attempt, worker, beside });
         }
     }
 
@@ -414,6 +393,31 @@ impl TaskAccount {
     fn waiting(now: Millis, slots: Slots) -> TaskAccount {
         let (attempts, reopened) = (Vec::new(), Vec::new());
         TaskAccount { waiting: Some((now, slots)), attempts, reopened }
+    }
+
+    /// Goes on from how the task stands. Whether something had happened that is not known.
+    fn go_on(&mut self, id: TaskId, found: &Task, now: Millis) -> bool {
+        let mut unknown = false;
+        for of in &mut self.attempts {
+            let runs = found.lease(of.attempt.number).is_some();
+            if runs == of.end.is_some() {
+                unknown = true;
+                of.end = (!runs).then_some((now, End::Unknown));
+            }
+        }
+        for lease in found.leases.iter().flatten() {
+            if self.attempts.iter().all(|of| of.attempt.number != lease.number) {
+                unknown = true;
+                let attempt = AttemptId { task: id, number: lease.number };
+                let placed = if lease.backup { Placed::Backup } else { Placed::Next };
+                let (worker, at, waited, end) = (lease.worker, now, None, None);
+                self.attempts.push(AttemptAccount { attempt, worker, at, placed, waited, end });
+            }
+        }
+        if matches!(found.status, Status::Running | Status::Committed) {
+            self.waiting = None;
+        }
+        unknown
     }
 
     /// Since when it waits to start, if it does.

@@ -5,6 +5,7 @@
 //! the oldest segments go. Nothing but explanations depends on it: what cannot be written is left out, and what a process
 //! that was killed had not written yet is missing.
 
+use crate::journal::number_in;
 use crate::scheduler::{Config, Event, Measured, Millis, Scheduler, State};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -107,7 +108,7 @@ impl EventLog {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(SEGMENT)?.parse().ok());
+            let number = name.to_str().and_then(|name| number_in(name, SEGMENT));
             if let Some(number) = number {
                 numbered.insert(
                     number,

@@ -259,8 +259,9 @@ fn told(happening: &Happening) -> String {
         Happening::Failed(attempt, worker, failure, charge) => {
             format!("attempt {attempt} on {worker} ended: {failure} ({})", charged(*charge))
         }
-        Happening::Backup { slow, attempt, worker, beside } => format!(
-            "task {slow} got a backup attempt, {attempt} on {worker}: the one on {beside} was slow, or silent"
+        Happening::Backup { attempt, worker, beside } => format!(
+            "task {} got a backup attempt, {attempt} on {worker}: the one on {beside} was slow, or silent",
+            attempt.task
         ),
         Happening::Reopened(task, why) => format!("task {task} runs again: {}", reopened(*why)),
         Happening::LookedUp { stage, table_bytes } => format!(

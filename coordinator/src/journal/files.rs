@@ -8,10 +8,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What names of segments begin with.
-const SEGMENT: &str = "journal-";
+pub(super) const SEGMENT: &str = "journal-";
 
 /// What names of snapshots begin with: [`SNAPSHOT`] and a dash.
-const OF_SNAPSHOT: &str = "snapshot-";
+pub(super) const OF_SNAPSHOT: &str = "snapshot-";
 
 /// The folder of a journal.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Folder {
         for entry in fs::read_dir(&self.0).map_err(JournalError::io(&self.0))? {
             let path = entry.map_err(JournalError::io(&self.0))?.path();
             let name = path.file_name().and_then(|name| name.to_str());
-            let number = name.and_then(|name| name.strip_prefix(prefix)?.parse().ok());
+            let number = name.and_then(|name| number_in(name, prefix));
             found.extend(number.map(|number| (number, path)));
         }
         found.sort_unstable();
@@ -108,8 +108,7 @@ impl Folder {
 
     /// Writes the state after all records before a number. It has its name once it is whole, and on the disk.
     pub(super) fn write_snapshot(&self, number: u64, state: &[u8]) -> Result<(), JournalError> {
-        let mut bytes = Vec::with_capacity(frame::HEAD + state.len() + SNAPSHOT.len() + 1);
-        frame::append(&mut bytes, 0, SNAPSHOT, state);
+        let bytes = snapshot_of(state);
         let unnamed = self.0.join("snapshot.part");
         let path = self.0.join(format!("{OF_SNAPSHOT}{number:020}"));
         let written = File::create(&unnamed).and_then(|mut file| {
@@ -185,6 +184,18 @@ impl Target for Segment {
         self.len = 0;
         self.folder.delete_before(number)
     }
+}
+
+/// The number that a name goes on with that begins so.
+pub(crate) fn number_in(name: &str, prefix: &str) -> Option<u64> {
+    name.strip_prefix(prefix)?.parse().ok()
+}
+
+/// The bytes of a snapshot of a state.
+pub(super) fn snapshot_of(state: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frame::HEAD + state.len() + SNAPSHOT.len() + 1);
+    frame::append(&mut bytes, 0, SNAPSHOT, state);
+    bytes
 }
 
 /// Tells what a snapshot has.

@@ -23,6 +23,7 @@ mod objects;
 mod writer;
 
 pub use error::JournalError;
+pub(crate) use files::number_in;
 pub use objects::Objects;
 
 use files::{Folder, Segment};

@@ -10,22 +10,16 @@
 //! its own, at the number that the one before would write next; such objects stay, however old they are: a writer that
 //! wakes up after any time finds one in its way.
 
-use super::files::read_snapshot;
-use super::frame::{self, Record, Records};
+use super::files::{OF_SNAPSHOT, SEGMENT, number_in, read_snapshot, snapshot_of};
+use super::frame::{Record, Records};
 use super::writer::Target;
-use super::{EPOCH, Found, JournalError, Place, SNAPSHOT};
+use super::{EPOCH, Found, JournalError, Place};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What names of objects with records begin with.
-const RECORDS: &str = "journal-";
-
-/// What names of snapshots begin with.
-const OF_SNAPSHOT: &str = "snapshot-";
 
 /// So many objects are read at once.
 const READ_AT_ONCE: usize = 16;
@@ -101,7 +95,7 @@ fn failed<'o>(
 
 /// The numbers that names go on with that begin so, ascending.
 fn numbered(names: &[String], prefix: &str) -> BTreeSet<u64> {
-    names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect()
+    names.iter().filter_map(|name| number_in(name, prefix)).collect()
 }
 
 /// Tells all that there is, in order.
@@ -117,9 +111,9 @@ pub(super) fn recover(
         read_snapshot(&path(&**objects, &name), &bytes, each)?;
         next = number;
     }
-    let mut firsts = numbered(&names, RECORDS);
+    let mut firsts = numbered(&names, SEGMENT);
     let later = firsts.split_off(&next);
-    let later: Vec<String> = later.iter().map(|first| format!("{RECORDS}{first:020}")).collect();
+    let later: Vec<String> = later.iter().map(|first| format!("{SEGMENT}{first:020}")).collect();
     for names in later.chunks(READ_AT_ONCE) {
         let all = std::thread::scope(|scope| {
             let readers: Vec<_> =
@@ -131,7 +125,7 @@ pub(super) fn recover(
         });
         for (name, bytes) in names.iter().zip(all?) {
             let path = path(&**objects, name);
-            let wanted = format!("{RECORDS}{next:020}");
+            let wanted = format!("{SEGMENT}{next:020}");
             if *name != wanted {
                 let place = Place { path: &path, at: 0 };
                 return Err(place.damaged(format!("{wanted} is missing before it")));
@@ -186,8 +180,8 @@ impl Tail {
     /// Deletes what a snapshot makes superfluous. What cannot be deleted is in nobody's way.
     fn delete_before(&self, number: u64) {
         let Ok(names) = self.objects.names() else { return };
-        for prefix in [RECORDS, OF_SNAPSHOT] {
-            let stays = |of: &u64| prefix == RECORDS && self.firsts.contains(of);
+        for prefix in [SEGMENT, OF_SNAPSHOT] {
+            let stays = |of: &u64| prefix == SEGMENT && self.firsts.contains(of);
             let before = numbered(&names, prefix).into_iter().take_while(|of| *of < number);
             for of in before.filter(|of| !stays(of)) {
                 if let Err(error) = self.objects.delete(&format!("{prefix}{of:020}")) {
@@ -212,15 +206,14 @@ impl Target for Tail {
     }
 
     fn append(&mut self, first: u64, frames: &[u8]) -> Result<u64, JournalError> {
-        match self.create(&format!("{RECORDS}{first:020}"), frames)? {
+        match self.create(&format!("{SEGMENT}{first:020}"), frames)? {
             true => Ok(OBJECT_BYTES),
             false => Err(JournalError::TakenOver { place: self.objects.name() }),
         }
     }
 
     fn snapshot(&mut self, number: u64, state: &[u8]) -> Result<(), JournalError> {
-        let mut bytes = Vec::with_capacity(frame::HEAD + state.len() + SNAPSHOT.len() + 1);
-        frame::append(&mut bytes, 0, SNAPSHOT, state);
+        let bytes = snapshot_of(state);
         // Another one at this number says the same.
         self.create(&format!("{OF_SNAPSHOT}{number:020}"), &bytes)?;
         self.delete_before(number);

@@ -154,7 +154,7 @@ fn a_writer_that_slept_for_long_finds_somebody_in_its_way() {
     let told = open(&store).unwrap().1;
     assert_eq!(told.last().unwrap(), "some c", "{told:?}");
     // One for each that took over, and what came since the last snapshot.
-    assert!(store.count(RECORDS) <= 12, "{}", store.count(RECORDS));
+    assert!(store.count(SEGMENT) <= 12, "{}", store.count(SEGMENT));
     assert!(store.count(OF_SNAPSHOT) <= 2, "{}", store.count(OF_SNAPSHOT));
 }
 
@@ -183,11 +183,11 @@ fn what_is_missing_or_damaged_is_told_with_its_name() {
         spoil(&mut store.objects.lock().unwrap());
         open(&store).unwrap_err().to_string()
     };
-    let name = format!("{RECORDS}{:020}", 2);
-    let missing = of(|objects| drop(objects.remove(&format!("{RECORDS}{:020}", 2))));
+    let name = format!("{SEGMENT}{:020}", 2);
+    let missing = of(|objects| drop(objects.remove(&format!("{SEGMENT}{:020}", 2))));
     assert!(missing.contains(&format!("{name} is missing before it")), "{missing}");
     let damaged = of(|objects| {
-        let bytes = objects.get_mut(&format!("{RECORDS}{:020}", 2)).unwrap();
+        let bytes = objects.get_mut(&format!("{SEGMENT}{:020}", 2)).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
     });
     assert!(damaged.contains(&name) && damaged.contains("not whole"), "{damaged}");

@@ -42,7 +42,7 @@ pub use time::Millis;
 
 pub(crate) use links::{Links, lists_itself};
 pub(crate) use measured::Measured;
-pub(crate) use task::Status;
+pub(crate) use task::{Status, Task};
 pub(crate) use time::Durations;
 
 use decide::Decider;

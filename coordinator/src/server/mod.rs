@@ -334,6 +334,7 @@ async fn ticks(service: &Service, tick_ms: u64) -> End {
     }
 }
 
-async fn pause(duration: Duration) {
+/// Waits.
+pub(crate) async fn pause(duration: Duration) {
     let _ = tokio::time::timeout(duration, std::future::pending::<()>()).await;
 }

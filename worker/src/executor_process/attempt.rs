@@ -129,7 +129,7 @@ async fn work(
             stop.check()?;
             let executor = executor.clone();
             let finish = move || {
-                let mut out = FileOut::new(&executor.fetcher.folders, attempt);
+                let mut out = FileOut::new(&executor.fetcher.folders, attempt, &executor.wanted);
                 let output = run.finish(&mut out)?;
                 Ok((output, out.keep()))
             };

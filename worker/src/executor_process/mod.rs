@@ -23,7 +23,7 @@ use attempt::Stop;
 use compute::compute;
 use places::Fetcher;
 use sides::Sides;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,7 +57,12 @@ pub struct ExecutorConfig {
     pub binary: BinaryId,
     /// How blocks are fetched.
     pub fetch: ClientLimits,
+    /// By shuffle: the buckets that are written of it, where that is not all.
+    pub wanted: Wanted,
 }
+
+/// By shuffle: some of its buckets.
+pub type Wanted = BTreeMap<ShuffleId, BTreeSet<u32>>;
 
 /// What a plan is, as a number: equal in all processes that have the same plan.
 pub fn fingerprint(plan: &Plan) -> u64 {
@@ -152,6 +157,8 @@ struct Executor {
     env: Arc<Env>,
     pool: rayon::ThreadPool,
     fetcher: Arc<Fetcher>,
+    /// What is written of shuffles, where that is not all.
+    wanted: Wanted,
     /// What rows are looked up in.
     sides: Sides,
     /// Bytes of blocks that an attempt may have fetched ahead.
@@ -249,6 +256,7 @@ impl Executor {
                 copied: AtomicU64::new(0),
                 start,
             }),
+            wanted: config.wanted,
             sides: Sides::default(),
             attempts: Mutex::default(),
             told: Mutex::default(),

@@ -1,5 +1,6 @@
 //! The block files that an attempt writes.
 
+use super::Wanted;
 use super::run::BlockOut;
 use crate::blocks::{BlockFileWriter, BlockFolders};
 use std::io;
@@ -11,15 +12,20 @@ use windrow_protocol::ids::{AttemptId, ShuffleId};
 pub(super) struct FileOut<'a> {
     folders: &'a BlockFolders,
     attempt: AttemptId,
+    wanted: &'a Wanted,
     /// The file that is being written.
     current: Option<(ShuffleId, PathBuf, io::Result<BlockFileWriter>)>,
     written: Vec<(ShuffleId, PathBuf)>,
 }
 
 impl<'a> FileOut<'a> {
-    /// Nothing is written yet.
-    pub(super) fn new(folders: &'a BlockFolders, attempt: AttemptId) -> FileOut<'a> {
-        FileOut { folders, attempt, current: None, written: Vec::new() }
+    /// Nothing is written yet; of shuffles that are in `wanted` only those buckets will be.
+    pub(super) fn new(
+        folders: &'a BlockFolders,
+        attempt: AttemptId,
+        wanted: &'a Wanted,
+    ) -> FileOut<'a> {
+        FileOut { folders, attempt, wanted, current: None, written: Vec::new() }
     }
 
     /// An error that names the file's folder, and says what to do.
@@ -54,9 +60,12 @@ impl BlockOut for FileOut<'_> {
     }
 
     fn bucket(&mut self, bucket: u32, frames: &[u8]) -> io::Result<()> {
-        let Some((_, path, writer)) = &mut self.current else {
+        let Some((shuffle, path, writer)) = &mut self.current else {
             return Err(io::Error::other("a bucket without a shuffle: a defect of the engine"));
         };
+        if self.wanted.get(shuffle).is_some_and(|wanted| !wanted.contains(&bucket)) {
+            return Ok(());
+        }
         let added = match writer {
             Ok(writer) => writer.add(bucket, frames),
             // The attempt fails with it: it is told once.
@@ -82,5 +91,28 @@ impl Drop for FileOut<'_> {
             // The folder goes with its job at the latest.
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windrow_protocol::ids::{JobId, Round, StageId, TaskId, TaskKind};
+
+    #[test]
+    fn buckets_that_are_not_wanted_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = BlockFolders::new([folder.path().to_path_buf()]);
+        let (job, stage, round) = (JobId(1), StageId(0), Round::default());
+        let task = TaskId { job, stage, round, kind: TaskKind::Compute, partition: 0 };
+        let wanted = Wanted::from([(ShuffleId(1), [1].into())]);
+        let mut out = FileOut::new(&folders, AttemptId { task, number: 0 }, &wanted);
+        let mut bytes = |shuffle| {
+            out.begin(ShuffleId(shuffle), 3);
+            (0..3).for_each(|bucket| out.bucket(bucket, &[7; 1000]).unwrap());
+            out.end().unwrap()
+        };
+        let (all, one) = (bytes(0), bytes(1));
+        assert!(all >= 3000 && (1000..2000).contains(&one), "{all}, {one}");
     }
 }

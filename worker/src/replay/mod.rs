@@ -5,7 +5,6 @@
 //! task reads are run again first, and of what they write into shuffles only those buckets are kept that are needed.
 
 mod needed;
-mod wanted;
 
 pub use needed::Needed;
 
@@ -18,7 +17,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
-use wanted::KeepsWanted;
 use windrow_protocol::control::JobRecord;
 use windrow_protocol::executor::{
     BlockPlaces, BlockWorker, ExecutorStart, FromExecutor, ToExecutor,
@@ -84,8 +82,8 @@ impl Replay {
             blocks: inside("blocks"),
         };
         let binary = record.spec.binary.clone();
-        let of_executor = ExecutorConfig { binary, fetch: ClientLimits::default() };
-        let engine = Arc::new(KeepsWanted::new(engine, needed.buckets.clone()));
+        let (fetch, wanted) = (ClientLimits::default(), needed.buckets.clone());
+        let of_executor = ExecutorConfig { binary, fetch, wanted };
         let (ours, executors) = UnixStream::pair().map_err(|error| broken(&error))?;
         let serving = tokio::spawn(serve(executors, plans, engine, of_executor));
         let (reader, mut writer) = frames::split(ours);

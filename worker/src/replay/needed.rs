@@ -1,6 +1,7 @@
 //! What has to run before a task can: the stages whose rows it reads, and theirs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::executor_process::Wanted;
+use std::collections::BTreeSet;
 use windrow_protocol::ids::{ShuffleId, StageId};
 use windrow_protocol::shape::JobShape;
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
@@ -11,7 +12,7 @@ pub struct Needed {
     /// The stages of which all tasks have to run; each comes after those whose rows it reads.
     pub stages: Vec<StageId>,
     /// By shuffle: the buckets that are read, where that is not all.
-    pub buckets: BTreeMap<ShuffleId, BTreeSet<u32>>,
+    pub buckets: Wanted,
 }
 
 impl Needed {
@@ -54,6 +55,7 @@ impl Needed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use windrow_protocol::ids::{AttemptId, JobId, LaneRange, Round, TaskId, TaskKind};
     use windrow_protocol::shape::{
         Cut, CutShape, LookUp, OutputShape, RootShape, ShuffleShape, StageShape,

@@ -222,7 +222,8 @@ impl PlanSource for FakePlans {
 
 /// The life of an executor process, which is this test binary.
 pub(super) fn executor() -> std::process::ExitCode {
-    let config = ExecutorConfig { binary: binary(), fetch: Default::default() };
+    let (fetch, wanted) = Default::default();
+    let config = ExecutorConfig { binary: binary(), fetch, wanted };
     executor_process::main(Arc::new(FakePlans), Arc::new(FakeEngine), config)
 }
 
