@@ -167,9 +167,10 @@ impl TaskReplay<'_> {
             (self.tell)(&format_args!(
                 "stage {stage}, whose rows are read, runs again: {count} tasks ({name})"
             ));
-            for first in (0..count).step_by(self.threads) {
-                let end = count.min(first.saturating_add(self.threads as u32));
-                self.run_before(&mut replay, stage, first..end).await?;
+            let rests = record.rests.get(at).cloned().unwrap_or_default();
+            let in_order: Vec<u32> = rests.in_order(count).collect();
+            for some in in_order.chunks(self.threads) {
+                self.run_before(&mut replay, stage, some).await?;
             }
         }
         let mut ran = replay.run(vec![asked.order.clone()]).await.map_err(failed)?;
@@ -182,10 +183,10 @@ impl TaskReplay<'_> {
         &self,
         replay: &mut Replay,
         stage: StageId,
-        partitions: std::ops::Range<u32>,
+        partitions: &[u32],
     ) -> Result<(), ReplayError> {
         let (mut made_there, mut orders) = (BTreeMap::new(), Vec::new());
-        for partition in partitions {
+        for &partition in partitions {
             let record = self.record(stage, TaskKind::Compute, partition).await?;
             made_there.insert(record.order.attempt, record.made);
             orders.push(record.order);

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::processes::{children, kill};
+use harness::processes::{Slowed, children, kill};
 use harness::{Room, Running};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -115,6 +115,23 @@ fn an_attempt_is_slow() {
     // SAFETY: a signal to a process that this test has started.
     unsafe { libc::kill(executor as libc::pid_t, libc::SIGSTOP) };
     cluster.ends_well(run, "faulted");
+}
+
+#[test]
+fn an_attempt_goes_on_slowly() {
+    let room = room!();
+    let cluster = Cluster::start(&room);
+    let slow = Slowed::next_child_of(cluster.workers[0].id());
+    let run = cluster.sort("faulted");
+    cluster.ends_well(run, "faulted");
+    drop(slow);
+    let why = room.windrow(&format!("explain j1 --cluster {}", cluster.address)).ok();
+    assert!(why.stdout().contains("became a task of their own"), "{}", why.stdout());
+    // Of the part that another worker ran nobody can tell, and each can be run again.
+    for task in ["1/2", "1/3"] {
+        let again = format!("replay j1 {task} --cluster {}", cluster.address);
+        room.windrow(&again).timeout(PATIENCE).ok();
+    }
 }
 
 #[test]

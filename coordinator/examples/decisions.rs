@@ -65,7 +65,13 @@ fn main() {
                 events.push_back(Event::SplitsListed { worker, attempt, page: 0, splits });
                 pages = 1;
             }
-            events.push_back(Event::AttemptDone { worker, attempt, pages, written: Vec::new() });
+            events.push_back(Event::AttemptDone {
+                worker,
+                attempt,
+                pages,
+                written: Vec::new(),
+                given_up: None,
+            });
         }
     }
     let seconds = begun.elapsed().as_secs_f64();

@@ -64,7 +64,7 @@ async fn work(address: SocketAddr, slots: u32, tasks: u32) -> Result<u64, AnyErr
                 _ => Vec::new(),
             };
             let output = TaskOutput { splits, ..TaskOutput::default() };
-            AttemptEnd { attempt: order.attempt, result: Ok(output) }
+            AttemptEnd::of(order.attempt, Ok(output))
         });
         let ended = ended.collect();
         poll = Poll { seen: answer.number, wait_ms: 1_000, ended, ..Poll::default() };

@@ -112,7 +112,7 @@ async fn most_of_it(running: &Running, tasks: u32) -> Result<(WorkerId, Duration
             let is_last = order.attempt.task.partition + 1 == tasks;
             if order.attempt.task.kind == TaskKind::Split || !is_last {
                 let result = Ok(output(order, tasks));
-                ended.push(AttemptEnd { attempt: order.attempt, result });
+                ended.push(AttemptEnd::of(order.attempt, result));
             }
             done += u32::from(order.attempt.task.kind == TaskKind::Compute);
         }

@@ -87,10 +87,10 @@ async fn a_lost_worker_is_told_with_what_ran_again() {
     let mut silent = Worker::register(running.address, hello("b1", 3)).await;
     let job = client.submit(&submission(two_stages(1))).await.unwrap();
     let split = silent.poll(1000, vec![]).await.assigned.remove(0);
-    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, 2)) };
+    let end = AttemptEnd::of(split.attempt, Ok(output(&split, 2)));
     let maps = silent.poll(1000, vec![end]).await.assigned;
     // One output goes down with the worker, one attempt is cut off.
-    let end = AttemptEnd { attempt: maps[0].attempt, result: Ok(output(&maps[0], 2)) };
+    let end = AttemptEnd::of(maps[0].attempt, Ok(output(&maps[0], 2)));
     silent.poll(0, vec![end]).await;
     spawn(running.address, hello("b1", 2), |order| Some(Ok(output(order, 2))));
     tokio::time::timeout(10 * SECOND, client.wait(job, |_| ())).await.unwrap().unwrap();
@@ -127,12 +127,12 @@ async fn what_is_kept_is_told_by_the_next_coordinator() {
     let second = start(state.path()).await;
     worker.client =
         windrow_protocol::transport::connect(&second.address.to_string(), SECOND).await.unwrap();
-    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, 1)) };
+    let end = AttemptEnd::of(split.attempt, Ok(output(&split, 1)));
     let mut ended = vec![end];
     let client = client(&second).await;
     loop {
         let answer = worker.poll(50, std::mem::take(&mut ended)).await;
-        let done = |order| AttemptEnd { attempt: order, result: Ok(Default::default()) };
+        let done = |order| AttemptEnd::of(order, Ok(Default::default()));
         for order in &answer.assigned {
             let mut end = done(order.attempt);
             end.result = Ok(output(order, 1));

@@ -89,7 +89,7 @@ async fn a_job_of_two_stages_runs_to_its_end() {
 /// Ends the split task, which makes so many splits, and gives the tasks that come then.
 async fn maps_of(worker: &mut Worker, count: u32) -> Vec<TaskOrder> {
     let split = worker.poll(1000, vec![]).await.assigned.remove(0);
-    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(&split, count)) };
+    let end = AttemptEnd::of(split.attempt, Ok(output(&split, count)));
     worker.poll(1000, vec![end]).await.assigned
 }
 
@@ -102,7 +102,7 @@ async fn a_worker_that_falls_silent_is_lost_and_its_tasks_run_elsewhere() {
     let maps = maps_of(&mut silent, 4).await;
     assert_eq!(maps.len(), 4);
     // One map's output goes down with the worker, three attempts are cut off.
-    let done = AttemptEnd { attempt: maps[0].attempt, result: Ok(output(&maps[0], 4)) };
+    let done = AttemptEnd::of(maps[0].attempt, Ok(output(&maps[0], 4)));
     silent.poll(0, vec![done]).await;
     let (_, log) = spawn(running.address, hello("b1", 4), |order| Some(Ok(output(order, 4))));
     let status = end_of(&client, job).await;
@@ -144,7 +144,7 @@ async fn status_with_other_rows(readers_begin: bool) -> JobStatus {
     let job = client.submit(&submission(two_stages(2))).await.unwrap();
     let maps = maps_of(&mut first, 2).await;
     let done = maps.iter().take(if readers_begin { 2 } else { 1 });
-    let done = done.map(|map| AttemptEnd { attempt: map.attempt, result: Ok(output(map, 2)) });
+    let done = done.map(|map| AttemptEnd::of(map.attempt, Ok(output(map, 2))));
     let reduces = first.poll(if readers_begin { 1000 } else { 0 }, done.collect()).await.assigned;
     assert_eq!(reduces.len(), if readers_begin { 2 } else { 0 });
     // The outputs go down with the worker.
@@ -191,7 +191,7 @@ async fn doubled_calls_change_nothing() {
     assert_eq!(first.assigned, again.assigned);
     assert!(again.number > first.number);
     let split = &again.assigned[0];
-    let end = AttemptEnd { attempt: split.attempt, result: Ok(output(split, 3)) };
+    let end = AttemptEnd::of(split.attempt, Ok(output(split, 3)));
     let maps = worker.poll(1000, vec![end.clone()]).await;
     assert_eq!((maps.assigned.len(), maps.ended_seen), (3, 1));
     // The end again: nothing happens twice, and what was seen is not told again.
@@ -209,10 +209,8 @@ async fn doubled_calls_change_nothing() {
     worker.poll(0, vec![]).await;
     let (answer, took) = first.await.unwrap();
     assert!(answer.assigned.is_empty() && took < 3 * SECOND, "{took:?}");
-    let ends = maps
-        .assigned
-        .iter()
-        .map(|order| AttemptEnd { attempt: order.attempt, result: Ok(output(order, 3)) });
+    let ends =
+        maps.assigned.iter().map(|order| AttemptEnd::of(order.attempt, Ok(output(order, 3))));
     let ends: Vec<_> = ends.collect();
     let reduce = worker.poll(1000, ends.clone()).await;
     let more = worker.poll(0, ends).await;
@@ -229,8 +227,7 @@ async fn workers_hear_what_they_may_fetch_ahead() {
     let mut second = Worker::register(running.address, hello("b1", 1)).await;
     let job = client.submit(&submission(two_stages(4))).await.unwrap();
     let maps = 3;
-    let done =
-        |order: &TaskOrder| AttemptEnd { attempt: order.attempt, result: Ok(output(order, maps)) };
+    let done = |order: &TaskOrder| AttemptEnd::of(order.attempt, Ok(output(order, maps)));
     let listing = first.poll(1000, vec![]).await.assigned.remove(0);
     let map = first.poll(1000, vec![done(&listing)]).await;
     assert_eq!(map.ahead, []);
@@ -259,9 +256,8 @@ async fn blocks_come_in_pages_and_versions() {
         let answer = worker.poll(1000, vec![]).await;
         assert!(!answer.unknown);
         let orders = answer.assigned;
-        let ends = orders
-            .iter()
-            .map(|order| AttemptEnd { attempt: order.attempt, result: Ok(output(order, maps)) });
+        let ends =
+            orders.iter().map(|order| AttemptEnd::of(order.attempt, Ok(output(order, maps))));
         ended += orders.len() as u32;
         // The answer to the ends may have orders: it is told again, for it counts as not seen.
         let seen = worker.seen;
@@ -281,7 +277,7 @@ async fn blocks_come_in_pages_and_versions() {
     // A block that a reader finds missing is made again: the list has another version meanwhile.
     let reduce = worker.poll(1000, vec![]).await.assigned.remove(0);
     let lost = Failure::lost_block(first.outputs[3].0, worker.id, "gone");
-    let end = AttemptEnd { attempt: reduce.attempt, result: Err(lost) };
+    let end = AttemptEnd::of(reduce.attempt, Err(lost));
     worker.poll(0, vec![end]).await;
     let later = page(0).await.unwrap();
     assert!(!later.complete && later.version > first.version);
@@ -566,7 +562,7 @@ async fn splits_come_in_pages_that_may_be_told_twice() {
     let page = |page, splits: std::ops::Range<usize>, more| {
         let splits = whole.splits[splits].to_vec();
         let output = TaskOutput { splits, page, more, ..TaskOutput::default() };
-        AttemptEnd { attempt: split.attempt, result: Ok(output) }
+        AttemptEnd::of(split.attempt, Ok(output))
     };
     let pages = [page(0, 0..2, true), page(1, 2..3, true), page(2, 3..5, false)];
     let answer = worker.poll(0, vec![pages[0].clone()]).await;

@@ -72,7 +72,7 @@ impl Hand {
         for order in answer.assigned {
             if self.known.insert(order.attempt) {
                 let result = Ok(output(&order, MAPS));
-                self.ended.push(AttemptEnd { attempt: order.attempt, result });
+                self.ended.push(AttemptEnd::of(order.attempt, result));
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
 };
+use crate::rests::Rests;
 use crate::shape::JobShape;
 use crate::task::{LeftOut, StagedFiles, TaskCounts, TaskOrder, TaskOutput};
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,15 @@ pub struct AttemptEnd {
     pub attempt: AttemptId,
     /// What it made, or why it failed.
     pub result: Result<TaskOutput, Failure>,
+    /// The first of the lanes that it has given up, if it has.
+    pub given_up: Option<u32>,
+}
+
+impl AttemptEnd {
+    /// The end of an attempt that ran all of its lanes, or of none.
+    pub fn of(attempt: AttemptId, result: Result<TaskOutput, Failure>) -> AttemptEnd {
+        AttemptEnd { attempt, result, given_up: None }
+    }
 }
 
 /// How far an attempt has come.
@@ -140,6 +150,8 @@ pub struct Progress {
     pub lanes: u32,
     /// Records read.
     pub records: u64,
+    /// The first of the lanes that it has given up, if it has.
+    pub given_up: Option<u32>,
 }
 
 /// What a worker is told.
@@ -155,6 +167,8 @@ pub struct PollAnswer {
     pub assigned: Vec<TaskOrder>,
     /// Attempts to stop.
     pub cancelled: Vec<AttemptId>,
+    /// Attempts that are to give up lanes which they have not begun.
+    pub give_up: Vec<GiveUp>,
     /// Jobs that are over: their executors and blocks can go.
     pub jobs_over: Vec<JobOver>,
     /// What may be fetched ahead: all that holds now.
@@ -163,6 +177,16 @@ pub struct PollAnswer {
     pub unknown: bool,
     /// Whether the worker has drained and may end.
     pub drained: bool,
+}
+
+/// An attempt is slow, and others would run some of its lanes: it gives up the last of those that it has not begun, and says
+/// from which one on, with its progress and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GiveUp {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// How many of the lanes that it has not begun it keeps, in thousandths.
+    pub keep_permille: u16,
 }
 
 /// Blocks that a worker will most likely read: it may fetch those that are there while map tasks still make others.
@@ -211,6 +235,8 @@ pub struct JobRecord {
     pub shape: JobShape,
     /// By stage: the number of its tasks, once that is known.
     pub tasks: Vec<Option<u32>>,
+    /// By stage: which of them are the rest of others.
+    pub rests: Vec<Rests>,
 }
 
 /// What is kept of a task.

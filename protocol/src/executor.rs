@@ -2,7 +2,7 @@
 //!
 //! Each message is a frame: its length (u32, big endian) and the message in postcard. Both sides are of one binary.
 
-use crate::control::{AttemptEnd, JobSpec, Progress};
+use crate::control::{AttemptEnd, GiveUp, JobSpec, Progress};
 use crate::failure::Failure;
 use crate::ids::{AttemptId, JobId, ShuffleId, WorkerId};
 use crate::task::TaskOrder;
@@ -27,6 +27,8 @@ pub enum ToExecutor {
     Run(Box<TaskOrder>),
     /// Stop this attempt; it is answered by its end, as any attempt.
     Cancel(AttemptId),
+    /// Give up lanes of an attempt; its progress says which.
+    GiveUp(GiveUp),
     /// Remove what the job, which has ended without output, has left in its outputs; answered by
     /// [`FromExecutor::Aborted`]. No attempt is run before or after.
     Abort,

@@ -1,6 +1,6 @@
 //! What the processes of a cluster say to each other.
 //!
-//! `ids` names things, `shape` is what the coordinator knows of a plan, `failure` is why an attempt failed, `task` is
+//! `ids` names things, `shape` is what the coordinator knows of a plan, `parts` and `rests` are what tasks have of it, `failure` is why an attempt failed, `task` is
 //! what an executor is told to do and what it answers, `control` is what clients and workers say to a coordinator,
 //! `data` what workers say to one another, and `executor` what a supervisor and its executors say. `codec` turns
 //! messages into bytes, `transport` carries them, `link` keeps a connection over faults, and `client` is what a submitting
@@ -16,6 +16,7 @@ pub mod failure;
 pub mod ids;
 pub mod link;
 pub mod parts;
+pub mod rests;
 pub mod shape;
 pub mod task;
 pub mod transport;

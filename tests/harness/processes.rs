@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The processes whose parent is `parent`, and the words of their command lines.
 pub fn children(parent: u32) -> Vec<(u32, String)> {
@@ -82,4 +86,46 @@ pub fn memory_peak(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     number.expect("the process lives, and has memory") << 10
+}
+
+/// A process that gets a twentieth of the time, as long as this is there.
+pub struct Slowed {
+    over: Arc<AtomicBool>,
+    slows: Option<JoinHandle<()>>,
+}
+
+impl Slowed {
+    /// Slows the next process that one starts.
+    pub fn next_child_of(parent: u32) -> Slowed {
+        let over = Arc::new(AtomicBool::new(false));
+        let until = over.clone();
+        let slows = std::thread::spawn(move || {
+            let child = loop {
+                if let Some((child, _)) = children(parent).pop() {
+                    break child as libc::pid_t;
+                }
+                if until.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            // SAFETY: signals to a process that was started for this test.
+            let signal = |signal| unsafe { libc::kill(child, signal) };
+            while !until.load(Ordering::Relaxed) && signal(libc::SIGSTOP) == 0 {
+                std::thread::sleep(Duration::from_millis(190));
+                signal(libc::SIGCONT);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        Slowed { over, slows: Some(slows) }
+    }
+}
+
+impl Drop for Slowed {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(slows) = self.slows.take() {
+            slows.join().expect("it slows");
+        }
+    }
 }

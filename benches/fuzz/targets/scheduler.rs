@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
             scheduler.handle(&event, now, &mut outcomes);
             pages = 1;
         }
-        let event = Event::AttemptDone { worker, attempt, pages, written: Vec::new() };
+        let event = Event::AttemptDone { worker, attempt, pages, written: Vec::new(), given_up: None };
         scheduler.handle(&event, now, &mut outcomes);
         if outcomes.len() > TASKS_MAX * 4 {
             return;

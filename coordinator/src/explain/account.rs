@@ -130,6 +130,11 @@ pub(super) enum Happening {
         beside: WorkerId,
     },
     Reopened(TaskId, ReopenReason),
+    RestSplitOff {
+        task: TaskId,
+        from: u32,
+        rest: TaskId,
+    },
     LookedUp {
         stage: u32,
         table_bytes: u64,
@@ -276,6 +281,12 @@ impl Account {
                 self.tell(now, failed);
             }
             Outcome::TaskCommitted { attempt, .. } => self.ends(*attempt, End::Committed, now),
+            Outcome::RestSplitOff { attempt, from, rest, .. } if attempt.task.job == own => {
+                let (task, from) = (attempt.task, *from);
+                let rest = TaskId { partition: *rest, ..task };
+                self.ready(rest, now);
+                self.tell(now, Happening::RestSplitOff { task, from, rest });
+            }
             Outcome::TaskReopened { task, why, .. } if task.job == own => {
                 self.ready(*task, now);
                 if let Some(of) = self.tasks.get_mut(task) {

@@ -86,15 +86,16 @@ impl Again {
             _ if self.differs.is_some() => {}
             Entry::Start(start) => {
                 self.config = start.config;
-                for (state, _) in start.schedulers.values() {
+                for (state, ..) in start.schedulers.values() {
                     let account =
                         self.account.get_or_insert_with(|| Account::new(self.job, start.now));
                     if state.jobs.contains_key(&self.job) {
                         account.go_on(state, start.now);
                     }
                 }
-                let resumed = start.schedulers.into_iter().map(|(build, (state, measured))| {
-                    (build, Scheduler::resumed(self.config.clone(), state, measured))
+                let resumed = start.schedulers.into_iter().map(|(build, known)| {
+                    let (state, later, measured) = known;
+                    (build, Scheduler::resumed(self.config.clone(), state.with(later), measured))
                 });
                 self.schedulers = resumed.collect();
             }

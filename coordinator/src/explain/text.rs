@@ -270,6 +270,9 @@ fn told(happening: &Happening) -> String {
         Happening::Lost(worker, why) => format!("worker {worker} is lost: {why}"),
         Happening::Came(worker, slots) => format!("worker {worker} came, with {slots} slots"),
         Happening::Draining(worker) => format!("worker {worker} drains: it gets no more work"),
+        Happening::RestSplitOff { task, from, rest } => format!(
+            "task {task} was slow: its lanes from {from} on became a task of their own, {rest}"
+        ),
         Happening::SetAside(worker) => {
             format!(
                 "worker {worker} gets no work for a while: one task after the other failed there"

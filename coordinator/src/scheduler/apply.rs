@@ -18,7 +18,16 @@ use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, TaskKind, WorkerI
 /// Changes the state as an outcome says.
 pub fn apply(state: &mut State, outcome: &Outcome) {
     match outcome {
-        Outcome::JobRefused { .. } => {}
+        Outcome::JobRefused { .. } | Outcome::RestAsked { .. } => {}
+        Outcome::RestSplitOff { attempt, worker, from, rest } => {
+            let forgets = state.planted(Mutation::ForgetRest);
+            change_task(state, attempt.task, |job, group| {
+                job.split_off(group, attempt.task.partition, *from, *rest, *worker);
+                if forgets {
+                    job.groups[group as usize].retries.remove(rest);
+                }
+            });
+        }
         Outcome::JobAdmitted { job, name, weight, shape } => {
             state.last_job = state.last_job.max(*job);
             let mut admitted = Job::new(*job, name.clone(), *weight, shape.clone());
@@ -219,6 +228,8 @@ fn assigned(state: &mut State, attempt: AttemptId, worker: WorkerId, backup: boo
             attempt,
             started: Volatile::default(),
             permille: Volatile::default(),
+            advanced: Volatile::default(),
+            asked: Volatile::default(),
         });
     });
 }

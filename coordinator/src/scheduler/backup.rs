@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use windrow_protocol::ids::{AttemptId, JobId, TaskKind, WorkerId};
 
 /// What is told of an attempt of unknown length.
-const FOR_EVER: u64 = u64::MAX;
+pub(super) const FOR_EVER: u64 = u64::MAX;
 
 impl Decider<'_> {
     /// A backup attempt of a slow one, on another worker.
@@ -45,6 +45,11 @@ impl Decider<'_> {
             self.marks.mark(Mark::SlowPassedOver);
         }
         if let Some(worker) = other {
+            let running = self.state.workers.get(&lease.worker).and_then(|by| by.running(slow));
+            let asks = |running| self.ask_for_rest(job, group, lease.worker, running);
+            if !is_silent && running.is_some_and(asks) {
+                return;
+            }
             self.marks.mark(Mark::Backup);
             self.assign(job, group, slow.task.partition, worker, true);
         }
@@ -107,7 +112,10 @@ impl Decider<'_> {
                 let Some(median_ms) = *median.or_insert_with(|| self.median_ms(job, group)) else {
                     continue;
                 };
-                let left_ms = left_ms(running, elapsed_ms);
+                // One that has not come further for as long as others take in all may never end, be it ever so far.
+                let stands_ms = self.now.since(running.advanced.0);
+                let stands = stands_ms > median_ms.max(backup.elapsed_ms_min);
+                let left_ms = if stands { FOR_EVER } else { left_ms(running, elapsed_ms) };
                 let limit_ms = median_ms * backup.slower_than_median;
                 let is_slow = match left_ms {
                     FOR_EVER => elapsed_ms > limit_ms,
@@ -124,7 +132,7 @@ impl Decider<'_> {
     }
 
     /// The median of what the attempts of a group have taken; `None` while too few are committed to say.
-    fn median_ms(&self, job: &Job, group: u32) -> Option<u64> {
+    pub(super) fn median_ms(&self, job: &Job, group: u32) -> Option<u64> {
         let found = &job.groups[group as usize];
         let committed = u64::from(found.committed) * 100;
         let wanted = found.tasks.len() as u64 * u64::from(self.config.backup.committed_percent);
@@ -136,7 +144,7 @@ impl Decider<'_> {
 }
 
 /// How long an attempt will take still, if it goes on as it has.
-fn left_ms(running: &Running, elapsed_ms: u64) -> u64 {
+pub(super) fn left_ms(running: &Running, elapsed_ms: u64) -> u64 {
     match u64::from(running.permille.0.min(1000)) {
         0 => FOR_EVER,
         done => elapsed_ms * (1000 - done) / done,

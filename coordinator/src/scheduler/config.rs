@@ -52,6 +52,8 @@ pub struct BackupConfig {
     pub slots_percent: u32,
     /// A worker that was not heard for this share of its lease, in percent, counts as slow.
     pub silent_percent: u64,
+    /// A slow attempt that was asked to give up lanes, and has not, gets a backup attempt after so long.
+    pub answer_ms: u64,
     /// A worker whose attempts take so many percent of the medians of their stages gets no backup attempts.
     pub pace_percent_max: u32,
     /// Each task of a job of fewer tasks gets a backup attempt at once, if a slot is free that nobody else wants: there is no
@@ -89,6 +91,7 @@ impl Default for BackupConfig {
             elapsed_ms_min: 2_000,
             slots_percent: 10,
             silent_percent: 50,
+            answer_ms: 3_000,
             pace_percent_max: 150,
             twice_below: 0,
         }
@@ -161,4 +164,10 @@ pub(crate) enum Mutation {
     DrainEarly,
     /// The first part of a stage has two tasks.
     RepeatPart,
+    /// The rest of a task is not queued.
+    ForgetRest,
+    /// A task keeps the lanes that are another task by now.
+    KeepRest,
+    /// An attempt gives up lanes while another one of its task runs them all.
+    CutBeside,
 }

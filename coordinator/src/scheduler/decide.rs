@@ -38,6 +38,9 @@ pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
             });
         }
         Event::Heartbeat { .. } | Event::Progress { .. } => {}
+        Event::LanesGivenUp { worker, attempt, from } => {
+            decider.gave_up(*worker, *attempt, *from);
+        }
         Event::SplitsListed { worker, attempt, page, splits } => {
             if decider.lease(*worker, *attempt).is_none() || attempt.task.kind != TaskKind::Split {
                 return decider.marks.mark(Mark::LateReport);
@@ -48,8 +51,8 @@ pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
             let splits = splits.clone();
             decider.out.push(Outcome::SplitsAdded { attempt: *attempt, page: *page, splits });
         }
-        Event::AttemptDone { worker, attempt, pages, written } => {
-            decider.done(*worker, *attempt, *pages, written);
+        Event::AttemptDone { worker, attempt, pages, written, given_up } => {
+            decider.done(*worker, *attempt, *pages, written, *given_up);
         }
         Event::AttemptFailed { worker, attempt, failure } => {
             decider.failed(*worker, *attempt, failure);
@@ -99,14 +102,21 @@ impl Decider<'_> {
     }
 
     /// The lease of an attempt, if it runs on this worker, and the worker is not lost.
-    fn lease(&self, worker: WorkerId, attempt: AttemptId) -> Option<Lease> {
+    pub(super) fn lease(&self, worker: WorkerId, attempt: AttemptId) -> Option<Lease> {
         self.state.workers.get(&worker)?;
         let (job, _) = self.state.find(attempt.task)?;
         let lease = job.task(attempt.task)?.lease(attempt.number)?;
         (lease.worker == worker).then_some(lease)
     }
 
-    fn done(&mut self, worker: WorkerId, attempt: AttemptId, pages: u32, written: &[Written]) {
+    fn done(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        pages: u32,
+        written: &[Written],
+        given_up: Option<u32>,
+    ) {
         let Some((job, group)) = self.state.find(attempt.task) else {
             return self.marks.mark(Mark::LateReport);
         };
@@ -123,6 +133,9 @@ impl Decider<'_> {
         };
         if attempt.task.kind == TaskKind::Split && self.state.pages_of(attempt) != pages {
             return self.marks.mark(Mark::OddPage);
+        }
+        if given_up.is_some_and(|from| !self.gave_up(worker, attempt, from)) {
+            return;
         }
         if lease.backup {
             self.marks.mark(Mark::BackupWon);

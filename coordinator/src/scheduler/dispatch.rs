@@ -60,7 +60,9 @@ impl Decider<'_> {
         let task = job.task_id(group, partition);
         let number = job.groups[group as usize].tasks[partition as usize].next;
         let attempt = AttemptId { task, number };
-        self.out.push(Outcome::Assigned { attempt, worker, lanes: LaneRange::ALL, backup });
+        let keeps = self.planted(Mutation::KeepRest);
+        let lanes = if keeps { LaneRange::ALL } else { job.lanes(group, partition) };
+        self.out.push(Outcome::Assigned { attempt, worker, lanes, backup });
     }
 
     fn pick(&mut self, job: &Job, id: WorkerId, worker: &Worker) -> Option<(u32, u32)> {

@@ -80,6 +80,16 @@ pub enum Event {
         /// How much of it is done, in thousandths.
         permille: u16,
     },
+    /// An attempt that was [asked](super::Outcome::RestAsked) has given up lanes that it had not begun. It may be told many
+    /// times.
+    LanesGivenUp {
+        /// Who says so.
+        worker: WorkerId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The first of them; it has run, or runs, all before.
+        from: u32,
+    },
     /// A split task has listed some splits.
     SplitsListed {
         /// Who says so.
@@ -101,6 +111,8 @@ pub enum Event {
         pages: u32,
         /// What it wrote into shuffles.
         written: Vec<Written>,
+        /// The first of the lanes that it has given up, if it has.
+        given_up: Option<u32>,
     },
     /// An attempt has failed.
     AttemptFailed {
@@ -138,6 +150,7 @@ impl Event {
         match self {
             Event::Heartbeat { worker }
             | Event::Progress { worker, .. }
+            | Event::LanesGivenUp { worker, .. }
             | Event::SplitsListed { worker, .. }
             | Event::AttemptDone { worker, .. }
             | Event::AttemptFailed { worker, .. } => Some(*worker),

@@ -3,6 +3,7 @@
 use super::event::{HostId, SplitInfo, Written};
 use super::links::{Links, lists_itself};
 use super::outcome::Cause;
+use super::rests::RestsOfStages;
 use super::task::{Group, Task};
 use super::time::{Durations, Millis, Volatile};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub(crate) struct Job {
     pub(crate) commit_at: Volatile<Millis>,
     /// How long the committed attempts of each group took.
     pub(crate) durations: Volatile<Vec<Durations>>,
+    /// Which tasks are the rest of others. It is written beside the job: see [`Later`](super::state::Later).
+    #[serde(skip)]
+    pub(crate) rests: RestsOfStages,
     #[cfg(test)]
     pub(crate) reads_early: Volatile<bool>,
 }
@@ -97,6 +101,7 @@ impl Job {
             causes: BTreeMap::new(),
             commit_at: Volatile::default(),
             durations: Volatile::default(),
+            rests: RestsOfStages::default(),
             groups,
             shape,
             #[cfg(test)]
@@ -234,7 +239,7 @@ impl Job {
         if shape.sample {
             return Some(0..splits.list.len());
         }
-        splits.ranges.get(partition as usize).cloned()
+        splits.ranges.get(self.rests.first_of(stage, partition) as usize).cloned()
     }
 
     /// The hosts that have the first bytes of a task.

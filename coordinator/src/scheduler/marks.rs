@@ -71,11 +71,17 @@ pub enum Mark {
     BroughtBack,
     /// A task of a small job got a second attempt at once.
     Doubled,
+    /// A slow attempt was asked to give up lanes.
+    RestAsked,
+    /// Lanes that an attempt gave up are a task of their own.
+    RestSplitOff,
+    /// An attempt gave lanes up when another one ran them all.
+    GivenUpLate,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 34] = [
+    pub const ALL: [Mark; 37] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -110,6 +116,9 @@ impl Mark {
         Mark::SetAside,
         Mark::BroughtBack,
         Mark::Doubled,
+        Mark::RestAsked,
+        Mark::RestSplitOff,
+        Mark::GivenUpLate,
     ];
 }
 

@@ -3,6 +3,7 @@
 
 use super::config::Config;
 use super::time::{Durations, Millis, Volatile};
+use super::worker::Running;
 use super::{Scheduler, State};
 use serde::{Deserialize, Serialize};
 use windrow_protocol::ids::{JobId, WorkerId};
@@ -19,8 +20,16 @@ pub(crate) struct Measured {
 struct OfWorker {
     heard: Millis,
     pace_percent: u32,
-    /// Of the attempts that run, in their order: when each was started, and how far it is.
-    running: Vec<(Millis, u16)>,
+    /// Of the attempts that run, in their order.
+    running: Vec<OfRunning>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct OfRunning {
+    started: Millis,
+    permille: u16,
+    advanced: Millis,
+    asked: Option<Millis>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,7 +42,13 @@ impl Scheduler {
     /// What this one knows that no outcome carries. To be asked between two events.
     pub(crate) fn measured(&self) -> Measured {
         let workers = self.state.workers.iter().map(|(&id, worker)| {
-            let running = worker.running.iter().map(|of| (of.started.0, of.permille.0)).collect();
+            let of = |of: &Running| OfRunning {
+                started: of.started.0,
+                permille: of.permille.0,
+                advanced: of.advanced.0,
+                asked: of.asked.0,
+            };
+            let running = worker.running.iter().map(of).collect();
             let (heard, pace_percent) = (worker.heard.0, worker.pace_percent.0);
             (id, OfWorker { heard, pace_percent, running })
         });
@@ -49,8 +64,9 @@ impl Scheduler {
             let Some(worker) = state.workers.get_mut(&id) else { continue };
             worker.heard = Volatile(of.heard);
             worker.pace_percent = Volatile(of.pace_percent);
-            for (running, (started, permille)) in worker.running.iter_mut().zip(of.running) {
-                (running.started, running.permille) = (Volatile(started), Volatile(permille));
+            for (running, of) in worker.running.iter_mut().zip(of.running) {
+                (running.started, running.permille) = (Volatile(of.started), Volatile(of.permille));
+                (running.advanced, running.asked) = (Volatile(of.advanced), Volatile(of.asked));
             }
         }
         for (id, of) in measured.jobs {

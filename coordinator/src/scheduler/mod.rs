@@ -22,6 +22,7 @@ mod measured;
 mod outcome;
 mod parts;
 mod query;
+mod rests;
 mod state;
 mod task;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use event::{Event, HostId, JobRequest, SplitInfo, Written};
 pub use marks::{Mark, Marks};
 pub use outcome::{Cause, JobEnd, LossReason, Outcome, ReopenReason, RevokeReason};
 pub use query::{AttemptView, StageProgress, WorkerView};
+pub(crate) use state::Later;
 pub use state::{Ended, State};
 pub use time::Millis;
 
@@ -48,7 +50,8 @@ pub(crate) use time::Durations;
 use decide::Decider;
 use time::Volatile;
 use windrow_protocol::failure::Blame;
-use windrow_protocol::ids::{AttemptId, TaskKind};
+use windrow_protocol::ids::{AttemptId, TaskKind, WorkerId};
+use worker::Running;
 
 /// A decision, as one sees it who watches.
 pub(crate) struct Decision<'d> {
@@ -88,7 +91,7 @@ impl Scheduler {
         for worker in state.workers.values_mut() {
             worker.heard = Volatile(now);
             for running in &mut worker.running {
-                running.started = Volatile(now);
+                (running.started, running.advanced) = (Volatile(now), Volatile(now));
             }
         }
         state.touched = Volatile(state.jobs.keys().copied().collect());
@@ -226,8 +229,16 @@ impl Scheduler {
         if let Event::Progress { attempt, permille, .. } = event
             && let Some(running) = worker.running.iter_mut().find(|r| r.attempt == *attempt)
         {
+            if *permille > running.permille.0 {
+                running.advanced = Volatile(now);
+            }
             running.permille = Volatile(*permille);
         }
+    }
+
+    fn running_mut(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<&mut Running> {
+        let running = &mut self.state.workers.get_mut(&worker)?.running;
+        running.iter_mut().rev().find(|running| running.attempt == attempt)
     }
 
     fn note_before(&mut self, outcome: &Outcome, now: Millis) {
@@ -237,7 +248,9 @@ impl Scheduler {
         let elapsed = now.since(running.started.0);
         let is_compute = attempt.task.kind == TaskKind::Compute;
         let Some(job) = self.state.jobs.get_mut(&attempt.task.job) else { return };
-        if let Some(group) = job.group_of(attempt.task) {
+        // What takes a part of a task says nothing about others.
+        let is_part = job.rests.has(attempt.task.stage.0, attempt.task.partition) && is_compute;
+        if let Some(group) = job.group_of(attempt.task).filter(|_| !is_part) {
             let of_groups = &mut job.durations.0;
             of_groups.resize_with(of_groups.len().max(group as usize + 1), Durations::default);
             let of_group = &mut of_groups[group as usize];
@@ -256,12 +269,13 @@ impl Scheduler {
                 }
             }
             Outcome::Assigned { attempt, worker, .. } => {
-                let worker = self.state.workers.get_mut(worker);
-                let running = worker.and_then(|worker| {
-                    worker.running.iter_mut().rev().find(|r| r.attempt == *attempt)
-                });
-                if let Some(running) = running {
-                    running.started = Volatile(now);
+                if let Some(running) = self.running_mut(*worker, *attempt) {
+                    (running.started, running.advanced) = (Volatile(now), Volatile(now));
+                }
+            }
+            Outcome::RestAsked { attempt, worker, .. } => {
+                if let Some(running) = self.running_mut(*worker, *attempt) {
+                    running.asked = Volatile(Some(now));
                 }
             }
             Outcome::AttemptEnded { attempt, charge: Blame::Task, .. }

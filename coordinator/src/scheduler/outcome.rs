@@ -166,6 +166,26 @@ pub enum Outcome {
         /// The worker.
         worker: WorkerId,
     },
+    /// A slow attempt is asked to give up lanes that it has not begun. Changes nothing.
+    RestAsked {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The worker that runs it.
+        worker: WorkerId,
+        /// How many of these lanes it keeps, in thousandths.
+        keep_permille: u16,
+    },
+    /// An attempt has given up lanes: its task has no more than the others, and they are a task of their own.
+    RestSplitOff {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The worker that runs it.
+        worker: WorkerId,
+        /// The first lane that it has given up.
+        from: u32,
+        /// The partition of the new task, which is the last of its stage.
+        rest: u32,
+    },
 }
 
 /// Why an attempt is no longer wanted.

@@ -5,7 +5,9 @@ use super::task::Status;
 use super::time::Millis;
 use super::{Ended, Marks};
 use std::ops::Range;
-use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::ids::{
+    AttemptId, JobId, LaneRange, ShuffleId, StageId, TaskId, TaskKind, WorkerId,
+};
 use windrow_protocol::shape::{Cut, JobShape};
 
 /// How far a stage is.
@@ -127,9 +129,13 @@ impl State {
         job.into_iter().flat_map(move |job| {
             producers.iter().flat_map(move |stage| {
                 let group = stage.0 * 2 + 1;
-                let tasks = job.groups[group as usize].tasks.iter().enumerate();
+                let tasks = &job.groups[group as usize].tasks;
+                let tasks = job
+                    .rests
+                    .in_order(stage.0, tasks.len() as u32)
+                    .map(move |at| (at, &tasks[at as usize]));
                 tasks.filter(|(_, task)| task.status == Status::Committed).map(move |(at, task)| {
-                    let id = job.task_id(group, at as u32);
+                    let id = job.task_id(group, at);
                     (AttemptId { task: id, number: task.by_number }, task.by)
                 })
             })
@@ -148,6 +154,12 @@ impl State {
     pub fn splits_of(&self, task: TaskId) -> Option<Range<usize>> {
         let job = self.jobs.get(&task.job)?;
         (task.kind == TaskKind::Compute).then(|| job.range(task.stage.0, task.partition))?
+    }
+
+    /// The lanes that a task has.
+    pub fn lanes_of(&self, task: TaskId) -> LaneRange {
+        let job = self.jobs.get(&task.job).filter(|_| task.kind == TaskKind::Compute);
+        job.map_or(LaneRange::ALL, |job| job.rests.lanes(task.stage.0, task.partition))
     }
 
     /// How a shuffle is cut, once all sources below it are listed.

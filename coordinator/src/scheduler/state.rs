@@ -4,6 +4,7 @@ use super::config::Mutation;
 use super::job::Job;
 use super::marks::Marks;
 use super::outcome::JobEnd;
+use super::rests::RestsOfStages;
 use super::time::Volatile;
 use super::worker::Worker;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,10 @@ pub struct State {
     #[cfg(test)]
     pub(crate) planted: Volatile<Option<Mutation>>,
 }
+
+/// What of a state is written beside it, for its own encoding is that of the first release; by job.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Later(BTreeMap<JobId, RestsOfStages>);
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +91,21 @@ impl State {
             super::apply(&mut state, outcome);
         }
         state
+    }
+
+    /// What is to be written beside it.
+    pub(crate) fn later(&self) -> Later {
+        Later(self.jobs.iter().map(|(&id, job)| (id, job.rests.clone())).collect())
+    }
+
+    /// With what was written beside it.
+    pub(crate) fn with(mut self, later: Later) -> State {
+        for (id, rests) in later.0 {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.rests = rests;
+            }
+        }
+        self
     }
 
     /// Whether a defect is planted.

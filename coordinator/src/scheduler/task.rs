@@ -31,7 +31,7 @@ pub(crate) struct Lease {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) leases: [Option<Lease>; 2],
-    /// The worker and the number of the attempt that committed; meant only with [`Status::Committed`].
+    /// The worker and the number of the attempt that committed, the last time; 0 before.
     pub(crate) by: WorkerId,
     pub(crate) by_number: u32,
     /// The number of the next attempt.
@@ -54,6 +54,14 @@ impl Task {
         losses: 0,
         misses: 0,
     };
+
+    /// One that has not run, and is not among those that have not.
+    pub(crate) const QUEUED: Task = Task { status: Status::Queued, ..Task::FRESH };
+
+    /// Whether it has ever been committed.
+    pub(crate) fn was_done(&self) -> bool {
+        self.by != WorkerId(0)
+    }
 
     /// The lease of an attempt, if it is running.
     pub(crate) fn lease(&self, number: u32) -> Option<Lease> {

@@ -38,6 +38,10 @@ pub(crate) struct Running {
     pub(crate) attempt: AttemptId,
     pub(crate) started: Volatile<Millis>,
     pub(crate) permille: Volatile<u16>,
+    /// When it was heard last to be further than before.
+    pub(crate) advanced: Volatile<Millis>,
+    /// When it was asked to give up lanes.
+    pub(crate) asked: Volatile<Option<Millis>>,
 }
 
 impl Worker {

@@ -45,6 +45,18 @@ impl Core {
                 }
                 self.publish(What::Assigned(attempt, worker), now);
             }
+            Outcome::RestAsked { attempt, worker, keep_permille } => {
+                if let Some(to) = self.workers.get_mut(&worker) {
+                    to.outbox.push(Item::GiveUp(attempt, keep_permille));
+                    to.wake();
+                }
+            }
+            Outcome::RestSplitOff { attempt, from, rest, .. } => {
+                if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+                    job.split_off(attempt.task, from, rest);
+                    job.touch();
+                }
+            }
             Outcome::Revoked { attempt, worker, .. } => {
                 self.stopped(attempt, worker);
                 if let Some(to) = self.workers.get_mut(&worker)

@@ -318,7 +318,8 @@ impl Core {
                     buckets: made.sizes.clone(),
                 });
                 let written = written.collect();
-                let event = Event::AttemptDone { worker, attempt, pages, written };
+                let given_up = end.given_up;
+                let event = Event::AttemptDone { worker, attempt, pages, written, given_up };
                 (event, Some((attempt, output)))
             }
         };

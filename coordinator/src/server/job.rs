@@ -16,6 +16,7 @@ use windrow_protocol::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
 };
 use windrow_protocol::parts::Part;
+use windrow_protocol::rests::Rests;
 use windrow_protocol::shape::{Cut, JobShape, OutputShape, RootShape};
 use windrow_protocol::task::{
     LeftOut, Split, StagedFiles, TaskCounts, TaskOutput, shuffles_content,
@@ -95,6 +96,9 @@ pub(crate) struct Stage {
     left_out: BTreeMap<u32, Vec<LeftOut>>,
     /// What was staged, in (sink, partition) order.
     staged: BTreeMap<(SinkId, u32), StagedFiles>,
+    /// Which tasks are the rest of others. It is written beside the job.
+    #[serde(skip)]
+    pub(crate) rests: Rests,
 }
 
 impl Stage {
@@ -229,6 +233,33 @@ impl Job {
         }
         let ran: BTreeSet<WorkerId> = self.ran_on.intersection(alive).copied().collect();
         if ran.is_empty() { alive.first().copied().into_iter().collect() } else { ran }
+    }
+
+    /// Which of its tasks are the rest of others, by stage, if any are.
+    pub(crate) fn rests(&self) -> Option<Vec<Rests>> {
+        let any = self.stages.iter().any(|stage| !stage.rests.is_empty());
+        any.then(|| self.stages.iter().map(|stage| stage.rests.clone()).collect())
+    }
+
+    /// Has rests, by stage.
+    pub(crate) fn with_rests(&mut self, rests: Vec<Rests>) {
+        self.stages.iter_mut().zip(rests).for_each(|(stage, rests)| stage.rests = rests);
+    }
+
+    /// A task has no lanes from `from` on any more: those are the task `rest`.
+    pub(crate) fn split_off(&mut self, task: TaskId, from: u32, rest: u32) {
+        let Some(stage) = self.stage_mut(task.stage) else { return };
+        let Some(done) = stage.done.as_mut().filter(|done| done.len() == rest as usize) else {
+            return;
+        };
+        if stage.rests.split_off(task.partition, from, rest) {
+            done.push(None);
+            stage.contents.push(None);
+            self.note(format!(
+                "task {task} is slow: its lanes from {from} on are a task of their own, {}",
+                TaskId { partition: rest, ..task }
+            ));
+        }
     }
 
     /// An attempt has begun.
@@ -382,9 +413,13 @@ impl Job {
         })
     }
 
-    /// The records that were left out, in (stage, partition) order.
+    /// The records that were left out, in the order of what the job read.
     pub(crate) fn left_out(&self) -> impl Iterator<Item = &LeftOut> {
-        self.stages.iter().flat_map(|stage| stage.left_out.values().flatten())
+        self.stages.iter().flat_map(|stage| {
+            let tasks = stage.done.as_ref().map_or(0, |done| done.len() as u32);
+            let in_order = stage.rests.in_order(tasks);
+            in_order.filter_map(|partition| stage.left_out.get(&partition)).flatten()
+        })
     }
 
     /// What was staged for a sink, in (stage, partition) order.

@@ -83,6 +83,7 @@ impl Job {
     fn input(&self, attempt: AttemptId, shape: &StageShape) -> Result<TaskInput, Failure> {
         let of = self.stage(attempt.task.stage);
         let stage = of.ok_or_else(|| defect(attempt, "has no such stage"))?;
+        let partition = stage.rests.first_of(attempt.task.partition);
         match &shape.root {
             RootShape::Source { .. } => {
                 let splits = self
@@ -91,7 +92,7 @@ impl Job {
                 if shape.sample {
                     return Ok(TaskInput::sample_of_splits(splits));
                 }
-                let range = stage.ranges.get(attempt.task.partition as usize).cloned();
+                let range = stage.ranges.get(partition as usize).cloned();
                 let own = range.and_then(|range| splits.get(range));
                 let own = own.ok_or_else(|| defect(attempt, "has no splits"))?;
                 Ok(TaskInput::Splits(own.to_vec()))
@@ -99,7 +100,6 @@ impl Job {
             RootShape::Shuffles(_) => {
                 let Reads { cut, parts } = &stage.reads;
                 let cut = cut.ok_or_else(|| defect(attempt, "reads an uncut shuffle"))?;
-                let partition = attempt.task.partition;
                 Ok(match parts.get(partition as usize) {
                     _ if shape.sample => TaskInput::sample_of_partitions(cut),
                     Some(part) => TaskInput::part(cut, *part),

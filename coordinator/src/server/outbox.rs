@@ -14,6 +14,8 @@ pub(crate) enum Item {
     Cancel(AttemptId),
     /// A job that is over.
     JobOver(JobOver),
+    /// An attempt that is to give up lanes which it has not begun, and how many of them it keeps, in thousandths.
+    GiveUp(AttemptId, u16),
 }
 
 /// The outbox of one worker.

@@ -26,8 +26,10 @@ impl Core {
         for &stage in job.producers(shuffle) {
             let done = job.stage(stage).and_then(|stage| stage.done.as_deref());
             page.complete &= done.is_some_and(|done| done.iter().all(Option::is_some));
-            for (output, partition) in done.unwrap_or_default().iter().zip(0..) {
-                let Some((attempt, worker)) = *output else { continue };
+            let (done, rests) = (done.unwrap_or_default(), job.stage(stage).map(|of| &of.rests));
+            let in_order = rests.map(|rests| rests.in_order(done.len() as u32));
+            for partition in in_order.into_iter().flatten() {
+                let Some((attempt, worker)) = done[partition as usize] else { continue };
                 number += 1;
                 if number <= from || page.more {
                     continue;

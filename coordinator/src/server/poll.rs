@@ -6,9 +6,9 @@ use super::outbox::Item;
 use super::worker::Standing;
 use crate::scheduler::{Event, Millis};
 use tokio::sync::watch;
-use windrow_protocol::control::{Ahead, Poll, PollAnswer, Progress};
+use windrow_protocol::control::{Ahead, GiveUp, Poll, PollAnswer, Progress};
 use windrow_protocol::failure::Failure;
-use windrow_protocol::ids::{JobId, StageId, WorkerId};
+use windrow_protocol::ids::{JobId, LaneRange, StageId, TaskId, WorkerId};
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
 
 /// A poll that waits for something to tell.
@@ -48,6 +48,12 @@ impl Core {
             self.ended(worker, &build, end, now);
         }
         for (attempt, progress) in poll.progress {
+            if let Some(from) = progress.given_up
+                && self.lanes_of(&build, attempt.task).is_some_and(|lanes| lanes.end != from)
+            {
+                let event = Event::LanesGivenUp { worker, attempt, from };
+                self.handle(&build, event, None, now);
+            }
             if progress.lanes > 0 {
                 let permille = permille(progress);
                 let event = Event::Progress { worker, attempt, permille };
@@ -127,6 +133,9 @@ impl Core {
             match item {
                 Item::Assign(..) => {}
                 Item::Cancel(attempt) => answer.cancelled.push(attempt),
+                Item::GiveUp(attempt, keep_permille) => {
+                    answer.give_up.push(GiveUp { attempt, keep_permille });
+                }
                 Item::JobOver(over) => answer.jobs_over.push(over),
             }
         }
@@ -140,6 +149,11 @@ impl Core {
 }
 
 impl Core {
+    /// The lanes that a task has, of a job that runs.
+    fn lanes_of(&self, build: &str, task: TaskId) -> Option<LaneRange> {
+        Some(self.pools.get(build)?.scheduler.state().lanes_of(task))
+    }
+
     /// What a worker may fetch ahead: of the jobs that it works for, what stages will read that have not opened.
     fn ahead(&self, worker: WorkerId) -> Vec<Ahead> {
         let mut all = Vec::new();

@@ -70,7 +70,8 @@ impl Core {
         now: Millis,
     ) {
         match outcome {
-            Outcome::JobRefused { .. } => {}
+            // They change nothing.
+            Outcome::JobRefused { .. } | Outcome::RestAsked { .. } => {}
             Outcome::JobAdmitted { job, .. } => {
                 if let Some(of) = self.jobs.get(job) {
                     self.write(ADMITTED, now, &(job, &*of.submission));

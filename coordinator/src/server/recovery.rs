@@ -99,7 +99,7 @@ impl Core {
         for worker in self.workers.values_mut() {
             let running = &worker.running;
             worker.outbox.go_on(above, |item| match item {
-                Item::Assign(attempt, _) => running.contains(attempt),
+                Item::Assign(attempt, _) | Item::GiveUp(attempt, _) => running.contains(attempt),
                 Item::Cancel(attempt) => jobs.contains_key(&attempt.task.job),
                 Item::JobOver(over) => jobs.contains_key(&over.job),
             });

@@ -15,6 +15,7 @@ impl Core {
             spec: job.spec(),
             shape: (*job.shape).clone(),
             tasks: job.stages.iter().map(tasks).collect(),
+            rests: job.stages.iter().map(|stage| stage.rests.clone()).collect(),
         })
     }
 
@@ -34,7 +35,9 @@ impl Core {
         job.check_kept(task)?;
         let (number, made) = job.made(stage, partition).unzip();
         let attempt = AttemptId { task, number: number.unwrap_or_default() };
-        let order = job.order(attempt, LaneRange::ALL);
+        let lanes = job.stage(stage).map_or(LaneRange::ALL, |of| of.rests.lanes(partition));
+        let lanes = if kind == TaskKind::Compute { lanes } else { LaneRange::ALL };
+        let order = job.order(attempt, lanes);
         let order = order.map_err(|failure| Refusal::Invalid(failure.message))?;
         Ok(TaskRecord { order, made: made.filter(|_| kind == TaskKind::Compute) })
     }

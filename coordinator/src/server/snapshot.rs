@@ -4,13 +4,15 @@
 use super::core::Core;
 use super::job::Job;
 use super::worker::Worker;
-use crate::scheduler::{HostId, Millis, State};
+use crate::scheduler::{HostId, Later, Millis, State};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use windrow_protocol::ids::{JobId, WorkerId};
+use windrow_protocol::rests::Rests;
 
-/// The version of the encoding. Another one is not read: a coordinator of the release that wrote it has to bring its jobs to
-/// their end first.
-const VERSION: u32 = 1;
+/// The version of the encoding. A later one is not read: a coordinator of the release that wrote it has to bring its jobs to
+/// their end first. Version 1 has no [`Later`].
+const VERSION: u32 = 2;
 
 /// The most bytes of a snapshot; what would be longer is not written.
 const BYTES_MAX: usize = 1 << 29;
@@ -28,6 +30,15 @@ type Tables = (
 /// The states of the schedulers, by build.
 pub(super) type States = BTreeMap<String, State>;
 
+/// What is written beside states and jobs.
+#[derive(Default, Serialize, Deserialize)]
+struct More {
+    /// By build.
+    states: BTreeMap<String, Later>,
+    /// By stage, of jobs that have any.
+    rests: BTreeMap<JobId, Vec<Rests>>,
+}
+
 impl Core {
     /// Makes a snapshot, if the journal has grown so much that one pays.
     pub(super) fn snapshot_if_due(&mut self, now: Millis) {
@@ -42,7 +53,11 @@ impl Core {
         let (workers, gone, hosts) = (&self.workers, &self.gone, &self.hosts);
         let next = (self.next_job, self.next_worker);
         let tables = (jobs, ended, workers, gone, hosts, next);
-        match postcard::to_allocvec(&(VERSION, now, states, tables)) {
+        let more = More {
+            states: states.iter().map(|(build, state)| ((*build).clone(), state.later())).collect(),
+            rests: jobs.iter().filter_map(|(&id, job)| Some((id, job.rests()?))).collect(),
+        };
+        match postcard::to_allocvec(&(VERSION, now, states, tables, more)) {
             Ok(bytes) if bytes.len() <= BYTES_MAX => {
                 tracing::debug!(bytes = bytes.len(), "a snapshot");
                 self.snapshot = bytes.len() as u64;
@@ -64,18 +79,28 @@ impl Core {
     pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(Millis, States), String> {
         let failed = |error| format!("a snapshot: {error}");
         let (version, rest): (u32, _) = postcard::take_from_bytes(bytes).map_err(failed)?;
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(format!(
-                "a snapshot of version {version}, and this release reads {VERSION}: start the release that wrote it, and let its jobs end"
+                "a snapshot of version {version}, and this release reads up to {VERSION}: start the release that wrote it, and let its jobs end"
             ));
         }
-        let (now, states, tables): (Millis, States, Tables) =
-            postcard::from_bytes(rest).map_err(failed)?;
+        let ((now, states, tables), rest): ((Millis, States, Tables), &[u8]) =
+            postcard::take_from_bytes(rest).map_err(failed)?;
+        let mut more = match version {
+            1 => More::default(),
+            _ => postcard::from_bytes(rest).map_err(failed)?,
+        };
+        let with_later = |(build, state): (String, State)| {
+            let later = more.states.remove(&build).unwrap_or_default();
+            (build, state.with(later))
+        };
+        let states = states.into_iter().map(with_later).collect();
         let (jobs, workers);
         (jobs, self.ended, workers, self.gone, self.hosts, (self.next_job, self.next_worker)) =
             tables;
         self.snapshot = bytes.len() as u64;
-        for (id, job) in jobs {
+        for (id, mut job) in jobs {
+            job.with_rests(more.rests.remove(&id).unwrap_or_default());
             self.has_job(id, job);
         }
         for (id, worker) in workers {

@@ -1,6 +1,6 @@
 //! How workers, the network and the faults behave.
 
-use super::node::{Item, Message};
+use super::node::{Item, LANES, Message, Run};
 use super::random::join;
 use super::swarm::Fault;
 use super::workload::{of_inputs, of_splits, written_by};
@@ -8,7 +8,7 @@ use super::world::World;
 use super::{LEASE_MS, POLL_MS};
 use crate::scheduler::{Event, Outcome, SplitInfo};
 use windrow_protocol::failure::{Failure, FailureClass};
-use windrow_protocol::ids::{AttemptId, Round, TaskId, TaskKind, WorkerId};
+use windrow_protocol::ids::{AttemptId, LaneRange, Round, TaskId, TaskKind, WorkerId};
 use windrow_protocol::shape::RootShape;
 
 /// Splits on a page.
@@ -54,9 +54,13 @@ impl World {
         lost: &mut Vec<WorkerId>,
     ) -> Result<(), String> {
         match outcome {
-            Outcome::Assigned { attempt, worker, .. } => {
+            Outcome::Assigned { attempt, worker, lanes, .. } => {
                 self.answers += 1;
-                let message = Message::Start(self.answers, *attempt);
+                let message = Message::Start(self.answers, *attempt, *lanes);
+                self.send_to(self.places[worker], *worker, message);
+            }
+            Outcome::RestAsked { attempt, worker, keep_permille } => {
+                let message = Message::GiveUp(*attempt, *keep_permille);
                 self.send_to(self.places[worker], *worker, message);
             }
             Outcome::TaskCommitted { attempt, worker, .. }
@@ -67,7 +71,7 @@ impl World {
                     return Ok(());
                 }
                 let (made, wanted) = (node.blocks.get(attempt), self.model.value(attempt.task));
-                if made.is_some() && made.copied() != wanted {
+                if made.is_some_and(|made| Some(*made) != wanted) {
                     return Err(format!("{attempt} made {made:?} and should make {wanted:?}"));
                 }
             }
@@ -102,11 +106,17 @@ impl World {
         match message {
             Message::Poll(progress) => {
                 self.tell(Event::Heartbeat { worker })?;
-                for (attempt, permille) in progress {
+                for (attempt, permille, given_up) in progress {
                     self.tell(Event::Progress { worker, attempt, permille })?;
+                    if let Some(from) = given_up {
+                        self.tell(Event::LanesGivenUp { worker, attempt, from })?;
+                    }
                 }
                 self.answers += 1;
-                let run = self.scheduler.state().running(worker).map(|a| a.attempt).collect();
+                let state = self.scheduler.state();
+                let run =
+                    state.running(worker).map(|a| (a.attempt, state.lanes_of(a.attempt.task)));
+                let run = run.collect();
                 self.send_to(node, worker, Message::Run(self.answers, run));
             }
             Message::Report(attempt, events) => {
@@ -132,9 +142,18 @@ impl World {
             return self.plan(wait_ms, Item::ToNode(at, worker, message));
         }
         match message {
-            Message::Start(number, attempt) => {
+            Message::Start(number, attempt, lanes) => {
                 if number > node.seen {
-                    self.start(at, attempt);
+                    self.start(at, attempt, lanes);
+                }
+            }
+            Message::GiveUp(attempt, keep_permille) => {
+                let now = self.now;
+                if let Some(run) = node.running.get_mut(&attempt)
+                    && run.give_up(keep_permille, now)
+                {
+                    let in_ms = (run.begun + run.takes).saturating_sub(now);
+                    self.plan(in_ms, Item::Finish(at, worker, attempt));
                 }
             }
             Message::Run(number, attempts) => {
@@ -142,10 +161,11 @@ impl World {
                     return;
                 }
                 node.seen = number;
-                node.running.retain(|attempt, _| attempts.contains(attempt));
-                node.reports.retain(|attempt, _| attempts.contains(attempt));
-                for attempt in attempts {
-                    self.start(at, attempt);
+                let wanted = |attempt: &AttemptId| attempts.iter().any(|(it, _)| it == attempt);
+                node.running.retain(|attempt, _| wanted(attempt));
+                node.reports.retain(|attempt, _| wanted(attempt));
+                for (attempt, lanes) in attempts {
+                    self.start(at, attempt, lanes);
                 }
             }
             Message::Heard(number, attempt) => {
@@ -163,13 +183,14 @@ impl World {
         }
     }
 
-    fn start(&mut self, at: usize, attempt: AttemptId) {
+    fn start(&mut self, at: usize, attempt: AttemptId, lanes: LaneRange) {
         let node = &mut self.nodes[at];
         if node.reports.contains_key(&attempt) || node.running.contains_key(&attempt) {
             return;
         }
         let (worker, slow) = (node.id, node.slow);
-        let mut duration_ms = self.work.between(200, 2_000);
+        let lanes_of_all = u64::from(lanes.end.min(LANES) - lanes.start.min(LANES));
+        let mut duration_ms = self.work.between(200, 2_000) * lanes_of_all / u64::from(LANES);
         if slow && !self.healed {
             self.fired(Fault::Slow);
             duration_ms *= 8;
@@ -178,7 +199,8 @@ impl World {
             self.fired(Fault::Stuck);
             duration_ms += self.swarm.heal_ms.saturating_sub(self.now);
         }
-        self.nodes[at].running.insert(attempt, (self.now, duration_ms));
+        let run = Run { begun: self.now, takes: duration_ms, lanes, given_up: None };
+        self.nodes[at].running.insert(attempt, run);
         self.plan(duration_ms, Item::Finish(at, worker, attempt));
     }
 
@@ -206,14 +228,12 @@ impl World {
     }
 
     /// How far the attempts of a node are; some say nothing.
-    fn progress(&self, at: usize) -> Vec<(AttemptId, u16)> {
+    fn progress(&self, at: usize) -> Vec<(AttemptId, u16, Option<u32>)> {
         let running = self.nodes[at].running.iter();
         let tells = |attempt: &AttemptId| !attempt.task.partition.is_multiple_of(5);
         running
             .filter(|(attempt, _)| tells(attempt))
-            .map(|(attempt, (begun, takes))| {
-                (*attempt, ((self.now - begun) * 1000 / takes.max(&1)).min(1000) as u16)
-            })
+            .map(|(attempt, run)| (*attempt, run.permille(self.now), run.given_up))
             .collect()
     }
 
@@ -225,15 +245,14 @@ impl World {
         attempt: AttemptId,
     ) -> Result<(), String> {
         let node = &self.nodes[at];
-        if node.dead || node.id != worker || !node.running.contains_key(&attempt) {
-            return Ok(());
-        }
+        let run = node.running.get(&attempt).copied();
+        let Some(run) = run.filter(|_| !node.dead && node.id == worker) else { return Ok(()) };
         if self.now < node.paused_until {
             let wait_ms = node.paused_until - self.now;
             self.plan(wait_ms, Item::Finish(at, worker, attempt));
             return Ok(());
         }
-        let events = match self.execute(at, attempt) {
+        let events = match self.execute(at, attempt, run) {
             Ok(events) => events,
             Err(failure) => {
                 vec![Event::AttemptFailed { worker, attempt, failure: Box::new(failure) }]
@@ -248,7 +267,7 @@ impl World {
     }
 
     /// What an attempt makes of its input.
-    fn execute(&mut self, at: usize, attempt: AttemptId) -> Result<Vec<Event>, Failure> {
+    fn execute(&mut self, at: usize, attempt: AttemptId, run: Run) -> Result<Vec<Event>, Failure> {
         let task = attempt.task;
         self.fail(at, attempt)?;
         let worker = self.nodes[at].id;
@@ -271,14 +290,15 @@ impl World {
             }
             TaskKind::Compute => {
                 let value = self.compute(task)?;
-                self.nodes[at].blocks.insert(attempt, value);
+                self.nodes[at].blocks.insert(attempt, (value, run.lanes));
             }
             TaskKind::Commit => {}
         }
         let pages = events.len() as u32;
         let shuffles = self.model.written(task).into_iter();
         let written = shuffles.map(|shuffle| written_by(task, shuffle)).collect();
-        events.push(Event::AttemptDone { worker, attempt, pages, written });
+        let given_up = run.given_up;
+        events.push(Event::AttemptDone { worker, attempt, pages, written, given_up });
         Ok(events)
     }
 
@@ -320,7 +340,9 @@ impl World {
             && self.faults.chance(self.swarm.block)
         {
             let partition = self.faults.below(u64::from(tasks)) as u32;
-            self.lose_block(TaskId { stage, partition, ..task });
+            let shares = self.model.shares(TaskId { stage, partition, ..task });
+            let at = self.faults.below(shares.len() as u64) as usize;
+            self.lose_block(shares[at]);
         }
         let mut digests = Vec::with_capacity(inputs.len());
         for (stage, tasks, digest) in inputs {
@@ -342,14 +364,28 @@ impl World {
             digests.push(if tasks <= READ_MAX { sum } else { digest });
         }
         let Some(&RootShape::Source { listed_by }) = self.model.root(task) else {
-            return Ok(of_inputs(task.partition, digests.into_iter()));
+            return Ok(of_inputs(self.model.first_of(task), digests.into_iter()));
         };
         let range = self.scheduler.state().splits_of(task).unwrap_or_default();
         Ok(of_splits(task.job.0, listed_by.0, range, digests.into_iter()))
     }
 
-    /// Reads a block from the worker that has it.
+    /// Reads the blocks of a task, and of what is the rest of it: each lane once, or what comes of it is another thing.
     fn read(&mut self, producer: TaskId) -> Result<u64, Failure> {
+        let (mut sum, mut next) = (0, 0);
+        for share in self.model.shares(producer) {
+            let (value, lanes) = self.read_block(share)?;
+            sum = if next == 0 || sum == value { value } else { !value };
+            if lanes.start != next {
+                return Ok(!value);
+            }
+            next = lanes.end;
+        }
+        Ok(if next == u32::MAX { sum } else { !sum })
+    }
+
+    /// Reads a block from the worker that has it.
+    fn read_block(&mut self, producer: TaskId) -> Result<(u64, LaneRange), Failure> {
         let Some((attempt, worker)) = self.scheduler.state().committed(producer) else {
             return Err(Failure::new(FailureClass::LostBlock, "its producer runs again"));
         };

@@ -1,11 +1,14 @@
 //! What must hold: a second, simpler account of the outcomes, kept apart from the scheduler's own.
 
+use super::node::LANES;
 use super::random::join;
 use super::workload::{Plan, of_inputs, of_splits};
 use crate::scheduler::{JobEnd, Outcome, ReopenReason, RevokeReason};
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::failure::{Blame, FailureClass};
-use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::ids::{
+    AttemptId, JobId, LaneRange, ShuffleId, StageId, TaskId, TaskKind, WorkerId,
+};
 use windrow_protocol::parts::Part;
 use windrow_protocol::shape::{Cut, LookUp, OutputShape, RootShape, pack};
 
@@ -30,6 +33,10 @@ struct Stage {
     /// What its tasks should make, joined.
     digest: u64,
     values: Vec<u64>,
+    /// By task: the one that it was at first, and its lanes of that.
+    shares: Vec<(u32, LaneRange)>,
+    /// The number of tasks before any was split.
+    first_tasks: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -38,6 +45,8 @@ struct Task {
     /// The number after the last attempt's.
     next: u32,
     running: u8,
+    /// Whether it has ever been committed.
+    was_done: bool,
 }
 
 struct Job {
@@ -122,10 +131,31 @@ impl Model {
         plan.and_then(|plan| plan.sizes.get(task.stage.0 as usize)).map_or(&[], |sizes| sizes)
     }
 
-    /// What a task should make.
-    pub(crate) fn value(&self, task: TaskId) -> Option<u64> {
+    /// What a task should make, and of which lanes.
+    pub(crate) fn value(&self, task: TaskId) -> Option<(u64, LaneRange)> {
         let stage = self.jobs.get(&task.job)?.stages.get(task.stage.0 as usize)?;
-        stage.values.get(task.partition as usize).copied()
+        let at = task.partition as usize;
+        Some((*stage.values.get(at)?, stage.shares.get(at)?.1))
+    }
+
+    /// The task that a task was at first, by partition.
+    pub(crate) fn first_of(&self, task: TaskId) -> u32 {
+        let stage = self.jobs.get(&task.job).and_then(|job| job.stages.get(task.stage.0 as usize));
+        let share = stage.and_then(|stage| stage.shares.get(task.partition as usize));
+        share.map_or(task.partition, |(first, _)| *first)
+    }
+
+    /// The tasks that have the lanes of what was this one at first, in the order of their lanes.
+    pub(crate) fn shares(&self, task: TaskId) -> Vec<TaskId> {
+        let stage = self.jobs.get(&task.job).and_then(|job| job.stages.get(task.stage.0 as usize));
+        let shares = stage.map_or(&[][..], |stage| &stage.shares);
+        let mut own: Vec<(u32, TaskId)> = (0..)
+            .zip(shares)
+            .filter(|(_, (first, _))| *first == task.partition)
+            .map(|(partition, (_, lanes))| (lanes.start, TaskId { partition, ..task }))
+            .collect();
+        own.sort_unstable();
+        if own.is_empty() { vec![task] } else { own.into_iter().map(|(_, task)| task).collect() }
     }
 
     /// The stages that a task reads, the number of their tasks, and what these should make, joined.
@@ -133,7 +163,7 @@ impl Model {
         let Some(job) = self.jobs.get(&task.job) else { return Vec::new() };
         let of = |stage: StageId| {
             let found = &job.stages[stage.0 as usize];
-            (stage, found.tasks.len() as u32, found.digest)
+            (stage, found.first_tasks, found.digest)
         };
         job.producers(task.stage).into_iter().map(of).collect()
     }
@@ -163,8 +193,19 @@ impl Model {
                 })?;
                 self.opened(*job, *stage, *tasks)
             }
-            Outcome::Assigned { attempt, worker, backup, .. } => {
+            Outcome::Assigned { attempt, worker, lanes, backup } => {
+                let wanted = self.value(attempt.task).map(|(_, lanes)| lanes);
+                ensure(wanted.is_none_or(|wanted| wanted == *lanes), || {
+                    format!("{attempt} has lanes {lanes:?}, and its task {wanted:?}")
+                })?;
                 self.assigned(*attempt, *worker, *backup)
+            }
+            Outcome::RestAsked { attempt, worker, .. } => {
+                let runs = self.hosts.get(worker).is_some_and(|on| on.running.contains(attempt));
+                ensure(runs, || format!("{attempt} is asked, which does not run"))
+            }
+            Outcome::RestSplitOff { attempt, worker, from, rest } => {
+                self.split_off(*attempt, *worker, *from, *rest)
             }
             Outcome::Revoked { attempt, worker, why } => {
                 self.ended_attempt(*attempt, *worker)?;
@@ -270,6 +311,8 @@ impl Model {
         let found = &mut job.stages[stage.0 as usize];
         ensure(!std::mem::replace(&mut found.open, true), || format!("{id}/{stage} opens twice"))?;
         found.tasks = vec![Task::default(); tasks as usize];
+        found.first_tasks = tasks;
+        found.shares = (0..tasks).map(|at| (at, LaneRange::ALL)).collect();
         found.digest = values.iter().fold(0, |sum, &value| join(sum, value));
         found.values = values;
         Ok(())
@@ -305,6 +348,33 @@ impl Model {
         ensure(cuts.into_iter().all(|piece| may(piece.shuffle)), || {
             format!("{id}/{stage} has pieces of rows whose order is seen")
         })
+    }
+
+    fn split_off(&mut self, attempt: AttemptId, worker: WorkerId, from: u32, rest: u32) -> Checked {
+        let runs = self.hosts.get(&worker).is_some_and(|on| on.running.contains(&attempt));
+        ensure(runs, || format!("{attempt} gives lanes up, and does not run"))?;
+        let job = self.jobs.get_mut(&attempt.task.job).ok_or("lanes of no job are given up")?;
+        let shape = &job.plan.shape.stages[attempt.task.stage.0 as usize];
+        let seen = |output: &OutputShape| !matches!(output, OutputShape::Shuffle(_));
+        ensure(!shape.sample && !shape.outputs.iter().any(seen), || {
+            format!("{attempt} gives lanes up, and it is seen how many tasks there are")
+        })?;
+        let at = attempt.task.partition as usize;
+        let stage = &mut job.stages[attempt.task.stage.0 as usize];
+        let task = stage.tasks.get(at).ok_or("lanes of no task are given up")?;
+        ensure(task.running == 1 && !task.was_done, || {
+            format!("{attempt} gives lanes up that another has run, or runs")
+        })?;
+        let (first, lanes) = stage.shares[at];
+        let inside = from > lanes.start && from < lanes.end.min(LANES);
+        ensure(inside && rest as usize == stage.tasks.len(), || {
+            format!("{attempt} of lanes {lanes:?} gives up those from {from} on, to {rest}")
+        })?;
+        stage.shares[at].1.end = from;
+        stage.shares.push((first, LaneRange { start: from, ..lanes }));
+        stage.values.push(stage.values[at]);
+        stage.tasks.push(Task::default());
+        Ok(())
     }
 
     fn assigned(&mut self, attempt: AttemptId, worker: WorkerId, backup: bool) -> Checked {
@@ -353,6 +423,7 @@ impl Model {
         self.ended_attempt(attempt, worker)?;
         let job = self.jobs.get_mut(&attempt.task.job).ok_or("a commit of no job")?;
         let task = job.task(attempt.task).ok_or("a commit of no task")?;
+        task.was_done = true;
         if let Some((number, by)) = task.committed.replace((attempt.number, worker)) {
             return Err(format!("{attempt} commits what #{number} of {by} has committed"));
         }

@@ -3,7 +3,7 @@
 use crate::scheduler::{Event, HostId};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
+use windrow_protocol::ids::{AttemptId, JobId, LaneRange, WorkerId};
 
 /// A worker process. It is another worker each time that it registers.
 #[derive(Debug)]
@@ -18,14 +18,51 @@ pub(crate) struct Node {
     pub(crate) slow: bool,
     /// The newest list of attempts that it has seen.
     pub(crate) seen: u64,
-    /// When each attempt began, and how long it takes, in milliseconds.
-    pub(crate) running: BTreeMap<AttemptId, (u64, u64)>,
+    pub(crate) running: BTreeMap<AttemptId, Run>,
     /// Until then all its attempts fail.
     pub(crate) sick_until: u64,
     /// Reports that were not answered yet.
     pub(crate) reports: BTreeMap<AttemptId, Vec<Event>>,
-    /// What it made.
-    pub(crate) blocks: BTreeMap<AttemptId, u64>,
+    /// What it made, and of which lanes.
+    pub(crate) blocks: BTreeMap<AttemptId, (u64, LaneRange)>,
+}
+
+/// The lanes of each task.
+pub(crate) const LANES: u32 = 8;
+
+/// An attempt that runs on a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// When it began, and how long it takes, in milliseconds.
+    pub(crate) begun: u64,
+    pub(crate) takes: u64,
+    pub(crate) lanes: LaneRange,
+    /// The first of the lanes that it has given up.
+    pub(crate) given_up: Option<u32>,
+}
+
+impl Run {
+    /// How much of it is done, in thousandths.
+    pub(crate) fn permille(&self, now: u64) -> u16 {
+        ((now - self.begun) * 1000 / self.takes.max(1)).min(1000) as u16
+    }
+
+    /// Gives up lanes that it has not begun, but so many of them. Whether there are any.
+    pub(crate) fn give_up(&mut self, keep_permille: u16, now: u64) -> bool {
+        let LaneRange { start, end } = self.lanes;
+        let end = end.min(LANES);
+        let done = u64::from(end - start) * u64::from(self.permille(now)) / 1000;
+        let left = (end - start).saturating_sub(done as u32 + 1);
+        let keep = (left * u32::from(keep_permille)).div_ceil(1000);
+        if keep >= left {
+            return false;
+        }
+        let from = end - (left - keep);
+        self.takes = self.takes * u64::from(from - start) / u64::from(end - start);
+        self.lanes.end = from;
+        self.given_up = Some(from);
+        true
+    }
 }
 
 impl Node {
@@ -52,14 +89,17 @@ impl Node {
 /// What a message says.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    /// A worker asks what it should run, and says how far its attempts are, in thousandths; that is its heartbeat.
-    Poll(Vec<(AttemptId, u16)>),
+    /// A worker asks what it should run, and says how far its attempts are, in thousandths, and which lanes they have given
+    /// up; that is its heartbeat.
+    Poll(Vec<(AttemptId, u16, Option<u32>)>),
     /// A worker reports an attempt.
     Report(AttemptId, Vec<Event>),
-    /// An attempt starts.
-    Start(u64, AttemptId),
+    /// An attempt starts, with these lanes.
+    Start(u64, AttemptId, LaneRange),
     /// These attempts are to run, and no others.
-    Run(u64, Vec<AttemptId>),
+    Run(u64, Vec<(AttemptId, LaneRange)>),
+    /// An attempt is to give up lanes that it has not begun, but so many of them, in thousandths.
+    GiveUp(AttemptId, u16),
     /// A report has arrived.
     Heard(u64, AttemptId),
     /// The coordinator does not know the worker: it is lost, or drained.

@@ -69,7 +69,7 @@ fn each_job_can_be_explained() {
 }
 
 /// The defects that are planted.
-const PLANTED: [Mutation; 31] = {
+const PLANTED: [Mutation; 34] = {
     use Mutation::*;
     [
         KeepLostOutputs,
@@ -103,6 +103,9 @@ const PLANTED: [Mutation; 31] = {
         BringBackTwice,
         DrainEarly,
         RepeatPart,
+        ForgetRest,
+        KeepRest,
+        CutBeside,
     ]
 };
 

@@ -59,7 +59,12 @@ pub(crate) fn config() -> Config {
     Config {
         lease_ms: LEASE_MS,
         tick_ms: TICK_MS,
-        backup: BackupConfig { elapsed_ms_min: 1_000, twice_below: 20, ..BackupConfig::default() },
+        backup: BackupConfig {
+            elapsed_ms_min: 1_000,
+            twice_below: 20,
+            answer_ms: 1_500,
+            ..BackupConfig::default()
+        },
         aside_ms: 3_000,
         ..Config::default()
     }
@@ -332,8 +337,11 @@ impl World {
 
     /// What a restarted coordinator knows: the replayed state, as a snapshot keeps it.
     fn kept(&self) -> State {
-        let kept = postcard::to_allocvec(&self.replayed).expect("a state can be written");
-        postcard::from_bytes(&kept).expect("what was written can be read")
+        let kept = postcard::to_allocvec(&(&self.replayed, self.replayed.later()));
+        let kept = kept.expect("a state can be written");
+        let (state, later): (State, _) =
+            postcard::from_bytes(&kept).expect("what was written can be read");
+        state.with(later)
     }
 
     pub(crate) fn small(&self) -> bool {

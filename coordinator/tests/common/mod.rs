@@ -209,7 +209,7 @@ pub(crate) fn spawn(
             for order in answer.assigned {
                 if known.insert(order.attempt) {
                     if let Some(result) = run(&order) {
-                        ended.push(AttemptEnd { attempt: order.attempt, result });
+                        ended.push(AttemptEnd::of(order.attempt, result));
                     }
                     log.orders.push(order);
                 }

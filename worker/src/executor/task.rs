@@ -199,6 +199,8 @@ struct ComputeTask {
     attempt: AttemptId,
     input: TaskInput,
     units: Vec<Unit>,
+    /// Whether it has the first of them, or they are another attempt's.
+    has_first_lane: bool,
     whole: Whole,
     memory: Memory,
     choice: Choice,
@@ -317,6 +319,7 @@ impl ComputeTask {
             attempt: order.attempt,
             input: input.clone(),
             units,
+            has_first_lane: order.lanes.start == 0,
             whole,
             memory: env.memory.clone(),
             choice: env.choice.clone(),
@@ -454,7 +457,9 @@ impl TaskRun for ComputeTask {
                 (made.counts.records_read, made.counts.bytes_read) = (0, 0);
             }
             TaskInput::Splits(splits) => {
-                made.counts.bytes_read = splits.iter().map(|split| split.bytes).sum();
+                // With the first of the lanes, if several tasks have them.
+                let all = splits.iter().map(|split| split.bytes).sum();
+                made.counts.bytes_read = if self.has_first_lane { all } else { 0 };
             }
         }
         made.left_out =

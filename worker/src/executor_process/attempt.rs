@@ -1,6 +1,7 @@
 //! One attempt, from its order to its end.
 
 use super::compute::compute;
+use super::lanes::Lanes;
 use super::output::FileOut;
 use super::places::Places;
 use super::run::TaskRun;
@@ -20,19 +21,29 @@ use windrow_protocol::task::{TaskInput, TaskOrder, TaskOutput, Work};
 /// Progress is told no more often than this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// Stops an attempt: what waits for it, and the lane that runs.
+/// What an attempt is told while it runs: to stop, which what waits for it and the lane that runs hear, and to give up lanes.
 #[derive(Default)]
-pub(super) struct Stop {
+pub(super) struct Handle {
     token: CancellationToken,
     run: Mutex<Option<Arc<dyn TaskRun>>>,
+    lanes: Lanes,
 }
 
-impl Stop {
+impl Handle {
+    fn run(&self) -> Option<Arc<dyn TaskRun>> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It gives up lanes that it has not begun, but so many of them, in thousandths: what is to be told then, if there are any.
+    pub(super) fn give_up(&self, keep_permille: u16) -> Option<Progress> {
+        let records = self.run()?.records();
+        self.lanes.give_up(keep_permille).then(|| self.lanes.progress(records))
+    }
+
     /// Stops it, now or as soon as it begins.
     pub(super) fn stop(&self) {
         self.token.cancel();
-        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(run) = run {
+        if let Some(run) = self.run() {
             run.cancel();
         }
     }
@@ -58,10 +69,10 @@ pub(super) async fn run(
     executor: Arc<Executor>,
     order: TaskOrder,
     inputs: Result<Vec<Arc<BlockPlaces>>, Failure>,
-    stop: Arc<Stop>,
+    handle: Arc<Handle>,
 ) {
     let attempt = order.attempt;
-    let ran = work(&executor, order, inputs, &stop).await;
+    let ran = work(&executor, order, inputs, &handle).await;
     let (result, files) = match ran {
         Ok((mut output, files)) => {
             output.counts.memory_peak_bytes = memory_peak_bytes();
@@ -71,11 +82,12 @@ pub(super) async fn run(
             (Ok(output), files)
         }
         // A lane that was told to stop ends with any error.
-        Err(_) if stop.token.is_cancelled() => (Err(cancelled()), Vec::new()),
+        Err(_) if handle.token.is_cancelled() => (Err(cancelled()), Vec::new()),
         Err(failure) => (Err(failure), Vec::new()),
     };
     executor.ended(attempt);
-    let end = Box::new(AttemptEnd { attempt, result });
+    let given_up = handle.lanes.given_up();
+    let end = Box::new(AttemptEnd { attempt, result, given_up });
     // If nobody listens, the supervisor is gone, and this process ends.
     let _ = executor.out.send(Note(FromExecutor::Ended { end, files })).await;
 }
@@ -86,7 +98,7 @@ async fn work(
     executor: &Arc<Executor>,
     order: TaskOrder,
     inputs: Result<Vec<Arc<BlockPlaces>>, Failure>,
-    stop: &Arc<Stop>,
+    handle: &Arc<Handle>,
 ) -> Result<Made, Failure> {
     let pool = &executor.pool;
     let Executor { engine, plan, env, .. } = &**executor;
@@ -111,22 +123,22 @@ async fn work(
             let (of_root, of_tables) = inputs.split_at(inputs.len() - lookups.len());
             let sides = tokio::select! {
                 sides = executor.sides.of(executor, lookups, of_tables) => sides?,
-                () = stop.token.cancelled() => return Err(cancelled()),
+                () = handle.token.cancelled() => return Err(cancelled()),
             };
             let start = move || engine.start(&plan, &order, &sides, &env);
             let run = compute(pool, start).await?;
-            stop.begins(&run);
-            let lanes: Vec<u32> = (range.start..range.end.min(run.lanes())).collect();
-            let progress = Telling::new(executor.clone(), attempt, lanes.len() as u32);
+            handle.begins(&run);
+            let lanes = handle.lanes.begin(range, run.lanes());
+            let progress = Telling::new(executor.clone(), attempt);
             if let Some(piece) = piece {
                 let places = Places::new(executor.fetcher.clone(), of_root, piece)?;
-                run_reading(executor, &run, places, lanes, progress, stop).await?;
+                run_reading(executor, &run, places, lanes, progress, handle).await?;
             } else {
-                let (run, stop) = (run.clone(), stop.clone());
-                let all = move || run_all(&*run, &lanes, progress, &stop);
+                let (run, handle) = (run.clone(), handle.clone());
+                let all = move || run_all(&*run, progress, &handle);
                 compute(pool, all).await?;
             }
-            stop.check()?;
+            handle.check()?;
             let executor = executor.clone();
             let finish = move || {
                 let mut out = FileOut::new(&executor.fetcher.folders, attempt, &executor.wanted);
@@ -139,16 +151,11 @@ async fn work(
 }
 
 /// Runs the lanes of a source, on this compute thread.
-fn run_all(
-    run: &dyn TaskRun,
-    lanes: &[u32],
-    mut progress: Telling,
-    stop: &Stop,
-) -> Result<(), Failure> {
-    for &lane in lanes {
-        stop.check()?;
+fn run_all(run: &dyn TaskRun, mut progress: Telling, handle: &Handle) -> Result<(), Failure> {
+    while let Some(lane) = handle.lanes.take() {
+        handle.check()?;
         run.run_lane(lane, None)?;
-        progress.lane_done(run);
+        progress.lane_done(handle, run);
     }
     Ok(())
 }
@@ -160,30 +167,31 @@ async fn run_reading(
     places: Places,
     lanes: Vec<u32>,
     mut progress: Telling,
-    stop: &Arc<Stop>,
+    handle: &Arc<Handle>,
 ) -> Result<(), Failure> {
-    let count = lanes.len();
     let of_run = run.clone();
     let buckets = move || Ok(lanes.into_iter().map(|lane| (lane, of_run.bucket(lane))).collect());
     let lanes = compute(&executor.pool, buckets).await?;
     let mut window =
         Window::start(places, lanes, executor.window, executor.env.memory.spills.clone());
-    for _ in 0..count {
+    // What was fetched of lanes that are given up goes with the window.
+    while let Some(lane) = handle.lanes.take() {
         let next = tokio::select! {
             next = window.next() => next,
-            () = stop.token.cancelled() => return Err(cancelled()),
+            () = handle.token.cancelled() => return Err(cancelled()),
         };
         let Some(next) = next else {
             return Err(Failure::new(FailureClass::Internal, "fetching ended early: a defect"));
         };
-        let (lane, blocks, bytes) = next?;
+        let (fetched, blocks, bytes) = next?;
+        debug_assert_eq!(fetched, lane, "lanes are fetched in order");
         let run_lane = {
             let run = run.clone();
             move || run.run_lane(lane, blocks)
         };
         compute(&executor.pool, run_lane).await?;
         window.freed(bytes);
-        progress.lane_done(&**run);
+        progress.lane_done(handle, &**run);
     }
     Ok(())
 }
@@ -192,25 +200,22 @@ async fn run_reading(
 struct Telling {
     executor: Arc<Executor>,
     attempt: AttemptId,
-    progress: Progress,
     told: Instant,
 }
 
 impl Telling {
-    fn new(executor: Arc<Executor>, attempt: AttemptId, lanes: u32) -> Telling {
-        let progress = Progress { lanes, ..Progress::default() };
-        Telling { executor, attempt, progress, told: Instant::now() }
+    fn new(executor: Arc<Executor>, attempt: AttemptId) -> Telling {
+        Telling { executor, attempt, told: Instant::now() }
     }
 
-    fn lane_done(&mut self, run: &dyn TaskRun) {
-        self.progress.lanes_done += 1;
+    fn lane_done(&mut self, handle: &Handle, run: &dyn TaskRun) {
+        handle.lanes.done();
         if self.told.elapsed() < PROGRESS_EVERY {
             return;
         }
         self.told = Instant::now();
-        self.progress.records = run.records();
+        let progress = handle.lanes.progress(run.records());
         // If there is no room, the next one is told.
-        let _ =
-            self.executor.out.try_send(Note(FromExecutor::Progress(self.attempt, self.progress)));
+        let _ = self.executor.out.try_send(Note(FromExecutor::Progress(self.attempt, progress)));
     }
 }

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod compute;
+mod lanes;
 mod output;
 mod places;
 mod run;
@@ -19,7 +20,7 @@ use crate::blocks::{BlockFolders, OpenFiles};
 use crate::data_plane::{BlockClient, ClientLimits};
 use crate::frames::{self, Reader, Writer};
 use crate::process;
-use attempt::Stop;
+use attempt::Handle;
 use compute::compute;
 use places::Fetcher;
 use sides::Sides;
@@ -38,7 +39,7 @@ use windrow_datasets::spill::Spills;
 use windrow_datasets::storage::Traffic;
 use windrow_jobs::plan::{Plan, Root};
 use windrow_jobs::shuffle::Memory;
-use windrow_protocol::control::BinaryId;
+use windrow_protocol::control::{BinaryId, GiveUp};
 use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, ShuffleId};
@@ -165,7 +166,7 @@ struct Executor {
     window: u64,
     /// For each stage the shuffles that it reads.
     inputs: Vec<Vec<ShuffleId>>,
-    attempts: Mutex<HashMap<AttemptId, Arc<Stop>>>,
+    attempts: Mutex<HashMap<AttemptId, Arc<Handle>>>,
     /// What of the traffic, of what was read and left out, and of what was spilled was told with attempts that ended.
     told: Mutex<(Traffic, Scan, u64)>,
     out: mpsc::Sender<Note>,
@@ -279,8 +280,15 @@ impl Executor {
                 }
                 ToExecutor::Run(order) => self.clone().run(*order, &places),
                 ToExecutor::Cancel(attempt) => {
-                    if let Some(stop) = self.lock().get(&attempt) {
-                        stop.stop();
+                    if let Some(handle) = self.lock().get(&attempt) {
+                        handle.stop();
+                    }
+                }
+                ToExecutor::GiveUp(GiveUp { attempt, keep_permille }) => {
+                    let handle = self.lock().get(&attempt).cloned();
+                    if let Some(progress) = handle.and_then(|of| of.give_up(keep_permille)) {
+                        // If there is no room, it is told with the next lane.
+                        let _ = self.out.try_send(Note(FromExecutor::Progress(attempt, progress)));
                     }
                 }
                 ToExecutor::Abort => {
@@ -309,12 +317,12 @@ impl Executor {
             })
         });
         let inputs = inputs.collect();
-        let stop = Arc::new(Stop::default());
-        self.lock().insert(order.attempt, stop.clone());
-        tokio::spawn(attempt::run(self, order, inputs, stop));
+        let handle = Arc::new(Handle::default());
+        self.lock().insert(order.attempt, handle.clone());
+        tokio::spawn(attempt::run(self, order, inputs, handle));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Arc<Stop>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Arc<Handle>>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -323,8 +331,8 @@ impl Executor {
     }
 
     fn stop_all(&self) {
-        let all: Vec<Arc<Stop>> = self.lock().values().cloned().collect();
-        all.iter().for_each(|stop| stop.stop());
+        let all: Vec<Arc<Handle>> = self.lock().values().cloned().collect();
+        all.iter().for_each(|handle| handle.stop());
     }
 }
 

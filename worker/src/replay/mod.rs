@@ -97,7 +97,7 @@ impl Replay {
     }
 
     /// Runs tasks of one stage side by side. All of the stages whose rows they read must have run, in the order of their
-    /// partitions. Not cancel safe: what runs goes on until this is dropped.
+    /// rows. Not cancel safe: what runs goes on until this is dropped.
     ///
     /// # Errors
     /// Why the executor is gone. That a task failed is no error here.

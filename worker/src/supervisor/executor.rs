@@ -32,7 +32,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use windrow_protocol::control::JobSpec;
+use windrow_protocol::control::{AttemptEnd, JobSpec};
 use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, ShuffleId, StageId, WorkerId};
@@ -481,6 +481,7 @@ impl Running {
                 self.waiting.entry(stage).or_default().next.push(*order);
                 self.ask(keeping, name, stage);
             }
+            ToDo::GiveUp(asked) => self.say(ToExecutor::GiveUp(asked)),
             ToDo::Cancel(attempt) => {
                 let found = self.waiting.get_mut(&attempt.task.stage).is_some_and(|waiting| {
                     let before = waiting.asked.len() + waiting.next.len();
@@ -489,7 +490,7 @@ impl Running {
                     waiting.asked.len() + waiting.next.len() < before
                 });
                 if found {
-                    keeping.state.ended(name, attempt, Err(cancelled()));
+                    keeping.state.ended(name, AttemptEnd::of(attempt, Err(cancelled())));
                 } else {
                     self.say(ToExecutor::Cancel(attempt));
                 }
@@ -550,7 +551,8 @@ impl Running {
             }
             Err(failure) => {
                 for order in orders {
-                    keeping.state.ended(name, order.attempt, Err(failure.clone()));
+                    let end = AttemptEnd::of(order.attempt, Err(failure.clone()));
+                    keeping.state.ended(name, end);
                 }
             }
         }
@@ -575,7 +577,7 @@ fn hear<C: Control>(
                     keeping.blocks.add(end.attempt, file.shuffle, PathBuf::from(file.path));
                 }
             }
-            keeping.state.ended(name, end.attempt, end.result);
+            keeping.state.ended(name, *end);
         }
         other => {
             return Some(Over::Died(Some(format!("it said {other:?} at a wrong time"))));

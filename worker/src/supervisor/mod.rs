@@ -254,6 +254,7 @@ impl<C: Control> Supervisor<C> {
         for attempt in answer.cancelled {
             keeping.state.cancel(attempt, keeping.config.limits.grace);
         }
+        answer.give_up.into_iter().for_each(|asked| keeping.state.give_up(asked));
         for over in answer.jobs_over {
             let kept = keeping.state.job_over(over);
             keeping.locations.forget(over.job);

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use windrow_protocol::control::{AttemptEnd, JobOver, Poll, Progress, Term};
+use windrow_protocol::control::{AttemptEnd, GiveUp, JobOver, Poll, Progress, Term};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId};
 use windrow_protocol::task::{Split, TaskOrder, TaskOutput};
@@ -28,6 +28,7 @@ const PAGE_BYTES: usize = 4 << 20;
 pub(super) enum ToDo {
     Run(Box<TaskOrder>),
     Cancel(AttemptId),
+    GiveUp(GiveUp),
 }
 
 /// An executor's name: its job, and a number that no other has.
@@ -126,7 +127,7 @@ impl State {
         if let Some(at) = executor.to_do.iter().position(waits) {
             executor.to_do.remove(at);
             executor.attempts.remove(&attempt);
-            inner.ended.push_back(AttemptEnd { attempt, result: Err(cancelled()) });
+            inner.ended.push_back(AttemptEnd::of(attempt, Err(cancelled())));
             drop(inner);
             self.news.notify_one();
             return;
@@ -134,6 +135,16 @@ impl State {
         executor.cancelled.insert(attempt, Instant::now() + grace);
         executor.to_do.push_back(ToDo::Cancel(attempt));
         executor.wake.notify_one();
+    }
+
+    /// The coordinator wants an attempt to give up lanes that it has not begun.
+    pub(super) fn give_up(&self, asked: GiveUp) {
+        let mut inner = self.lock();
+        let executor = inner.executors.get_mut(&asked.attempt.task.job);
+        if let Some(executor) = executor.filter(|of| of.attempts.contains(&asked.attempt)) {
+            executor.to_do.push_back(ToDo::GiveUp(asked));
+            executor.wake.notify_one();
+        }
     }
 
     /// What an executor is to do now; `None` if it is to end.
@@ -185,17 +196,18 @@ impl State {
         let mut inner = self.lock();
         let held = inner.executors.get(&attempt.task.job);
         if held.is_some_and(|executor| executor.attempts.contains(&attempt)) {
-            inner.progress.insert(attempt, progress);
+            let before = inner.progress.insert(attempt, progress);
+            let told = before.and_then(|before| before.given_up);
+            if progress.given_up != told {
+                // Somebody waits for lanes.
+                self.news.notify_one();
+            }
         }
     }
 
     /// An attempt of an executor has ended.
-    pub(super) fn ended(
-        &self,
-        (job, number): ExecutorName,
-        attempt: AttemptId,
-        result: Result<TaskOutput, Failure>,
-    ) {
+    pub(super) fn ended(&self, (job, number): ExecutorName, end: AttemptEnd) {
+        let attempt = end.attempt;
         let mut inner = self.lock();
         let executor = inner.executors.get_mut(&job).filter(|there| there.number == number);
         let held = executor.is_some_and(|executor| {
@@ -205,7 +217,7 @@ impl State {
         });
         if held {
             inner.progress.remove(&attempt);
-            inner.ended.extend(in_pages(AttemptEnd { attempt, result }));
+            inner.ended.extend(in_pages(end));
             drop(inner);
             self.news.notify_one();
         }
@@ -234,7 +246,7 @@ impl State {
         for attempt in executor.attempts {
             let deadline = executor.cancelled.get(&attempt).copied();
             inner.progress.remove(&attempt);
-            inner.ended.push_back(AttemptEnd { attempt, result: Err(why(attempt, deadline)) });
+            inner.ended.push_back(AttemptEnd::of(attempt, Err(why(attempt, deadline))));
         }
         drop(inner);
         self.news.notify_one();
@@ -285,7 +297,9 @@ impl State {
             first || bytes <= POLL_BYTES
         };
         let ended = inner.ended.iter().take_while(fits).cloned().collect();
-        let progress = inner.progress.drain().collect();
+        let progress = inner.progress.iter().map(|(attempt, of)| (*attempt, *of)).collect();
+        // Lanes that were given up are told again, as long as the attempt runs.
+        inner.progress.retain(|_, progress| progress.given_up.is_some());
         Poll { seen, wait_ms: 0, ended, progress, draining }
     }
 
@@ -328,10 +342,10 @@ pub(super) fn cancelled() -> Failure {
 
 /// An end as it is told: the splits that a split task made in pages, each of which fits into a message.
 fn in_pages(end: AttemptEnd) -> Vec<AttemptEnd> {
-    let AttemptEnd { attempt, result } = end;
+    let AttemptEnd { attempt, result, given_up } = end;
     let mut output = match result {
         Ok(output) => output,
-        failed @ Err(_) => return vec![AttemptEnd { attempt, result: failed }],
+        failed @ Err(_) => return vec![AttemptEnd { attempt, result: failed, given_up }],
     };
     let mut pages: Vec<Vec<Split>> = Vec::new();
     let mut bytes = 0;
@@ -351,7 +365,8 @@ fn in_pages(end: AttemptEnd) -> Vec<AttemptEnd> {
     let of_page = |(page, splits)| TaskOutput { splits, page, more: true, ..TaskOutput::default() };
     let mut ends: Vec<TaskOutput> = (0..).zip(pages).map(of_page).collect();
     ends.push(TaskOutput { splits: last, ..output });
-    ends.into_iter().map(|output| AttemptEnd { attempt, result: Ok(output) }).collect()
+    let end = |output| AttemptEnd { attempt, result: Ok(output), given_up };
+    ends.into_iter().map(end).collect()
 }
 
 /// About how many bytes a split has when it is sent.
@@ -393,14 +408,12 @@ mod tests {
     fn splits_are_told_in_pages_that_fit_and_only_the_last_has_the_rest() {
         for (count, bytes, pages) in [(0, 0, 1), (1, PAGE_BYTES * 2, 1), (9, PAGE_BYTES, 9)] {
             let splits: Vec<Split> = (0..count).map(|number| split(number, bytes)).collect();
-            let retold = in_pages(AttemptEnd {
-                attempt: attempt(),
-                result: Ok(TaskOutput {
-                    splits: splits.clone(),
-                    manifests: vec![(windrow_protocol::ids::SinkId(0), "told once".into())],
-                    ..TaskOutput::default()
-                }),
-            });
+            let output = TaskOutput {
+                splits: splits.clone(),
+                manifests: vec![(windrow_protocol::ids::SinkId(0), "told once".into())],
+                ..TaskOutput::default()
+            };
+            let retold = in_pages(AttemptEnd::of(attempt(), Ok(output)));
             assert_eq!(retold.len(), pages);
             let outputs: Vec<TaskOutput> =
                 retold.into_iter().map(|end| end.result.unwrap()).collect();
@@ -417,9 +430,9 @@ mod tests {
         // Many small ones go together.
         let splits: Vec<Split> = (0..100_000).map(|number| split(number, 100)).collect();
         let output = TaskOutput { splits, ..TaskOutput::default() };
-        let pages = in_pages(AttemptEnd { attempt: attempt(), result: Ok(output) });
+        let pages = in_pages(AttemptEnd::of(attempt(), Ok(output)));
         assert!((4..8).contains(&pages.len()), "{}", pages.len());
-        let failed = AttemptEnd { attempt: attempt(), result: Err(cancelled()) };
+        let failed = AttemptEnd::of(attempt(), Err(cancelled()));
         assert_eq!(in_pages(failed.clone()), [failed]);
     }
 
@@ -437,7 +450,7 @@ mod tests {
         state.cancel(attempt(), grace);
         let soon = || Instant::now() + 2 * grace;
         assert!(state.deadline(name, 10 * grace).unwrap() > soon());
-        state.ended(name, other, Ok(TaskOutput::default()));
+        state.ended(name, AttemptEnd::of(other, Ok(TaskOutput::default())));
         assert!(state.deadline(name, 10 * grace).unwrap() < soon());
     }
 }

@@ -55,6 +55,11 @@ fn join() -> JobShape {
     }
 }
 
+/// An attempt is done, and wrote nothing.
+fn ran(worker: WorkerId, attempt: AttemptId) -> Event {
+    Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new(), given_up: None }
+}
+
 /// A scheduler, the outcomes so far, and those of the last event.
 struct Story {
     scheduler: Scheduler,
@@ -89,8 +94,9 @@ impl Story {
         self.all.extend(self.last.iter().cloned());
         let state = self.scheduler.state();
         assert_eq!(&State::of(&self.all), state, "after {event:?}");
-        let kept = postcard::to_allocvec(state).unwrap();
-        assert_eq!(&postcard::from_bytes::<State>(&kept).unwrap(), state, "after {event:?}");
+        let kept = postcard::to_allocvec(&(state, state.later())).unwrap();
+        let (kept, later): (State, Later) = postcard::from_bytes(&kept).unwrap();
+        assert_eq!(&kept.with(later), state, "after {event:?}");
         self
     }
 
@@ -116,12 +122,18 @@ impl Story {
         let split = SplitInfo { bytes: TASK_BYTES, lanes: 1, hosts: Box::default() };
         let splits = vec![split; splits];
         self.tell(Event::SplitsListed { worker, attempt, page: 0, splits });
-        self.tell(Event::AttemptDone { worker, attempt, pages: 1, written: Vec::new() })
+        self.tell(Event::AttemptDone {
+            worker,
+            attempt,
+            pages: 1,
+            written: Vec::new(),
+            given_up: None,
+        })
     }
 
     fn done(&mut self, kind: TaskKind, stage: u32, partition: u32) -> &mut Story {
         let (worker, attempt) = self.find(kind, stage, partition);
-        self.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() })
+        self.tell(ran(worker, attempt))
     }
 
     /// A task of a stage has written so many bytes into a shuffle.
@@ -143,7 +155,7 @@ impl Story {
             bytes: sizes.iter().sum(),
             buckets: BucketSizes::of(sizes.iter().copied()),
         }];
-        self.tell(Event::AttemptDone { worker, attempt, pages: 0, written })
+        self.tell(Event::AttemptDone { worker, attempt, pages: 0, written, given_up: None })
     }
 
     /// The tasks of a stage, if it has opened.
@@ -309,7 +321,13 @@ fn a_silent_worker_is_lost_and_its_late_reports_change_nothing() {
     story.now = Millis(30_000);
     story.tell(Event::Tick);
     assert_eq!(story.find(TaskKind::Split, 0, 0).0, other);
-    story.tell(Event::AttemptDone { worker: silent, attempt, pages: 0, written: Vec::new() });
+    story.tell(Event::AttemptDone {
+        worker: silent,
+        attempt,
+        pages: 0,
+        written: Vec::new(),
+        given_up: None,
+    });
     assert!(story.last.is_empty());
     assert_eq!(story.marked(Mark::LateReport), 1);
 }
@@ -342,14 +360,20 @@ fn jobs_share_the_slots_by_weight_and_a_cancel_ends_one() {
     {
         let split = SplitInfo { bytes: TASK_BYTES, lanes: 1, hosts: Box::default() };
         story.tell(Event::SplitsListed { worker, attempt, page: 0, splits: vec![split; 9] });
-        story.tell(Event::AttemptDone { worker, attempt, pages: 1, written: Vec::new() });
+        story.tell(Event::AttemptDone {
+            worker,
+            attempt,
+            pages: 1,
+            written: Vec::new(),
+            given_up: None,
+        });
     }
     let of_job_1 = |story: &Story| -> Vec<_> {
         story.running().into_iter().filter(|(_, a)| a.task.job == JobId(1)).collect()
     };
     for _ in 0..4 {
         let (worker, attempt) = of_job_1(&story)[0];
-        story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+        story.tell(ran(worker, attempt));
         assert_eq!(story.running().len(), 4);
     }
     assert_eq!(of_job_1(&story).len(), 1);
@@ -450,7 +474,7 @@ fn a_table_that_is_lost_before_its_last_reader_is_made_again() {
     assert_eq!(story.marked(Mark::OutputReopened), 1);
     // As soon as there is a slot, and before any more rows are looked up.
     let (worker, attempt) = story.running()[0];
-    story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+    story.tell(ran(worker, attempt));
     story.find(Compute, 1, 0);
 }
 

@@ -1,6 +1,7 @@
 //! Stories of attempts that are slow, and of workers that are, or on which all fails.
 
 use super::*;
+use windrow_protocol::ids::LaneRange;
 
 #[test]
 fn a_slow_attempt_gets_a_backup_and_the_first_to_commit_wins() {
@@ -13,7 +14,7 @@ fn a_slow_attempt_gets_a_backup_and_the_first_to_commit_wins() {
     let slow = story.running();
     assert_eq!(slow.len(), 2);
     let (worker, attempt) = *slow.iter().find(|(_, a)| a.number == 1).expect("a backup");
-    story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+    story.tell(ran(worker, attempt));
     assert_eq!((story.marked(Mark::BackupWon), story.marked(Mark::OtherRevoked)), (1, 1));
     assert_eq!(story.running().len(), 2, "the readers run");
 }
@@ -29,11 +30,18 @@ fn the_attempt_with_the_longest_way_to_go_gets_a_backup_first() {
     // Two are done in time; of the others one is nearly done, and one has just begun.
     story.now = Millis(2_000);
     story.done(Compute, 0, 4).done(Compute, 0, 5);
+    story.now = Millis(5_900);
     for (partition, permille) in [(6, 900), (7, 100)] {
         let (worker, attempt) = story.find(Compute, 0, partition);
         story.tell(Event::Progress { worker, attempt, permille });
     }
     story.now = Millis(6_000);
+    story.tell(Event::Tick);
+    // It was asked for its rest, and does not answer.
+    assert_eq!((story.marked(Mark::RestAsked), story.marked(Mark::Backup)), (1, 0));
+    let (worker, attempt) = story.find(Compute, 0, 6);
+    story.tell(Event::Progress { worker, attempt, permille: 990 });
+    story.now = Millis(9_500);
     story.tell(Event::Tick);
     let backups: Vec<u32> = story
         .running()
@@ -45,10 +53,133 @@ fn the_attempt_with_the_longest_way_to_go_gets_a_backup_first() {
     assert_eq!(backups, [7]);
     let twice = story.running().into_iter().filter(|(_, a)| a.task.partition == 7);
     for (worker, attempt) in twice.collect::<Vec<_>>() {
-        story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+        story.tell(ran(worker, attempt));
     }
     story.tell(Event::Tick);
     assert_eq!(story.marked(Mark::Backup), 1);
+}
+
+/// A task of eight with a tenth done after the time that others take.
+fn slow_at_a_tenth() -> Story {
+    let mut story = Story::new(4, 1);
+    story.submit(1, two_stages()).list(0, 8);
+    story.now = Millis(1_000);
+    for partition in 0..4 {
+        story.done(Compute, 0, partition);
+    }
+    story.now = Millis(2_000);
+    for partition in 4..7 {
+        story.done(Compute, 0, partition);
+    }
+    story.now = Millis(6_000);
+    let (worker, attempt) = story.find(Compute, 0, 7);
+    story.tell(Event::Progress { worker, attempt, permille: 100 });
+    story
+}
+
+#[test]
+fn the_rest_of_a_slow_attempt_is_run_by_another_worker() {
+    let mut story = slow_at_a_tenth();
+    let (worker, attempt) = story.find(Compute, 0, 7);
+    story.tell(Event::Tick);
+    // 45 seconds are left, which another does in one: so it keeps little.
+    let Some(Outcome::RestAsked { attempt: asked, keep_permille, .. }) = story.last.last() else {
+        panic!("{:?}", story.last);
+    };
+    assert!(*asked == attempt && (10..50).contains(keep_permille), "{keep_permille}");
+    story.tell(Event::LanesGivenUp { worker, attempt, from: 3 });
+    let (by, rest) = story.find(Compute, 0, 8);
+    assert!(by != worker);
+    let lanes = |task| story.scheduler.state().lanes_of(task);
+    assert_eq!((lanes(attempt.task).end, lanes(rest.task).start), (3, 3));
+    // It is told again, and once more with the end.
+    story.tell(Event::LanesGivenUp { worker, attempt, from: 3 });
+    let given_up = Some(3);
+    story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new(), given_up });
+    assert_eq!((story.marked(Mark::RestSplitOff), story.marked(Mark::Backup)), (1, 0));
+    assert_eq!(story.running().len(), 1, "the readers wait for the rest");
+    story.done(Compute, 0, 8);
+    story.done(Compute, 1, 0).done(Compute, 1, 1).done(TaskKind::Commit, 0, 0);
+    assert_eq!(story.end(1), Some(&JobEnd::Succeeded));
+}
+
+#[test]
+fn lanes_that_are_given_up_when_another_runs_them_all_count_for_nothing() {
+    let mut story = slow_at_a_tenth();
+    let (worker, attempt) = story.find(Compute, 0, 7);
+    story.tell(Event::Tick);
+    story.now = Millis(9_500);
+    story.tell(Event::Progress { worker, attempt, permille: 110 });
+    story.tell(Event::Tick);
+    assert_eq!(story.marked(Mark::Backup), 1);
+    let given_up = Some(3);
+    story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new(), given_up });
+    assert_eq!((story.marked(Mark::GivenUpLate), story.marked(Mark::RestSplitOff)), (1, 0));
+    assert_eq!(story.scheduler.state().lanes_of(attempt.task), LaneRange::ALL);
+    story.done(Compute, 0, 7);
+    assert_eq!(story.running().len(), 2, "the readers run");
+}
+
+/// Both parts are tasks like any other: what is lost of them runs again, with its own lanes.
+#[test]
+fn a_task_and_its_rest_are_made_again_each_alone() {
+    let mut story = slow_at_a_tenth();
+    let (worker, attempt) = story.find(Compute, 0, 7);
+    story.tell(Event::Tick);
+    story.tell(Event::LanesGivenUp { worker, attempt, from: 3 });
+    let (by, _) = story.find(Compute, 0, 8);
+    story.done(Compute, 0, 8);
+    story.tell(Event::WorkerLeft { worker });
+    let (_, again) = story.find(Compute, 0, 7);
+    assert_eq!((again.number, story.scheduler.state().lanes_of(again.task).end), (1, 3));
+    story.tell(Event::WorkerLeft { worker: by });
+    assert!(story.marked(Mark::OutputReopened) > 0);
+    let again = |outcome: &&Outcome| matches!(outcome, Outcome::Assigned { attempt, lanes, .. } if attempt.task.partition == 8 && lanes.start == 3);
+    for _ in 0..20 {
+        let running = story.running();
+        for (worker, attempt) in running {
+            let (pages, written, given_up) = (0, Vec::new(), None);
+            story.tell(Event::AttemptDone { worker, attempt, pages, written, given_up });
+        }
+    }
+    assert_eq!(story.all.iter().filter(again).count(), 2);
+    assert_eq!(story.end(1), Some(&JobEnd::Succeeded));
+}
+
+/// What is seen to have so many tasks, or was read by others, is run as a whole.
+#[test]
+fn no_lanes_are_asked_for_of_what_writes_files() {
+    let mut story = Story::new(4, 1);
+    let source = RootShape::Source { listed_by: StageId(0) };
+    let stages = vec![stage(source, vec![OutputShape::Sink(SinkId(0))])];
+    story.submit(1, JobShape { stages, sinks: 1, ..JobShape::default() }).list(0, 4);
+    story.now = Millis(1_000);
+    for partition in 0..3 {
+        story.done(Compute, 0, partition);
+    }
+    story.now = Millis(6_000);
+    let (worker, attempt) = story.find(Compute, 0, 3);
+    story.tell(Event::Progress { worker, attempt, permille: 100 });
+    story.tell(Event::Tick);
+    assert_eq!((story.marked(Mark::RestAsked), story.marked(Mark::Backup)), (0, 1));
+}
+
+/// It has run all of its lanes, and hangs as it writes.
+#[test]
+fn an_attempt_that_stands_still_at_the_end_gets_a_backup() {
+    let mut story = slow_at_a_tenth();
+    let (worker, attempt) = story.find(Compute, 0, 7);
+    story.tell(Event::Progress { worker, attempt, permille: 1000 });
+    for (at, backups) in [(7_000, 0), (9_000, 1)] {
+        story.now = Millis(at);
+        story.tell(Event::Progress { worker, attempt, permille: 1000 });
+        story.tell(Event::Tick);
+        assert_eq!(
+            (story.marked(Mark::Backup), story.marked(Mark::RestAsked)),
+            (backups, 0),
+            "{at}"
+        );
+    }
 }
 
 /// As far as slots are free, on other workers, and once; when both are done, one of them counts.
@@ -69,7 +200,7 @@ fn tasks_of_a_small_job_run_twice_at_once() {
         running.iter().filter(|(_, a)| a.task.partition == running[0].1.task.partition).collect();
     let [(first, a), (second, b)] = twice[..] else { panic!("{running:?}") };
     for (worker, attempt) in [(*first, *a), (*second, *b)] {
-        story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+        story.tell(ran(worker, attempt));
     }
     assert_eq!((story.marked(Mark::OtherRevoked), story.marked(Mark::LateReport)), (1, 1));
     // A task whose first attempt has failed is tried again as any other.
@@ -89,7 +220,7 @@ fn a_slow_worker_gets_no_backup_attempts() {
     let done = |story: &mut Story, id| {
         let of = story.running().into_iter().find(|(by, a)| by.0 == id && a.task.stage.0 == 0);
         let (worker, attempt) = of.expect("it works");
-        story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new() });
+        story.tell(ran(worker, attempt));
     };
     // The second takes three times what the first takes.
     for round in 1..=6 {
