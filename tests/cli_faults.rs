@@ -25,13 +25,18 @@ struct Cluster<'r> {
 
 impl<'r> Cluster<'r> {
     fn start(room: &'r Room) -> Cluster<'r> {
+        Cluster::start_with(room, "")
+    }
+
+    /// The coordinator has these flags.
+    fn start_with(room: &'r Room, flags: &str) -> Cluster<'r> {
         room.windrow(&format!("generate tera --records {RECORDS} --output in"))
             .timeout(PATIENCE)
             .ok();
         room.windrow("run terasort --input in --output quiet").timeout(PATIENCE).ok();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let listen = format!("coordinator --listen {address}");
+        let listen = format!("coordinator --listen {address} {flags}");
         let mut coordinator = room.windrow(&listen).timeout(PATIENCE).start();
         coordinator.until("it listens", || TcpStream::connect(&address).is_ok());
         let workers = [0, 1].map(|number| {
@@ -167,6 +172,25 @@ fn a_worker_dies() {
     dead.wait();
     // It is lost once its lease has ended, of ten seconds.
     assert!(cluster.ends_well(run, "faulted") > 0);
+}
+
+#[test]
+fn a_worker_dies_whose_output_has_replicas() {
+    let room = room!();
+    let mut cluster = Cluster::start_with(&room, "--replicate-shuffle 0");
+    // So that there are map tasks still when the other worker has replicas.
+    let slow = Slowed::next_child_of(cluster.workers[1].id());
+    let mut run = cluster.sort("faulted");
+    run.until("there are replicas", || cluster.blocks(1).len() >= 2);
+    let dead = cluster.workers.remove(0);
+    kill(dead.id());
+    dead.wait();
+    drop(slow);
+    cluster.ends_well(run, "faulted");
+    let why = room.windrow(&format!("explain j1 --cluster {}", cluster.address)).ok();
+    let told = why.stdout();
+    assert!(told.contains("read from its replica"), "{told}");
+    assert!(!told.contains("runs again: the worker that had its output is gone"), "{told}");
 }
 
 #[test]

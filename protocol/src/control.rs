@@ -119,6 +119,8 @@ pub struct Poll {
     pub ended: Vec<AttemptEnd>,
     /// How far the attempts have come that run.
     pub progress: Vec<(AttemptId, Progress)>,
+    /// Attempts whose blocks were copied, and whether that is done, or cannot be. They are told until an answer comes.
+    pub replicated: Vec<(AttemptId, bool)>,
     /// Whether the worker wants no more work.
     pub draining: bool,
 }
@@ -167,6 +169,8 @@ pub struct PollAnswer {
     pub assigned: Vec<TaskOrder>,
     /// Attempts to stop.
     pub cancelled: Vec<AttemptId>,
+    /// Blocks to copy.
+    pub replicate: Vec<Replicate>,
     /// Attempts that are to give up lanes which they have not begun.
     pub give_up: Vec<GiveUp>,
     /// Jobs that are over: their executors and blocks can go.
@@ -187,6 +191,21 @@ pub struct GiveUp {
     pub attempt: AttemptId,
     /// How many of the lanes that it has not begun it keeps, in thousandths.
     pub keep_permille: u16,
+}
+
+/// What an attempt wrote is to be kept by this worker too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replicate {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The shuffles that it wrote into, and how many buckets these have.
+    pub shuffles: Vec<(ShuffleId, u32)>,
+    /// The worker that has the blocks.
+    pub worker: WorkerId,
+    /// Its host.
+    pub host: String,
+    /// Where its data plane listens, `HOST:PORT`.
+    pub address: String,
 }
 
 /// Blocks that a worker will most likely read: it may fetch those that are there while map tasks still make others.

@@ -25,6 +25,10 @@ pub(crate) struct CoordinatorFlags {
     /// Run each task of a job of fewer tasks twice at once, if slots are free that nobody else wants
     #[arg(long, value_name = "TASKS", default_value_t = 0, hide_default_value = true)]
     twice_below: u32,
+    /// Keep what a task wrote into shuffles on a second worker too, if the task took so long: it need not run again then if
+    /// the first worker is lost
+    #[arg(long, value_name = "MS")]
+    replicate_shuffle: Option<u64>,
     /// The folder in which all is kept that is decided, on a disk or in an object store, so that jobs go on when the
     /// coordinator is started again; without it they end with its process
     #[arg(long, value_name = "LOCATION")]
@@ -54,6 +58,7 @@ impl CoordinatorFlags {
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
             config.scheduler.backup.twice_below = self.twice_below;
+            config.scheduler.replicate_from_ms = self.replicate_shuffle;
             let mut terminate = signal(SignalKind::terminate()).map_err(|error| because(&error))?;
             let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| because(&error))?;
             let started = async {

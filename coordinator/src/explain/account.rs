@@ -130,6 +130,7 @@ pub(super) enum Happening {
         beside: WorkerId,
     },
     Reopened(TaskId, ReopenReason),
+    ReplicaUsed(TaskId, WorkerId),
     RestSplitOff {
         task: TaskId,
         from: u32,
@@ -281,6 +282,9 @@ impl Account {
                 self.tell(now, failed);
             }
             Outcome::TaskCommitted { attempt, .. } => self.ends(*attempt, End::Committed, now),
+            Outcome::ReplicaUsed { attempt, worker } if attempt.task.job == own => {
+                self.tell(now, Happening::ReplicaUsed(attempt.task, *worker));
+            }
             Outcome::RestSplitOff { attempt, from, rest, .. } if attempt.task.job == own => {
                 let (task, from) = (attempt.task, *from);
                 let rest = TaskId { partition: *rest, ..task };

@@ -270,6 +270,9 @@ fn told(happening: &Happening) -> String {
         Happening::Lost(worker, why) => format!("worker {worker} is lost: {why}"),
         Happening::Came(worker, slots) => format!("worker {worker} came, with {slots} slots"),
         Happening::Draining(worker) => format!("worker {worker} drains: it gets no more work"),
+        Happening::ReplicaUsed(task, worker) => {
+            format!("what task {task} wrote was gone, and read from its replica on {worker}")
+        }
         Happening::RestSplitOff { task, from, rest } => format!(
             "task {task} was slow: its lanes from {from} on became a task of their own, {rest}"
         ),

@@ -7,6 +7,7 @@ use super::config::Mutation;
 use super::homes::Home;
 use super::job::Job;
 use super::outcome::{Cause, Outcome, RevokeReason};
+use super::replicas::{self, Replicas};
 use super::state::{ENDED_JOBS_MAX, Ended, State};
 use super::task::{Group, Lease, Status};
 use super::time::Volatile;
@@ -65,6 +66,21 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
             state.change_job(*job, |job| job.look_up(*lookup));
         }
         Outcome::TaskReopened { task, .. } => reopened(state, *task),
+        Outcome::ReplicaOrdered { attempt, to, .. } => {
+            change_replicas(state, *attempt, |replicas, group| {
+                replicas.ordered(group, *attempt, *to)
+            });
+        }
+        Outcome::Replicated { attempt, worker } => {
+            change_replicas(state, *attempt, |replicas, group| {
+                replicas.made(group, *attempt, *worker)
+            });
+        }
+        Outcome::ReplicaGone { attempt, .. } => {
+            let partition = attempt.task.partition;
+            change_replicas(state, *attempt, |replicas, group| replicas.drop_of(group, partition));
+        }
+        Outcome::ReplicaUsed { attempt, worker } => replicas::used(state, *attempt, *worker),
         Outcome::WorkerJoined { worker, slots, memory, host, build } => {
             let joined = Worker {
                 slots: *slots,
@@ -152,6 +168,11 @@ fn change_task(state: &mut State, task: TaskId, change: impl FnOnce(&mut Job, u3
         state.touched.0.insert(task.job);
         state.look_at_draining.0 = true;
     }
+}
+
+fn change_replicas(state: &mut State, attempt: AttemptId, change: impl FnOnce(&mut Replicas, u32)) {
+    let Some((_, group)) = state.find(attempt.task) else { return };
+    state.change_job(attempt.task.job, |job| change(&mut job.replicas, group));
 }
 
 fn splits_added(
@@ -319,6 +340,7 @@ fn committed(state: &mut State, attempt: AttemptId, worker: WorkerId) {
     let mut is_read = None;
     change_task(state, attempt.task, |job, group| {
         let partition = attempt.task.partition;
+        job.replicas.drop_of(group, partition);
         let found = &mut job.groups[group as usize];
         found.retries.remove(&partition);
         found.gone.remove(&partition);
@@ -347,6 +369,7 @@ fn committed(state: &mut State, attempt: AttemptId, worker: WorkerId) {
 
 fn reopened(state: &mut State, task: TaskId) {
     change_task(state, task, |job, group| {
+        job.replicas.drop_of(group, task.partition);
         let found = &mut job.groups[group as usize];
         let reopened = &mut found.tasks[task.partition as usize];
         found.gone.remove(&task.partition);
@@ -378,6 +401,9 @@ fn worker_lost(state: &mut State, id: WorkerId) {
 
 /// Notes that the outputs of a worker are gone: who needs them, now or later, has them made again.
 fn outputs_gone(state: &mut State, id: WorkerId) {
+    if !state.planted(Mutation::KeepLostReplicas) {
+        state.jobs.values_mut().for_each(|job| job.replicas.drop_on(id));
+    }
     let Some(worker) = state.workers.get_mut(&id) else { return };
     for ((job, group), partitions) in std::mem::take(&mut worker.outputs) {
         let Some(job) = state.jobs.get_mut(&job) else { continue };

@@ -86,7 +86,7 @@ impl Decider<'_> {
         self.now.since(worker.heard.0) >= silent_ms
     }
 
-    fn is_slow(&self, worker: WorkerId) -> bool {
+    pub(super) fn is_slow(&self, worker: WorkerId) -> bool {
         let worker = self.state.workers.get(&worker);
         worker.is_some_and(|worker| worker.pace_percent.0 > self.config.backup.pace_percent_max)
     }

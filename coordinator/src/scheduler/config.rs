@@ -29,6 +29,8 @@ pub struct Config {
     pub commit_delay_ms: u64,
     /// The longest such delay.
     pub commit_delay_ms_max: u64,
+    /// What an attempt wrote that took so long is kept by a second worker too; nothing, unless this is given.
+    pub replicate_from_ms: Option<u64>,
     /// The defect to plant, for tests of the simulator.
     #[cfg(test)]
     #[serde(skip)]
@@ -76,6 +78,7 @@ impl Default for Config {
             aside_ms_max: 600_000,
             commit_delay_ms: 1_000,
             commit_delay_ms_max: 60_000,
+            replicate_from_ms: None,
             #[cfg(test)]
             mutation: None,
         }
@@ -170,4 +173,8 @@ pub(crate) enum Mutation {
     KeepRest,
     /// An attempt gives up lanes while another one of its task runs them all.
     CutBeside,
+    /// A replica is used that was not made yet.
+    UseUnmadeReplica,
+    /// The replicas of a lost worker count as there.
+    KeepLostReplicas,
 }

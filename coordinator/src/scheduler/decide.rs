@@ -57,6 +57,9 @@ pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
         Event::AttemptFailed { worker, attempt, failure } => {
             decider.failed(*worker, *attempt, failure);
         }
+        Event::Replicated { worker, attempt, is_whole } => {
+            decider.replicated(*worker, *attempt, *is_whole)
+        }
         Event::WorkerLeft { worker } => decider.lose(*worker, LossReason::Left),
         Event::Drain { worker, hand_over } => {
             let alive = decider.state.workers.get(worker);
@@ -150,6 +153,9 @@ impl Decider<'_> {
             self.out.push(Outcome::Revoked { attempt, worker, why });
         }
         self.out.push(Outcome::TaskCommitted { attempt, worker, written: written.to_vec() });
+        let running = self.state.workers.get(&worker).and_then(|by| by.running(attempt));
+        let took_ms = running.map_or(0, |running| self.now.since(running.started.0));
+        self.order_replica(job, group, attempt, worker, took_ms);
     }
 
     fn failed(&mut self, worker: WorkerId, attempt: AttemptId, failure: &Failure) {
@@ -163,9 +169,9 @@ impl Decider<'_> {
         self.end_attempt(worker, attempt, failure);
         if failure.class.blame() == Blame::Producer {
             for at in 0..failure.lost.len() {
-                let producer = failure.lost[at].0;
+                let (producer, by) = failure.lost[at];
                 if !failure.lost[..at].iter().any(|(earlier, _)| *earlier == producer) {
-                    self.reopen(attempt.task, producer);
+                    self.reopen(attempt.task, producer, by);
                 }
             }
         }
@@ -205,8 +211,9 @@ impl Decider<'_> {
         self.end_job(job, JobEnd::Failed { task: attempt.task, causes }, Some(attempt));
     }
 
-    /// A reader misses a block: its task runs again, unless it does already.
-    fn reopen(&mut self, reader: TaskId, producer: AttemptId) {
+    /// A reader misses a block that `by` should have: its replica is taken instead, or its task runs again, unless it does
+    /// already.
+    fn reopen(&mut self, reader: TaskId, producer: AttemptId, by: WorkerId) {
         let Some((job, group)) = self.state.find(producer.task) else { return };
         let reads = reader.job == producer.task.job
             && job
@@ -214,9 +221,13 @@ impl Decider<'_> {
                 .is_some_and(|stage| job.links.producers[reader.stage.0 as usize].contains(&stage));
         let task = &job.groups[group as usize].tasks[producer.task.partition as usize];
         let current = task.status == Status::Committed
-            && (task.by_number == producer.number || self.planted(Mutation::ReopenOld));
+            && (task.by_number == producer.number || self.planted(Mutation::ReopenOld))
+            && (task.by == by || self.planted(Mutation::ReopenOld));
         if !reads || !current {
             return self.marks.mark(Mark::BlockKnown);
+        }
+        if self.use_replica(job, group, producer.task) {
+            return;
         }
         self.marks.mark(Mark::BlockReopened);
         let mut id = producer.task;

@@ -123,6 +123,16 @@ pub enum Event {
         /// Why.
         failure: Box<Failure>,
     },
+    /// A worker that was [told](super::Outcome::ReplicaOrdered) to copy what an attempt wrote has done so, or cannot. It may be
+    /// told many times.
+    Replicated {
+        /// The worker.
+        worker: WorkerId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Whether it has the whole.
+        is_whole: bool,
+    },
     /// A worker says goodbye, or is known to be dead.
     WorkerLeft {
         /// The worker.
@@ -151,6 +161,7 @@ impl Event {
             Event::Heartbeat { worker }
             | Event::Progress { worker, .. }
             | Event::LanesGivenUp { worker, .. }
+            | Event::Replicated { worker, .. }
             | Event::SplitsListed { worker, .. }
             | Event::AttemptDone { worker, .. }
             | Event::AttemptFailed { worker, .. } => Some(*worker),

@@ -44,6 +44,9 @@ impl Decider<'_> {
             for &partition in gone {
                 let number = job.groups[group as usize].tasks[partition as usize].by_number;
                 let (task, why) = (job.task_id(group, partition), ReopenReason::WorkerGone);
+                if self.use_replica(job, group, task) {
+                    continue;
+                }
                 self.marks.mark(Mark::OutputReopened);
                 self.out.push(Outcome::TaskReopened { task, number, why });
             }

@@ -3,6 +3,7 @@
 use super::event::{HostId, SplitInfo, Written};
 use super::links::{Links, lists_itself};
 use super::outcome::Cause;
+use super::replicas::Replicas;
 use super::rests::RestsOfStages;
 use super::task::{Group, Task};
 use super::time::{Durations, Millis, Volatile};
@@ -50,6 +51,9 @@ pub(crate) struct Job {
     /// Which tasks are the rest of others. It is written beside the job: see [`Later`](super::state::Later).
     #[serde(skip)]
     pub(crate) rests: RestsOfStages,
+    /// The replicas of its map outputs. They are written beside the job as well.
+    #[serde(skip)]
+    pub(crate) replicas: Replicas,
     #[cfg(test)]
     pub(crate) reads_early: Volatile<bool>,
 }
@@ -102,6 +106,7 @@ impl Job {
             commit_at: Volatile::default(),
             durations: Volatile::default(),
             rests: RestsOfStages::default(),
+            replicas: Replicas::default(),
             groups,
             shape,
             #[cfg(test)]

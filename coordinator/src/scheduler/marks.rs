@@ -77,11 +77,15 @@ pub enum Mark {
     RestSplitOff,
     /// An attempt gave lanes up when another one ran them all.
     GivenUpLate,
+    /// A dear output is to be copied.
+    ReplicaOrdered,
+    /// A replica took the place of an output that is gone.
+    ReplicaUsed,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 37] = [
+    pub const ALL: [Mark; 39] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -119,6 +123,8 @@ impl Mark {
         Mark::RestAsked,
         Mark::RestSplitOff,
         Mark::GivenUpLate,
+        Mark::ReplicaOrdered,
+        Mark::ReplicaUsed,
     ];
 }
 

@@ -22,6 +22,7 @@ mod measured;
 mod outcome;
 mod parts;
 mod query;
+mod replicas;
 mod rests;
 mod state;
 mod task;

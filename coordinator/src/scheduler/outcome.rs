@@ -186,6 +186,36 @@ pub enum Outcome {
         /// The partition of the new task, which is the last of its stage.
         rest: u32,
     },
+    /// What a committed attempt wrote took long to make: another worker is to copy it.
+    ReplicaOrdered {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The worker that has it.
+        from: WorkerId,
+        /// The worker that is to have a replica.
+        to: WorkerId,
+    },
+    /// A worker has made the replica that was ordered.
+    Replicated {
+        /// The attempt whose output it is.
+        attempt: AttemptId,
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// A replica cannot be made.
+    ReplicaGone {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The worker that was to make it.
+        worker: WorkerId,
+    },
+    /// The output of a task is gone from the worker that had it, and its replica is the task's output from now on.
+    ReplicaUsed {
+        /// The attempt whose output it is.
+        attempt: AttemptId,
+        /// The worker that has the replica.
+        worker: WorkerId,
+    },
 }
 
 /// Why an attempt is no longer wanted.

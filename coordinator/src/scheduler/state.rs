@@ -4,6 +4,7 @@ use super::config::Mutation;
 use super::job::Job;
 use super::marks::Marks;
 use super::outcome::JobEnd;
+use super::replicas::Replicas;
 use super::rests::RestsOfStages;
 use super::time::Volatile;
 use super::worker::Worker;
@@ -47,7 +48,7 @@ pub struct State {
 
 /// What of a state is written beside it, for its own encoding is that of the first release; by job.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Later(BTreeMap<JobId, RestsOfStages>);
+pub(crate) struct Later(BTreeMap<JobId, (RestsOfStages, Replicas)>);
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,14 +96,15 @@ impl State {
 
     /// What is to be written beside it.
     pub(crate) fn later(&self) -> Later {
-        Later(self.jobs.iter().map(|(&id, job)| (id, job.rests.clone())).collect())
+        let of = |job: &Job| (job.rests.clone(), job.replicas.clone());
+        Later(self.jobs.iter().map(|(&id, job)| (id, of(job))).collect())
     }
 
     /// With what was written beside it.
     pub(crate) fn with(mut self, later: Later) -> State {
-        for (id, rests) in later.0 {
+        for (id, (rests, replicas)) in later.0 {
             if let Some(job) = self.jobs.get_mut(&id) {
-                job.rests = rests;
+                (job.rests, job.replicas) = (rests, replicas);
             }
         }
         self

@@ -57,6 +57,19 @@ impl Core {
                     job.touch();
                 }
             }
+            Outcome::ReplicaOrdered { attempt, from, to } => {
+                if let Some(to) = self.workers.get_mut(&to) {
+                    to.outbox.push(Item::Replicate(attempt, from));
+                    to.wake();
+                }
+            }
+            Outcome::Replicated { .. } | Outcome::ReplicaGone { .. } => {}
+            Outcome::ReplicaUsed { attempt, worker } => {
+                if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+                    job.moved(attempt, worker);
+                    job.touch();
+                }
+            }
             Outcome::Revoked { attempt, worker, .. } => {
                 self.stopped(attempt, worker);
                 if let Some(to) = self.workers.get_mut(&worker)

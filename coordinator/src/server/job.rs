@@ -375,6 +375,19 @@ impl Job {
         shape.map_or("", |shape| shape.name.as_str())
     }
 
+    /// The output of a task that is done is gone, and another worker has a replica of it.
+    pub(crate) fn moved(&mut self, attempt: AttemptId, worker: WorkerId) {
+        let AttemptId { task, number } = attempt;
+        let done = self.stage_mut(task.stage).and_then(|stage| stage.done.as_mut());
+        if let Some(slot) = done.and_then(|done| done.get_mut(task.partition as usize)) {
+            *slot = Some((number, worker));
+        }
+        self.outputs_changed(task.stage);
+        self.note(format!(
+            "what task {task} wrote is gone: it is read from its replica on {worker}"
+        ));
+    }
+
     /// The output of a task is gone.
     pub(crate) fn reopened(&mut self, task: TaskId) {
         if task.kind == TaskKind::Compute

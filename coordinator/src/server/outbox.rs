@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use windrow_protocol::control::JobOver;
-use windrow_protocol::ids::{AttemptId, LaneRange};
+use windrow_protocol::ids::{AttemptId, LaneRange, WorkerId};
 
 /// Something to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub(crate) enum Item {
     JobOver(JobOver),
     /// An attempt that is to give up lanes which it has not begun, and how many of them it keeps, in thousandths.
     GiveUp(AttemptId, u16),
+    /// An attempt whose blocks are to be copied, and the worker that has them.
+    Replicate(AttemptId, WorkerId),
 }
 
 /// The outbox of one worker.

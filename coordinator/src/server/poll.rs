@@ -6,9 +6,10 @@ use super::outbox::Item;
 use super::worker::Standing;
 use crate::scheduler::{Event, Millis};
 use tokio::sync::watch;
-use windrow_protocol::control::{Ahead, GiveUp, Poll, PollAnswer, Progress};
+use windrow_protocol::control::{Ahead, GiveUp, Poll, PollAnswer, Progress, Replicate};
 use windrow_protocol::failure::Failure;
-use windrow_protocol::ids::{JobId, LaneRange, StageId, TaskId, WorkerId};
+use windrow_protocol::ids::{AttemptId, JobId, LaneRange, StageId, TaskId, WorkerId};
+use windrow_protocol::shape::OutputShape;
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
 
 /// A poll that waits for something to tell.
@@ -59,6 +60,9 @@ impl Core {
                 let event = Event::Progress { worker, attempt, permille };
                 self.handle(&build, event, None, now);
             }
+        }
+        for (attempt, is_whole) in poll.replicated {
+            self.handle(&build, Event::Replicated { worker, attempt, is_whole }, None, now);
         }
         if poll.draining {
             let _ = self.drain(worker, now);
@@ -132,6 +136,9 @@ impl Core {
         for item in told.1 {
             match item {
                 Item::Assign(..) => {}
+                Item::Replicate(attempt, from) => {
+                    answer.replicate.extend(self.replica_of(attempt, from))
+                }
                 Item::Cancel(attempt) => answer.cancelled.push(attempt),
                 Item::GiveUp(attempt, keep_permille) => {
                     answer.give_up.push(GiveUp { attempt, keep_permille });
@@ -149,6 +156,22 @@ impl Core {
 }
 
 impl Core {
+    /// What a worker is told that is to copy the blocks of an attempt, if they are there.
+    fn replica_of(&mut self, attempt: AttemptId, from: WorkerId) -> Option<Replicate> {
+        let source = self.workers.get(&from)?;
+        let (host, address) = (source.hello.host.clone(), source.hello.data_address.clone());
+        let job = self.jobs.get_mut(&attempt.task.job)?;
+        let shape = job.shape.clone();
+        let outputs = shape.stages.get(attempt.task.stage.0 as usize)?.outputs.iter();
+        let mut shuffles = Vec::new();
+        for output in outputs {
+            if let OutputShape::Shuffle(shuffle) = *output {
+                shuffles.push((shuffle, job.cut_of(shuffle)?.buckets));
+            }
+        }
+        Some(Replicate { attempt, shuffles, worker: from, host, address })
+    }
+
     /// The lanes that a task has, of a job that runs.
     fn lanes_of(&self, build: &str, task: TaskId) -> Option<LaneRange> {
         Some(self.pools.get(build)?.scheduler.state().lanes_of(task))

@@ -100,7 +100,9 @@ impl Core {
             let running = &worker.running;
             worker.outbox.go_on(above, |item| match item {
                 Item::Assign(attempt, _) | Item::GiveUp(attempt, _) => running.contains(attempt),
-                Item::Cancel(attempt) => jobs.contains_key(&attempt.task.job),
+                Item::Cancel(attempt) | Item::Replicate(attempt, _) => {
+                    jobs.contains_key(&attempt.task.job)
+                }
                 Item::JobOver(over) => jobs.contains_key(&over.job),
             });
         }

@@ -63,6 +63,9 @@ impl World {
                 let message = Message::GiveUp(*attempt, *keep_permille);
                 self.send_to(self.places[worker], *worker, message);
             }
+            Outcome::ReplicaOrdered { attempt, from, to } => {
+                self.send_to(self.places[to], *to, Message::Replicate(*attempt, *from));
+            }
             Outcome::TaskCommitted { attempt, worker, .. }
                 if attempt.task.kind == TaskKind::Compute =>
             {
@@ -74,6 +77,11 @@ impl World {
                 if made.is_some_and(|made| Some(*made) != wanted) {
                     return Err(format!("{attempt} made {made:?} and should make {wanted:?}"));
                 }
+            }
+            // Sometimes a job is cancelled just when that is too late.
+            Outcome::CommitDecided { job } if !self.healed && self.faults.chance(500) => {
+                let in_ms = self.faults.between(1, 500);
+                self.plan(in_ms, Item::Fault(Fault::Cancel, job.0 - 1));
             }
             Outcome::WorkerLost { worker, .. } => {
                 lost.push(*worker);
@@ -104,13 +112,16 @@ impl World {
             return Ok(());
         }
         match message {
-            Message::Poll(progress) => {
+            Message::Poll(progress, replicated) => {
                 self.tell(Event::Heartbeat { worker })?;
                 for (attempt, permille, given_up) in progress {
                     self.tell(Event::Progress { worker, attempt, permille })?;
                     if let Some(from) = given_up {
                         self.tell(Event::LanesGivenUp { worker, attempt, from })?;
                     }
+                }
+                for (attempt, is_whole) in replicated {
+                    self.tell(Event::Replicated { worker, attempt, is_whole })?;
                 }
                 self.answers += 1;
                 let state = self.scheduler.state();
@@ -147,6 +158,10 @@ impl World {
                     self.start(at, attempt, lanes);
                 }
             }
+            Message::Replicate(attempt, from) => {
+                let in_ms = self.network.between(10, 1_500);
+                self.plan(in_ms, Item::Replicated(at, worker, attempt, from));
+            }
             Message::GiveUp(attempt, keep_permille) => {
                 let now = self.now;
                 if let Some(run) = node.running.get_mut(&attempt)
@@ -179,7 +194,7 @@ impl World {
                 node.dead = true;
                 self.plan(50, Item::Rejoin(at));
             }
-            Message::Poll(_) | Message::Report(..) => {}
+            Message::Poll(..) | Message::Report(..) => {}
         }
     }
 
@@ -222,9 +237,29 @@ impl World {
         for message in reports {
             self.send(at, Item::ToCoordinator(at, worker, message), true);
         }
-        let poll = Message::Poll(self.progress(at));
+        let replicated =
+            self.nodes[at].replicated.iter().map(|(of, is_whole)| (*of, *is_whole)).collect();
+        let poll = Message::Poll(self.progress(at), replicated);
         self.send(at, Item::ToCoordinator(at, worker, poll), true);
         self.plan(POLL_MS, Item::Ask(at, worker));
+    }
+
+    /// A node has copied what it should, unless the worker that had it is gone or has it no more.
+    pub(crate) fn replicated(
+        &mut self,
+        at: usize,
+        worker: WorkerId,
+        attempt: AttemptId,
+        from: WorkerId,
+    ) {
+        let source = &self.nodes[self.places[&from]];
+        let has_it = source.id == from && !source.dead;
+        let block = source.blocks.get(&attempt).copied().filter(|_| has_it);
+        let node = &mut self.nodes[at];
+        if node.id == worker && !node.dead {
+            node.replicated.insert(attempt, block.is_some());
+            node.blocks.extend(block.map(|block| (attempt, block)));
+        }
     }
 
     /// How far the attempts of a node are; some say nothing.
@@ -392,7 +427,7 @@ impl World {
         let node = &self.nodes[self.places[&worker]];
         let found = node.blocks.get(&attempt).filter(|_| node.id == worker && !node.dead);
         found.copied().ok_or_else(|| {
-            self.model.block_lost(attempt);
+            self.model.block_lost(attempt, worker);
             Failure::lost_block(attempt, worker, "gone")
         })
     }
@@ -437,7 +472,7 @@ impl World {
             }
             Fault::Cancel => {
                 let job = windrow_protocol::ids::JobId(1 + place % self.swarm.jobs);
-                if place.is_multiple_of(4) {
+                if (place / self.swarm.jobs).is_multiple_of(4) {
                     self.fired(Fault::Cancel);
                     return self.tell(Event::Cancel { job });
                 }

@@ -37,6 +37,8 @@ struct Stage {
     shares: Vec<(u32, LaneRange)>,
     /// The number of tasks before any was split.
     first_tasks: u32,
+    /// Replicas of outputs, by partition: of which attempt, by whom, and whether they are made.
+    replicas: BTreeMap<u32, (u32, WorkerId, bool)>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -65,7 +67,7 @@ pub(crate) struct Model {
     jobs: BTreeMap<JobId, Job>,
     plans: BTreeMap<JobId, Plan>,
     /// Attempts whose blocks were reported lost.
-    lost_blocks: BTreeSet<AttemptId>,
+    lost_blocks: BTreeSet<(AttemptId, WorkerId)>,
     attempts_max: u8,
     pub(crate) ended: BTreeMap<JobId, JobEnd>,
 }
@@ -120,9 +122,9 @@ impl Model {
         self.plans.insert(job, plan);
     }
 
-    /// A reader says that a block is gone.
-    pub(crate) fn block_lost(&mut self, producer: AttemptId) {
-        self.lost_blocks.insert(producer);
+    /// A reader says that a block is gone which a worker should have.
+    pub(crate) fn block_lost(&mut self, producer: AttemptId, by: WorkerId) {
+        self.lost_blocks.insert((producer, by));
     }
 
     /// The sizes of a source's splits.
@@ -204,6 +206,26 @@ impl Model {
                 let runs = self.hosts.get(worker).is_some_and(|on| on.running.contains(attempt));
                 ensure(runs, || format!("{attempt} is asked, which does not run"))
             }
+            Outcome::ReplicaOrdered { attempt, from, to } => {
+                let has_it = self.output_of(attempt.task) == Some((attempt.number, *from));
+                ensure(has_it, || format!("a replica of {attempt}, which {from} has not"))?;
+                let takes = self.hosts.get(to).is_some_and(|to| !to.draining && !to.aside);
+                ensure(takes && from != to, || format!("{to} is to copy {attempt} of {from}"))?;
+                let replica = (attempt.number, *to, false);
+                self.stage(attempt.task)?.replicas.insert(attempt.task.partition, replica);
+                Ok(())
+            }
+            Outcome::Replicated { attempt, worker } => {
+                let ordered = (attempt.number, *worker, false);
+                let replicas = &mut self.stage(attempt.task)?.replicas;
+                let before = replicas.insert(attempt.task.partition, (ordered.0, ordered.1, true));
+                ensure(before == Some(ordered), || format!("{worker} copied {attempt} unasked"))
+            }
+            Outcome::ReplicaGone { attempt, .. } => {
+                let gone = self.stage(attempt.task)?.replicas.remove(&attempt.task.partition);
+                ensure(gone.is_some(), || format!("a replica of {attempt} is gone that never was"))
+            }
+            Outcome::ReplicaUsed { attempt, worker } => self.replica_used(*attempt, *worker),
             Outcome::RestSplitOff { attempt, worker, from, rest } => {
                 self.split_off(*attempt, *worker, *from, *rest)
             }
@@ -350,6 +372,46 @@ impl Model {
         })
     }
 
+    /// The attempt whose output a task has, and by whom.
+    fn output_of(&self, task: TaskId) -> Option<(u32, WorkerId)> {
+        let stage = self.jobs.get(&task.job)?.stages.get(task.stage.0 as usize)?;
+        stage.tasks.get(task.partition as usize)?.committed
+    }
+
+    fn stage(&mut self, task: TaskId) -> Result<&mut Stage, String> {
+        let job = self.jobs.get_mut(&task.job).ok_or("a replica of no job")?;
+        Ok(&mut job.stages[task.stage.0 as usize])
+    }
+
+    fn replica_used(&mut self, attempt: AttemptId, worker: WorkerId) -> Checked {
+        let task = attempt.task;
+        let replica = self.stage(task)?.replicas.remove(&task.partition);
+        ensure(replica == Some((attempt.number, worker, true)), || {
+            format!("{worker} is to have a replica of {attempt}, and there is {replica:?}")
+        })?;
+        let Some((number, by)) =
+            self.output_of(task).filter(|(number, _)| *number == attempt.number)
+        else {
+            return Err(format!("a replica of {attempt} is used, which is not committed"));
+        };
+        let had = self.hosts.get_mut(&by).is_some_and(|host| host.outputs.remove(&task));
+        let known = !had || self.lost_blocks.contains(&(attempt, by));
+        ensure(known, || format!("a replica of {attempt} is used though {by} has it"))?;
+        let stage = self.stage(task)?;
+        stage.gone -= u32::from(!had);
+        stage.tasks[task.partition as usize].committed = Some((number, worker));
+        let host = self.hosts.get_mut(&worker);
+        let host = host.ok_or_else(|| format!("a replica of {attempt} is on lost {worker}"))?;
+        host.outputs.insert(task);
+        Ok(())
+    }
+
+    /// The replicas that a worker has are gone.
+    fn replicas_gone(&mut self, worker: WorkerId) {
+        let stages = self.jobs.values_mut().flat_map(|job| &mut job.stages);
+        stages.for_each(|stage| stage.replicas.retain(|_, (_, on, _)| *on != worker));
+    }
+
     fn split_off(&mut self, attempt: AttemptId, worker: WorkerId, from: u32, rest: u32) -> Checked {
         let runs = self.hosts.get(&worker).is_some_and(|on| on.running.contains(&attempt));
         ensure(runs, || format!("{attempt} gives lanes up, and does not run"))?;
@@ -447,18 +509,20 @@ impl Model {
         };
         ensure(current == number, || format!("{attempt} reopens, but #{current} is committed"))?;
         let stage = &mut job.stages[id.stage.0 as usize];
+        stage.replicas.remove(&id.partition);
         stage.committed -= 1;
         let had = self.hosts.get_mut(&by).is_some_and(|host| host.outputs.remove(&id));
         stage.gone -= u32::from(!had);
         let known = match why {
             ReopenReason::WorkerGone => !had,
-            ReopenReason::BlockLost => self.lost_blocks.contains(&attempt),
+            ReopenReason::BlockLost => self.lost_blocks.contains(&(attempt, by)),
         };
         ensure(known, || format!("{attempt} reopens though its block is on {by}"))
     }
 
     /// Notes that a worker's outputs are gone.
     fn outputs_gone_of_living(&mut self, worker: WorkerId) -> Checked {
+        self.replicas_gone(worker);
         let Some(host) = self.hosts.get_mut(&worker) else { return Ok(()) };
         for task in std::mem::take(&mut host.outputs) {
             let Some(job) = self.jobs.get_mut(&task.job) else { continue };

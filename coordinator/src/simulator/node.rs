@@ -23,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) sick_until: u64,
     /// Reports that were not answered yet.
     pub(crate) reports: BTreeMap<AttemptId, Vec<Event>>,
+    /// Replicas that it has made, or cannot make.
+    pub(crate) replicated: BTreeMap<AttemptId, bool>,
     /// What it made, and of which lanes.
     pub(crate) blocks: BTreeMap<AttemptId, (u64, LaneRange)>,
 }
@@ -81,6 +83,7 @@ impl Node {
             running: BTreeMap::new(),
             sick_until: 0,
             reports: BTreeMap::new(),
+            replicated: BTreeMap::new(),
             blocks: BTreeMap::new(),
         }
     }
@@ -90,8 +93,8 @@ impl Node {
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
     /// A worker asks what it should run, and says how far its attempts are, in thousandths, and which lanes they have given
-    /// up; that is its heartbeat.
-    Poll(Vec<(AttemptId, u16, Option<u32>)>),
+    /// up, and what it has copied; that is its heartbeat.
+    Poll(Vec<(AttemptId, u16, Option<u32>)>, Vec<(AttemptId, bool)>),
     /// A worker reports an attempt.
     Report(AttemptId, Vec<Event>),
     /// An attempt starts, with these lanes.
@@ -100,6 +103,8 @@ pub(crate) enum Message {
     Run(u64, Vec<(AttemptId, LaneRange)>),
     /// An attempt is to give up lanes that it has not begun, but so many of them, in thousandths.
     GiveUp(AttemptId, u16),
+    /// What an attempt wrote is to be copied from a worker.
+    Replicate(AttemptId, WorkerId),
     /// A report has arrived.
     Heard(u64, AttemptId),
     /// The coordinator does not know the worker: it is lost, or drained.
@@ -117,6 +122,8 @@ pub(crate) enum Item {
     Ask(usize, WorkerId),
     /// A node has run an attempt.
     Finish(usize, WorkerId, AttemptId),
+    /// A node has copied what it should from a worker, if that has it.
+    Replicated(usize, WorkerId, AttemptId, WorkerId),
     /// A node starts again.
     Rejoin(usize),
     /// Time for the scheduler.

@@ -69,7 +69,7 @@ fn each_job_can_be_explained() {
 }
 
 /// The defects that are planted.
-const PLANTED: [Mutation; 34] = {
+const PLANTED: [Mutation; 36] = {
     use Mutation::*;
     [
         KeepLostOutputs,
@@ -106,6 +106,8 @@ const PLANTED: [Mutation; 34] = {
         ForgetRest,
         KeepRest,
         CutBeside,
+        UseUnmadeReplica,
+        KeepLostReplicas,
     ]
 };
 

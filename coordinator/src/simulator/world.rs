@@ -19,7 +19,7 @@ const TRACE: usize = 40;
 /// After so many events it is told how many decisions there were.
 const TELL_EVERY: u64 = 4_096;
 
-/// The most restarts of the coordinator in a run: each costs a copy of all that it knows.
+/// The most restarts of the coordinator in a run: each costs a replica of all that it knows.
 const RESTARTS_MAX: u64 = 64;
 
 pub(crate) struct World {
@@ -75,6 +75,8 @@ impl World {
         if seed.is_multiple_of(2) {
             config.backup.twice_below = options.tasks / 2;
         }
+        // Attempts take 200 to 2,000.
+        config.replicate_from_ms = (seed % 4 < 2).then_some(1_000);
         let mut work = Random::new(seed, 1);
         let mut faults = Random::new(seed, 2);
         let swarm = Swarm::draw(&mut faults, options.faults, options.tasks);
@@ -213,6 +215,10 @@ impl World {
                 Ok(())
             }
             Item::Finish(node, worker, attempt) => self.finish(node, worker, attempt),
+            Item::Replicated(node, worker, attempt, from) => {
+                self.replicated(node, worker, attempt, from);
+                Ok(())
+            }
             Item::Rejoin(node) => self.rejoin(node),
             Item::Tick => {
                 self.plan(TICK_MS, Item::Tick);

@@ -6,7 +6,7 @@
 //! blocks of the job, and go with them.
 
 use super::control::Control;
-use super::executor::Keeping;
+use super::keeping::Keeping;
 use crate::blocks::{BlockFileWriter, BlockFolders, BlockRoom};
 use crate::data_plane::{BlockClient, ClientLimits, Fetch};
 use arrow::buffer::Buffer;

@@ -14,12 +14,11 @@
 //! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
 //! | it refused the job | all | what it said |
 
-use super::ahead::FetchAhead;
 use super::config::SupervisorConfig;
 use super::control::{Control, ControlError};
-use super::locations::{Located, Locations};
-use super::state::{ExecutorName, State, ToDo, cancelled};
-use crate::blocks::Blocks;
+use super::keeping::Keeping;
+use super::locations::Located;
+use super::state::{ExecutorName, ToDo, cancelled};
 use crate::frames::{self, Reader, Writer};
 use crate::process;
 use std::collections::{HashMap, VecDeque};
@@ -40,25 +39,6 @@ use windrow_protocol::task::{TaskInput, TaskOrder, Work};
 
 /// How often it is looked at how much memory an executor has.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
-
-/// What the tasks that keep executors have in common.
-pub(super) struct Keeping<C> {
-    pub(super) config: SupervisorConfig,
-    pub(super) control: Arc<C>,
-    pub(super) locations: Locations<C>,
-    pub(super) state: State,
-    pub(super) blocks: Arc<Blocks>,
-    /// The worker's own folders.
-    pub(super) scratch: Vec<PathBuf>,
-    pub(super) ahead: FetchAhead,
-}
-
-impl<C> Keeping<C> {
-    /// The scratch folders of an executor of this name.
-    pub(super) fn scratch_of(&self, executor: &str) -> Vec<PathBuf> {
-        self.scratch.iter().map(|folder| folder.join("executors").join(executor)).collect()
-    }
-}
 
 /// Removes an executor's scratch folders. What cannot be removed now goes with those of the worker.
 pub(super) async fn remove(scratch: Vec<PathBuf>) {

@@ -1,7 +1,8 @@
 //! The end of a job on a worker: what it has left is removed.
 
 use super::control::Control;
-use super::executor::{Keeping, Running, remove};
+use super::executor::{Running, remove};
+use super::keeping::Keeping;
 use std::sync::Arc;
 use std::time::Duration;
 use windrow_protocol::control::JobOver;

@@ -11,8 +11,10 @@ mod config;
 mod control;
 mod executor;
 mod job_end;
+mod keeping;
 mod link;
 mod locations;
+mod replicate;
 mod state;
 
 pub use config::{ExecutorCommand, SupervisorConfig, SupervisorError, SupervisorLimits};
@@ -22,8 +24,9 @@ pub use link::supervisor_link;
 use crate::blocks::{Blocks, Scratch};
 use crate::data_plane::DataServer;
 use ahead::FetchAhead;
-use executor::Keeping;
+use keeping::Keeping;
 use locations::Locations;
+use replicate::Replicas;
 use state::{Assigned, State};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,6 +113,7 @@ impl<C: Control> Supervisor<C> {
             blocks,
             scratch: scratch.paths().map(PathBuf::from).collect(),
             ahead: FetchAhead::new(scratch.paths().map(PathBuf::from).collect()),
+            replicas: Replicas::new(scratch.paths().map(PathBuf::from).collect()),
         };
         Ok(Supervisor {
             keeping: Arc::new(keeping),
@@ -221,7 +225,7 @@ impl<C: Control> Supervisor<C> {
             let telling = !poll.ended.is_empty() || draining != drain_told;
             let wait = if telling { Duration::ZERO } else { idle };
             let poll = Poll { wait_ms: wait.as_millis() as u32, ..poll };
-            let told = poll.ended.len();
+            let told = (poll.ended.len(), poll.replicated.len());
             let call = within(wait + config.limits.answer, control.poll(registered.worker, poll));
             let answered = tokio::select! {
                 answered = call => answered,
@@ -240,7 +244,7 @@ impl<C: Control> Supervisor<C> {
                     if answer.unknown {
                         return Ok(false);
                     }
-                    state.told(told.min(answer.ended_seen as usize));
+                    state.told(told.0.min(answer.ended_seen as usize), told.1);
                     self.obey(registered.worker, answer).await;
                 }
                 Err(error) => absent.again(error).await?,
@@ -259,12 +263,14 @@ impl<C: Control> Supervisor<C> {
             let kept = keeping.state.job_over(over);
             keeping.locations.forget(over.job);
             keeping.ahead.forget(over.job);
+            keeping.replicas.forget(over.job);
             if !kept {
                 // Files in use stay readable; nobody waits for the removal.
                 self.executors.spawn(job_end::end(keeping.clone(), worker, over));
             }
         }
         ahead::begin(keeping, worker, answer.ahead);
+        replicate::begin(keeping, answer.replicate);
         for order in answer.assigned {
             if let Assigned::Start(name, wake) = keeping.state.assign(order) {
                 let keeping = keeping.clone();
@@ -282,6 +288,7 @@ impl<C: Control> Supervisor<C> {
     /// Ends all executors and forgets all blocks.
     async fn drop_everything(&mut self) {
         self.keeping.ahead.forget_all();
+        self.keeping.replicas.forget_all();
         self.keeping.state.clear();
         while self.executors.join_next().await.is_some() {}
         let blocks = self.keeping.blocks.clone();

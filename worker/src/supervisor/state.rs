@@ -57,6 +57,8 @@ struct Inner {
     last_executor: u64,
     ended: VecDeque<AttemptEnd>,
     progress: HashMap<AttemptId, Progress>,
+    /// What was copied of others' attempts, or cannot be, as far as it was not told.
+    replicated: VecDeque<(AttemptId, bool)>,
     told: VecDeque<AttemptId>,
     told_set: HashSet<AttemptId>,
     /// Jobs that are to be aborted once their executors are dead.
@@ -265,6 +267,7 @@ impl State {
         let mut inner = self.lock();
         inner.ended.retain(|end| end.attempt.task.job != job);
         inner.progress.retain(|attempt, _| attempt.task.job != job);
+        inner.replicated.retain(|(attempt, _)| attempt.task.job != job);
         let Some(executor) = inner.executors.remove(&job) else { return false };
         executor.wake.notify_one();
         if abort {
@@ -300,12 +303,21 @@ impl State {
         let progress = inner.progress.iter().map(|(attempt, of)| (*attempt, *of)).collect();
         // Lanes that were given up are told again, as long as the attempt runs.
         inner.progress.retain(|_, progress| progress.given_up.is_some());
-        Poll { seen, wait_ms: 0, ended, progress, draining }
+        let replicated = inner.replicated.iter().copied().collect();
+        Poll { seen, wait_ms: 0, ended, progress, replicated, draining }
     }
 
-    /// The first ends of the last poll have come, so many.
-    pub(super) fn told(&self, ends: usize) {
+    /// What another worker's attempt wrote was copied, or cannot be.
+    pub(super) fn replicated(&self, attempt: AttemptId, is_whole: bool) {
+        self.lock().replicated.push_back((attempt, is_whole));
+        self.news.notify_one();
+    }
+
+    /// The first ends of the last poll have come, so many, and so many replicas.
+    pub(super) fn told(&self, ends: usize, replicas: usize) {
         let mut inner = self.lock();
+        let count = replicas.min(inner.replicated.len());
+        inner.replicated.drain(..count);
         let count = ends.min(inner.ended.len());
         let over = |end: &AttemptEnd| !end.result.as_ref().is_ok_and(|output| output.more);
         let told = inner.ended.drain(..count).filter(over).map(|end| end.attempt);

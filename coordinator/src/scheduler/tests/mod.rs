@@ -1,5 +1,6 @@
 //! Short stories: what happens, and what the scheduler makes of it.
 
+mod replicas;
 mod unwell;
 
 use super::*;

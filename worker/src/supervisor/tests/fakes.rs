@@ -241,6 +241,7 @@ pub(super) struct Told {
     pub(super) times: HashMap<AttemptId, u32>,
     pub(super) polls: u64,
     pub(super) progress: u64,
+    pub(super) replicated: Vec<(AttemptId, bool)>,
     pub(super) absent: bool,
     pub(super) draining: bool,
     /// Answers that get lost on the way, after what was told has come.
@@ -315,6 +316,7 @@ impl Control for Fake {
             told.polls += 1;
             told.progress += poll.progress.len() as u64;
             told.draining |= poll.draining;
+            told.replicated.extend(poll.replicated);
             for end in poll.ended {
                 *told.times.entry(end.attempt).or_default() += 1;
                 told.ends.insert(end.attempt, end);

@@ -1,6 +1,7 @@
 //! Tests of the supervisor with executors that are processes: this test binary, started again.
 
 mod fakes;
+mod replicas;
 
 use super::*;
 use crate::blocks::BlockFolders;
