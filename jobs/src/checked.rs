@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use windrow_datasets::place;
 use windrow_datasets::push::{AnyPush, Demand, Push, PushError, Selection};
+use windrow_datasets::unparsed;
 use windrow_datasets::{Batch, Record, for_selected};
 
 /// A record at which the job's code fails.
@@ -38,10 +39,23 @@ pub fn panic_is_expected() -> bool {
     EXPECTED.try_with(Cell::get).unwrap_or(false)
 }
 
+/// What is done about records at which the process dies, while a lane is looked at record by record.
+pub trait Careful: Sync {
+    /// This record of the lane is at hand, or none: whoever finds the process dead learns of it.
+    fn at(&self, number: Option<u64>);
+
+    /// Whether the process is known to die at a record. It is left out then, and not tried.
+    fn is_fatal(&self, number: u64) -> bool;
+}
+
+/// What is told of a record at which the process died.
+const DIED: &str = "the process died at it, more than once: an abort, or a stack overflow";
+
 /// Passes records on one by one, to a new receiver behind each at which the last one failed, and takes note of those.
 pub(crate) struct Checking<'c, T: Record> {
     chain: &'c mut (dyn FnMut() -> AnyPush + Send),
     out: Box<dyn Push<T>>,
+    careful: Option<&'c dyn Careful>,
     next: u64,
     most: usize,
     bad: Vec<BadRecord>,
@@ -51,15 +65,19 @@ impl<'c, T: Record> Checking<'c, T> {
     /// Nothing has come yet. When more records fail than `most`, no others are looked at.
     pub(crate) fn new(
         chain: &'c mut (dyn FnMut() -> AnyPush + Send),
+        careful: Option<&'c dyn Careful>,
         most: usize,
     ) -> Checking<'c, T> {
         let out = chain().into::<T>();
         place::take_left_out();
-        Checking { chain, out, next: 0, most, bad: Vec::new() }
+        Checking { chain, out, careful, next: 0, most, bad: Vec::new() }
     }
 
     /// The records that failed.
     pub(crate) fn end(mut self) -> Result<Vec<BadRecord>, PushError> {
+        if let Some(careful) = self.careful {
+            careful.at(None);
+        }
         if self.bad.len() <= self.most {
             self.out.finish()?;
         }
@@ -71,12 +89,20 @@ impl<'c, T: Record> Checking<'c, T> {
 
     fn one(&mut self, batch: &T::Batch, at: usize) -> Result<Demand, PushError> {
         let row = [at as u32];
-        let pushed =
-            catch_unwind(AssertUnwindSafe(|| self.out.batch(batch, Selection::Rows(&row))));
-        let message = match pushed {
-            Ok(Err(error)) if error.is::<OperatorError>() => error.to_string(),
-            Ok(other) => return other,
-            Err(panic) => format!("panic: {}", panic_message(&*panic)),
+        let is_fatal = self.careful.is_some_and(|careful| careful.is_fatal(self.next));
+        let message = if is_fatal {
+            DIED.to_owned()
+        } else {
+            if let Some(careful) = self.careful {
+                careful.at(Some(self.next));
+            }
+            let pushed =
+                catch_unwind(AssertUnwindSafe(|| self.out.batch(batch, Selection::Rows(&row))));
+            match pushed {
+                Ok(Err(error)) if error.is::<OperatorError>() => error.to_string(),
+                Ok(other) => return other,
+                Err(panic) => format!("panic: {}", panic_message(&*panic)),
+            }
         };
         place::leave_out(at);
         self.bad.push(BadRecord { number: self.next, place: None, message });
@@ -96,6 +122,7 @@ impl<T: Record> Push<T> for Checking<'_, T> {
             }
             self.next += 1;
         });
+        unparsed::received(self.next);
         Ok(Demand::More)
     }
 

@@ -1,6 +1,6 @@
 //! The graph that a plan function makes: nodes in the order in which they were made, each after all that it reads.
 
-use crate::checked::{BadRecord, Checking, Without};
+use crate::checked::{BadRecord, Careful, Checking, Without};
 use crate::exec::sink::SinkCode;
 use crate::exec::{LaneContext, Whole};
 use crate::shuffle::collect::CollectCode;
@@ -193,6 +193,7 @@ pub trait SourceCode: Send + Sync {
         split: &Split,
         lane: u32,
         chain: &mut (dyn FnMut() -> AnyPush + Send),
+        careful: Option<&dyn Careful>,
         most: usize,
     ) -> Result<Vec<BadRecord>, SourceError>;
     /// As [`read`](SourceCode::read), without some records.
@@ -282,9 +283,10 @@ impl<S: Source> SourceCode for S {
         split: &Split,
         lane: u32,
         chain: &mut (dyn FnMut() -> AnyPush + Send),
+        careful: Option<&dyn Careful>,
         most: usize,
     ) -> Result<Vec<BadRecord>, SourceError> {
-        let mut checking = Checking::<S::Item>::new(chain, most);
+        let mut checking = Checking::<S::Item>::new(chain, careful, most);
         Source::read(self, storage, split, lane, &mut checking)?;
         Ok(checking.end()?)
     }

@@ -25,6 +25,16 @@ pub enum ToExecutor {
     Blocks(BlockPlaces),
     /// Run this attempt.
     Run(Box<TaskOrder>),
+    /// Run this attempt, of which the process may have died: each record that it reads of a source is written down before the
+    /// job's code sees it. No other attempt runs meanwhile.
+    RunCarefully {
+        /// What to run.
+        order: Box<TaskOrder>,
+        /// The file that it is written into.
+        note: String,
+        /// The records of which the process dies: they are left out.
+        fatal: Vec<Fatal>,
+    },
     /// Stop this attempt; it is answered by its end, as any attempt.
     Cancel(AttemptId),
     /// Give up lanes of an attempt; its progress says which.
@@ -34,6 +44,15 @@ pub enum ToExecutor {
     Abort,
     /// End, whatever runs.
     Stop,
+}
+
+/// A record of which the process dies, by abort or stack overflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fatal {
+    /// The lane of its task.
+    pub lane: u32,
+    /// Which record of the lane it is, of those that can be parsed, from 0 on.
+    pub record: u64,
 }
 
 /// What an executor needs to know before its first attempt.

@@ -27,7 +27,7 @@ use windrow_protocol::task::{TaskOrder, TaskOutput};
 use windrow_worker::data_plane::ClientLimits;
 use windrow_worker::executor::BuildSide;
 use windrow_worker::executor::task::Tasks;
-use windrow_worker::executor_process::{self, BlockOut, Engine, Env, PlanSource, TaskRun};
+use windrow_worker::executor_process::{self, BlockOut, Careful, Engine, Env, PlanSource, TaskRun};
 use windrow_worker::process::{die_with_parent, spawn_from_lasting_thread};
 use windrow_worker::supervisor::{
     ExecutorCommand, Supervisor, SupervisorConfig, SupervisorLimits, supervisor_link,
@@ -291,10 +291,11 @@ impl Engine for Dying {
         &self,
         plan: &Arc<Plan>,
         order: &TaskOrder,
+        careful: Option<Careful>,
         sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
-        let run = self.tasks.start(plan, order, sides, env)?;
+        let run = self.tasks.start(plan, order, careful, sides, env)?;
         let stage = order.attempt.task.stage.0 as usize;
         let point = self.point.clone().filter(|point| stage >= point.stage);
         Ok(Arc::new(DyingRun { run, point, lanes: AtomicUsize::new(0) }))

@@ -40,6 +40,10 @@ pub(crate) enum Act {
     Loop,
     /// Takes memory until there is no more.
     Eat,
+    /// Ends its process.
+    Abort,
+    /// Calls itself until there is no stack left.
+    Overflow,
 }
 
 /// A task of the job `course`.
@@ -146,6 +150,14 @@ fn harm(act: Act) {
         Act::Loop => loop {
             std::hint::spin_loop();
         },
+        Act::Abort => std::process::abort(),
+        Act::Overflow => {
+            fn deeper(at: u64) -> u64 {
+                let room = std::hint::black_box([at; 512]);
+                if at == u64::MAX { 0 } else { deeper(at + 1) + room[at as usize % 512] }
+            }
+            std::hint::black_box(deeper(0));
+        }
         Act::Eat => {
             let mut eaten = Vec::new();
             loop {

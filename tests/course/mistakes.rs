@@ -11,7 +11,8 @@ tests![
     a_closure_that_panics,
     a_closure_that_loops_for_ever,
     a_closure_that_loops_once,
-    a_closure_that_eats_memory
+    a_closure_that_eats_memory,
+    a_closure_that_kills_its_process_at_some_records
 ];
 
 fn a_closure_that_panics() {
@@ -81,4 +82,51 @@ fn a_closure_that_eats_memory() {
     let json: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
     assert_eq!(json["retries"], 1, "{}", done.report);
     assert_eq!(room.rows("once"), ["one", "two", "three"]);
+}
+
+/// Each record is found by its process's death, and left out, as if the closure had panicked there.
+fn a_closure_that_kills_its_process_at_some_records() {
+    let room = room!();
+    // Several tasks, of which two have a record that kills, one of them two in one lane.
+    let lines = |file: usize| {
+        let line = move |line: usize| match (file, line) {
+            (1, 3_000) | (2, 0 | 79_999) => "boom".to_owned(),
+            _ => format!("{file} {line} {}", "x".repeat(200)),
+        };
+        (0..80_000).map(line)
+    };
+    for file in 0..4 {
+        let text: String = lines(file).map(|line| line + "\n").collect();
+        room.write(&format!("in/{file}.txt"), text);
+    }
+    let wanted: Vec<String> = (0..4).flat_map(lines).filter(|line| line != "boom").collect();
+    for act in ["abort", "overflow"] {
+        let run = format!("run each-line --input in --at boom --act {act} --workers 2 --threads 2");
+        let left = format!("{run} --output {act} --skip-bad-records 3 --json");
+        let done = windrow(&room, &left).ok();
+        let json: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
+        assert_eq!(
+            (&json["left_out"], &json["retries"]),
+            (&3.into(), &0.into()),
+            "{}",
+            done.report
+        );
+        assert!(room.rows(act) == wanted, "{act}: other rows");
+        let manifest = room.manifest(act);
+        let left_out = manifest["left_out"].as_array().unwrap();
+        let place = |at: usize| left_out[at]["place"].as_str().unwrap();
+        assert!(
+            place(0).contains("1.txt, byte ") && place(1).ends_with("2.txt, byte 0"),
+            "{manifest}"
+        );
+        assert!(
+            left_out[2]["message"].as_str().unwrap().contains("the process died"),
+            "{manifest}"
+        );
+        // One more than may be: no attempt of the same can help.
+        let failed = windrow(&room, &format!("{run} --output none --skip-bad-records 1")).run();
+        assert_eq!(failed.code(), Some(1), "{}", failed.report);
+        failed.says(&["at more than 1 records", "the process died", "2.txt, byte"]);
+        assert!(!room.path("none").exists(), "{}", failed.report);
+    }
 }

@@ -9,7 +9,8 @@ use windrow_datasets::place;
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS};
 use windrow_datasets::source::Split;
 use windrow_datasets::storage::Storage;
-use windrow_jobs::checked::{BadRecord, expecting_panics};
+use windrow_datasets::unparsed::{self, Unparsed};
+use windrow_jobs::checked::{BadRecord, Careful, expecting_panics};
 use windrow_jobs::exec::{LaneContext, Whole, panic_message, take_counters};
 use windrow_jobs::plan::Plan;
 use windrow_jobs::shuffle::Bucket;
@@ -38,8 +39,17 @@ pub struct LaneCounts {
 /// The longest message that is kept of a record that was left out, in bytes.
 const MESSAGE_MAX: usize = 300;
 
-/// Runs a lane of a stage into receivers for its outputs. Of a source's lane so many records may be left out at which the
-/// job's code fails; if some may, a lane is read twice, since nothing of a record that fails must come to its receivers.
+/// How records of a source are treated that cannot be parsed, or at which the job's code fails.
+#[derive(Clone, Copy, Default)]
+pub struct Leniency<'l> {
+    /// So many may be left out.
+    pub most: u32,
+    /// The process has died in this lane, or may have: each record is looked at alone.
+    pub careful: Option<&'l dyn Careful>,
+}
+
+/// Runs a lane of a stage into receivers for its outputs. If some records of a source may be left out, its lanes are read
+/// twice, since nothing of a record that fails must come to the receivers.
 ///
 /// # Errors
 /// [`Failure`], which names stage and record where the job's code failed.
@@ -50,13 +60,12 @@ pub fn run_lane(
     input: LaneInput<'_>,
     whole: &Whole,
     outputs: Vec<AnyPush>,
-    bad_records_max: u32,
+    leniency: Leniency<'_>,
 ) -> Result<LaneCounts, Failure> {
-    if bad_records_max > 0
+    if leniency.most > 0
         && let LaneInput::Split(split, lane) = input
-        && let Some(bad) = expecting_panics(|| {
-            bad_records(plan, stage, storage, (split, lane), whole, bad_records_max)
-        })?
+        && let Some(bad) =
+            expecting_panics(|| bad_records(plan, stage, storage, (split, lane), whole, leniency))?
     {
         return without(plan, stage, storage, (split, lane), whole, outputs, &bad);
     }
@@ -144,36 +153,51 @@ fn caught(run: impl FnOnce() -> Result<u64, Failure> + UnwindSafe) -> Result<u64
 /// A lane of a split.
 type OfSplit<'s> = (&'s Split, u32);
 
-/// The records of a lane at which the job's code fails; `None` if there is none.
+/// The records of a lane that are left out, by what is wrong with them.
+struct Bad {
+    /// The job's code fails at them.
+    records: Vec<BadRecord>,
+    unparsed: Vec<Unparsed>,
+}
+
+/// The records of a lane that cannot be parsed, or at which the job's code fails; `None` if there is none.
 fn bad_records(
     plan: &Plan,
     stage: usize,
     storage: &Storage,
     (split, lane): OfSplit<'_>,
     whole: &Whole,
-    most: u32,
-) -> Result<Option<Vec<BadRecord>>, Failure> {
+    Leniency { most, careful }: Leniency<'_>,
+) -> Result<Option<Bad>, Failure> {
     take_counters();
-    let input = LaneInput::Split(split, lane);
-    let tried = attempt(plan, stage, storage, input, whole, plan.discards(stage), BATCH_RECORDS);
-    take_counters();
-    match tried {
-        Err(failure) if failure.class == FailureClass::UserCode => {}
-        // Any other failure comes again.
-        _ => return Ok(None),
+    if careful.is_none() {
+        let input = LaneInput::Split(split, lane);
+        let discards = plan.discards(stage);
+        let tried = attempt(plan, stage, storage, input, whole, discards, BATCH_RECORDS);
+        take_counters();
+        match tried.map_err(|failure| failure.class) {
+            Err(FailureClass::UserCode | FailureClass::BadInput) => {}
+            // Any other failure comes again.
+            _ => return Ok(None),
+        }
     }
     let Some(source) = plan.source(stage) else { return Ok(None) };
     let context = LaneContext { batch_records: 1, whole: whole.clone() };
     let mut chain = || plan.chain(stage, &context, plan.discards(stage));
-    let bad = source.check(storage, split, lane, &mut chain, most as usize);
+    let (records, unparsed) = unparsed::leaving_out(most as usize, || {
+        source.check(storage, split, lane, &mut chain, careful, most as usize)
+    });
     take_counters();
-    let bad = bad.map_err(|error| in_stage(of_source(error), plan, stage))?;
-    if bad.len() > most as usize {
-        let named: Vec<LeftOut> = left_out(plan, stage, &bad);
-        return Err(Failure::too_many_left_out(most, &named));
+    let records = records.map_err(|error| in_stage(of_source(error), plan, stage))?;
+    let bad = Bad { records, unparsed };
+    match bad.records.len() + bad.unparsed.len() {
+        // A batch fails of which each record passes alone: the failure is told as it is.
+        0 => Ok(None),
+        some if some > most as usize => {
+            Err(Failure::too_many_left_out(most, &left_out(plan, stage, &bad)))
+        }
+        _ => Ok(Some(bad)),
     }
-    // A batch fails of which each record passes alone: the failure is told as it is.
-    Ok(if bad.is_empty() { None } else { Some(bad) })
 }
 
 /// Runs a lane without some records.
@@ -184,7 +208,7 @@ fn without(
     (split, lane): OfSplit<'_>,
     whole: &Whole,
     outputs: Vec<AnyPush>,
-    bad: &[BadRecord],
+    bad: &Bad,
 ) -> Result<LaneCounts, Failure> {
     let source = plan.source(stage);
     let source = source.ok_or_else(|| {
@@ -193,7 +217,8 @@ fn without(
     let run = AssertUnwindSafe(|| {
         let context = LaneContext { batch_records: BATCH_RECORDS, whole: whole.clone() };
         let out = plan.chain(stage, &context, outputs);
-        source.read_without(storage, split, lane, out, bad).map_err(of_source)
+        let read = || source.read_without(storage, split, lane, out, &bad.records);
+        unparsed::leaving_out(bad.unparsed.len(), read).0.map_err(of_source)
     });
     let ran = caught(run);
     let counters = take_counters();
@@ -201,14 +226,22 @@ fn without(
     Ok(LaneCounts { records, counters, left_out: left_out(plan, stage, bad) })
 }
 
-/// The records as they are kept.
-fn left_out(plan: &Plan, stage: usize, bad: &[BadRecord]) -> Vec<LeftOut> {
-    let kept = |bad: &BadRecord| {
-        let mut message = bad.message.clone();
-        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+/// The records as they are kept, in the order in which they lie.
+fn left_out(plan: &Plan, stage: usize, bad: &Bad) -> Vec<LeftOut> {
+    let failed = bad.records.iter().map(|bad| {
         let place = bad.place.clone();
         let place = place.unwrap_or_else(|| format!("record {} of its lane", bad.number));
+        (bad.number, place, bad.message.clone())
+    });
+    let unparsed = bad.unparsed.iter().map(|bad| {
+        (bad.before, bad.place.clone(), format!("it cannot be parsed: {}", bad.message))
+    });
+    // What cannot be parsed comes before the record that is the next.
+    let mut all: Vec<(u64, String, String)> = unparsed.chain(failed).collect();
+    all.sort_by_key(|(number, ..)| *number);
+    let kept = |(_, place, mut message): (u64, String, String)| {
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         LeftOut { place, stage: plan.stages()[stage].name.clone(), message }
     };
-    bad.iter().map(kept).collect()
+    all.into_iter().map(kept).collect()
 }

@@ -1,12 +1,12 @@
 //! One attempt of a task: what an executor process runs of it.
 
 use super::failure::{in_stage, of_push, of_storage};
-use super::lane::{LaneInput, run_lane};
+use super::lane::{LaneInput, Leniency, run_lane};
 use super::lock;
 use super::probe::{BuildSide, ProbeStore};
 use super::targets::{Targets, Writer};
 use super::units::{Unit, units};
-use crate::executor_process::{BlockOut, Engine, Env, TaskRun};
+use crate::executor_process::{BlockOut, Careful, Engine, Env, TaskRun};
 use arrow::buffer::Buffer;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -87,10 +87,12 @@ impl Engine for Tasks {
         &self,
         plan: &Arc<Plan>,
         order: &TaskOrder,
+        careful: Option<Careful>,
         sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
-        Ok(Arc::new(ComputeTask::new(plan, self, order, sides, env)?))
+        let task = ComputeTask::new(plan, self, order, sides, env)?;
+        Ok(Arc::new(ComputeTask { careful, ..task }))
     }
 
     fn build_side(
@@ -210,6 +212,8 @@ struct ComputeTask {
     counts: Mutex<TaskCounts>,
     /// So many records may be left out.
     bad_records_max: u32,
+    /// Of which one the process has died is found out, if it has.
+    careful: Option<Careful>,
     /// Those that were, by lane.
     left_out: Mutex<BTreeMap<u32, Vec<LeftOut>>>,
     records: AtomicU64,
@@ -327,6 +331,7 @@ impl ComputeTask {
             written,
             counts: Mutex::default(),
             bad_records_max: env.options.bad_records_max,
+            careful: None,
             left_out: Mutex::default(),
             records: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
@@ -429,9 +434,12 @@ impl TaskRun for ComputeTask {
             _ => return Err(Failure::new(FailureClass::Internal, "a lane without its input")),
         };
         let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
-        let most = self.bad_records_max;
+        let careful = self.careful.as_ref().map(|careful| careful.in_lane(lane));
+        let careful =
+            careful.as_ref().map(|careful| careful as &dyn windrow_jobs::checked::Careful);
+        let leniency = Leniency { most: self.bad_records_max, careful };
         let counted =
-            run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs, most)?;
+            run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs, leniency)?;
         self.records.fetch_add(counted.records, Ordering::Relaxed);
         lock(&self.counts).add(&TaskCounts {
             records_read: counted.records,

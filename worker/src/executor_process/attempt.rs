@@ -1,5 +1,6 @@
 //! One attempt, from its order to its end.
 
+use super::careful::Careful;
 use super::compute::compute;
 use super::lanes::Lanes;
 use super::output::FileOut;
@@ -68,11 +69,12 @@ fn cancelled() -> Failure {
 pub(super) async fn run(
     executor: Arc<Executor>,
     order: TaskOrder,
+    careful: Option<Careful>,
     inputs: Result<Vec<Arc<BlockPlaces>>, Failure>,
     handle: Arc<Handle>,
 ) {
     let attempt = order.attempt;
-    let ran = work(&executor, order, inputs, &handle).await;
+    let ran = work(&executor, order, careful, inputs, &handle).await;
     let (result, files) = match ran {
         Ok((mut output, files)) => {
             output.counts.memory_peak_bytes = memory_peak_bytes();
@@ -97,6 +99,7 @@ type Made = (TaskOutput, Vec<WrittenBlocks>);
 async fn work(
     executor: &Arc<Executor>,
     order: TaskOrder,
+    careful: Option<Careful>,
     inputs: Result<Vec<Arc<BlockPlaces>>, Failure>,
     handle: &Arc<Handle>,
 ) -> Result<Made, Failure> {
@@ -125,7 +128,7 @@ async fn work(
                 sides = executor.sides.of(executor, lookups, of_tables) => sides?,
                 () = handle.token.cancelled() => return Err(cancelled()),
             };
-            let start = move || engine.start(&plan, &order, &sides, &env);
+            let start = move || engine.start(&plan, &order, careful, &sides, &env);
             let run = compute(pool, start).await?;
             handle.begins(&run);
             let lanes = handle.lanes.begin(range, run.lanes());

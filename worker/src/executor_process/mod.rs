@@ -5,6 +5,7 @@
 //! [`Engine`].
 
 mod attempt;
+mod careful;
 mod compute;
 mod lanes;
 mod output;
@@ -13,6 +14,8 @@ mod run;
 mod sides;
 mod window;
 
+pub(crate) use careful::read_note;
+pub use careful::{Careful, CarefulLane};
 pub use compute::note_places_of_panics;
 pub use run::{BlockOut, Engine, Env, PlanSource, TaskRun};
 
@@ -26,7 +29,7 @@ use places::Fetcher;
 use sides::Sides;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -278,7 +281,11 @@ impl Executor {
                 ToExecutor::Blocks(of_shuffle) => {
                     places.insert(of_shuffle.shuffle, Arc::new(of_shuffle));
                 }
-                ToExecutor::Run(order) => self.clone().run(*order, &places),
+                ToExecutor::Run(order) => self.clone().run(*order, None, &places),
+                ToExecutor::RunCarefully { order, note, fatal } => {
+                    let careful = Careful::new(Path::new(&note), &fatal)?;
+                    self.clone().run(*order, Some(careful), &places);
+                }
                 ToExecutor::Cancel(attempt) => {
                     if let Some(handle) = self.lock().get(&attempt) {
                         handle.stop();
@@ -307,7 +314,12 @@ impl Executor {
         let _ = self.out.send(Note(FromExecutor::Aborted(done))).await;
     }
 
-    fn run(self: Arc<Self>, order: TaskOrder, places: &HashMap<ShuffleId, Arc<BlockPlaces>>) {
+    fn run(
+        self: Arc<Self>,
+        order: TaskOrder,
+        careful: Option<Careful>,
+        places: &HashMap<ShuffleId, Arc<BlockPlaces>>,
+    ) {
         let stage = order.attempt.task.stage;
         let of_root = self.inputs.get(stage.0 as usize).into_iter().flatten().copied();
         let inputs = of_root.chain(order.tables()).map(|shuffle| {
@@ -319,7 +331,7 @@ impl Executor {
         let inputs = inputs.collect();
         let handle = Arc::new(Handle::default());
         self.lock().insert(order.attempt, handle.clone());
-        tokio::spawn(attempt::run(self, order, inputs, handle));
+        tokio::spawn(attempt::run(self, order, careful, inputs, handle));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Arc<Handle>>> {

@@ -1,5 +1,6 @@
 //! What the shell of an executor process needs of those who plan jobs and run lanes.
 
+use super::careful::Careful;
 use crate::executor::BuildSide;
 use arrow::buffer::Buffer;
 use std::io;
@@ -45,7 +46,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Called once, before anything else is.
     fn begin(&self, _env: &Env) {}
 
-    /// Begins an attempt of a compute task; `sides` is what rows are looked up in, by their shuffle.
+    /// Begins an attempt of a compute task, with care if a process may have died of it; `sides` is what rows are looked up in, by their shuffle.
     ///
     /// # Errors
     /// If it cannot begin: the attempt fails.
@@ -53,6 +54,7 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         plan: &Arc<Plan>,
         order: &TaskOrder,
+        careful: Option<Careful>,
         sides: &[(ShuffleId, BuildSide)],
         env: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure>;

@@ -1,6 +1,6 @@
 //! One stage in this process: its lanes, in order, on the threads of the pool.
 
-use crate::executor::lane::{LaneCounts, LaneInput, run_lane};
+use crate::executor::lane::{LaneCounts, LaneInput, Leniency, run_lane};
 use crate::executor::units::{Unit, units};
 use crate::executor::{Targets, Writer, lock};
 use std::collections::BTreeMap;
@@ -192,7 +192,9 @@ impl StageRun<'_> {
         };
         let outputs = task.targets.receivers(self.plan, self.stage, lane, rank);
         let (plan, most) = (self.plan, self.bad_records_max);
-        let counts = run_lane(plan, self.stage, self.storage, input, self.whole, outputs, most)?;
+        let leniency = Leniency { most, ..Leniency::default() };
+        let counts =
+            run_lane(plan, self.stage, self.storage, input, self.whole, outputs, leniency)?;
         if task.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.finish_task(task)?;
         }

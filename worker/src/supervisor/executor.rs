@@ -1,24 +1,12 @@
-//! One executor process, as its supervisor keeps it: started, given its orders, listened to, killed.
-//!
-//! How its attempts end when it dies:
-//!
-//! | what happened | the attempt | class |
-//! |---|---|---|
-//! | an attempt was cancelled and went on beyond the grace, longer if others run beside it: the executor is killed | that one | `Cancelled` |
-//! | an attempt ran for longer than the job allows: the executor is killed | that one | `UserCode` |
-//! | | in both cases, the others in it | `Collateral`: run again, uncharged |
-//! | the executor died by itself | the one in it | `LostExecutor` |
-//! | | all in it, since nobody knows whose fault it was | `LostExecutorOfSeveral`: counts apart |
-//! | it had more memory than it may: it is killed | the one in it | `Memory` |
-//! | | all in it, if several | `LostExecutorOfSeveral` |
-//! | it could not be started, or the coordinator would not say what the job is | all | `LostWorker` or `Collateral` |
-//! | it refused the job | all | what it said |
+//! One executor process, as its supervisor keeps it: started, given its orders, listened to.
 
 use super::config::SupervisorConfig;
 use super::control::{Control, ControlError};
+use super::ending::{Next, Over};
 use super::keeping::Keeping;
 use super::locations::Located;
 use super::state::{ExecutorName, ToDo, cancelled};
+use super::suspects::Suspects;
 use crate::frames::{self, Reader, Writer};
 use crate::process;
 use std::collections::{HashMap, VecDeque};
@@ -60,16 +48,26 @@ pub(super) async fn keep<C: Control>(
 ) -> bool {
     let (job, number) = name;
     let scratch = keeping.scratch_of(&format!("{job}-{number}"));
-    let started = start(&keeping, name, worker, &wake, &scratch).await;
-    let goes_on = match started {
-        Ok(Some(running)) => running.run(&keeping, name, &wake).await,
-        Ok(None) => false,
-        Err(failure) => {
-            tracing::warn!(%job, %failure, "there is no executor");
-            keeping.state.executor_gone(name, |_, cancelled_at| match cancelled_at {
-                Some(_) => cancelled(),
-                None => failure.clone(),
-            })
+    let mut suspects = Suspects::default();
+    let goes_on = loop {
+        let started = start(&keeping, name, worker, &wake, &scratch).await;
+        match started {
+            Ok(Some(mut running)) => {
+                suspects.starts(running.leaves_out, scratch.first());
+                running.suspects = suspects;
+                match running.run(&keeping, name, &wake).await {
+                    Next::Over(goes_on) => break goes_on,
+                    Next::Again(known) => suspects = known,
+                }
+            }
+            Ok(None) => break false,
+            Err(failure) => {
+                tracing::warn!(%job, %failure, "there is no executor");
+                break keeping.state.executor_gone(name, |_, cancelled_at| match cancelled_at {
+                    Some(_) => cancelled(),
+                    None => failure.clone(),
+                });
+            }
         }
     };
     remove(scratch).await;
@@ -141,31 +139,22 @@ type Answer = (StageId, Result<Vec<Located>, Failure>);
 
 /// An executor process that runs.
 pub(super) struct Running {
-    child: Child,
+    pub(super) child: Child,
     pub(super) reader: Reader,
     /// To the task that writes to the socket: an executor that does not read holds up nothing else.
-    out: mpsc::Sender<ToExecutor>,
+    pub(super) out: mpsc::Sender<ToExecutor>,
     /// What does not fit into that; bounded by the orders that there are.
     backlog: VecDeque<ToExecutor>,
     inputs: Vec<Vec<ShuffleId>>,
     /// How long an attempt may run.
-    limit: Option<Duration>,
+    pub(super) limit: Option<Duration>,
+    /// Whether the job may leave records out.
+    leaves_out: bool,
+    pub(super) suspects: Suspects,
     waiting: HashMap<StageId, Waiting>,
     asking: JoinSet<Answer>,
     /// The versions of the lists of blocks that the executor has.
     told: HashMap<ShuffleId, u64>,
-}
-
-/// Why an executor is no longer kept.
-enum Over {
-    /// It is not needed.
-    Unwanted,
-    /// It said so, or its socket is closed: the cause, if it is not the process's end.
-    Died(Option<String>),
-    /// An attempt has gone on for longer than it may.
-    Killed,
-    /// It has more memory than it may: so many bytes.
-    Oversized(u64),
 }
 
 impl Running {
@@ -195,6 +184,7 @@ impl Running {
             blocks: texts(keeping.blocks.folders(name.0).paths()),
         };
         running.limit = start.spec.options.task_timeout_ms.map(Duration::from_millis);
+        running.leaves_out = start.spec.options.bad_records_max > 0;
         running.introduce(start).await?;
         Ok(running)
     }
@@ -220,6 +210,8 @@ impl Running {
             backlog: VecDeque::new(),
             inputs: Vec::new(),
             limit: None,
+            leaves_out: false,
+            suspects: Suspects::default(),
             waiting: HashMap::new(),
             asking: JoinSet::new(),
             told: HashMap::new(),
@@ -270,94 +262,8 @@ impl Running {
         let _ = self.child.wait().await;
     }
 
-    /// Keeps it until it is dead; whether its job still goes on.
-    async fn run<C: Control>(
-        mut self,
-        keeping: &Arc<Keeping<C>>,
-        name: ExecutorName,
-        wake: &Notify,
-    ) -> bool {
-        let (state, grace) = (&keeping.state, keeping.config.limits.grace);
-        let pid = self.child.id().unwrap_or(0);
-        match self.serve(keeping, name, wake).await {
-            Over::Unwanted => {
-                let _ = self.out.try_send(ToExecutor::Stop);
-                if tokio::time::timeout(grace, self.child.wait()).await.is_err() {
-                    self.kill().await;
-                }
-                false
-            }
-            Over::Killed => {
-                self.kill().await;
-                tracing::warn!(job = %name.0, pid, "an executor was killed: an attempt did not stop");
-                let now = Instant::now();
-                let overdue = state.overdue(name, now);
-                let limit = self.limit.unwrap_or_default();
-                state.executor_gone(name, |attempt, deadline| match deadline {
-                    Some(deadline) if deadline <= now => Failure::new(
-                        FailureClass::Cancelled,
-                        format!("the attempt was told to stop and did not within {} ms: its executor was killed", grace.as_millis()),
-                    ),
-                    Some(_) => cancelled(),
-                    None if overdue.contains(&attempt) => Failure::new(
-                        FailureClass::UserCode,
-                        format!(
-                            "the attempt ran for more than {} s, and was ended: does a closure loop for ever? If it is only slow, let it run for longer with --task-timeout",
-                            limit.as_secs_f32()
-                        ),
-                    ),
-                    None => Failure::new(
-                        FailureClass::Collateral,
-                        "the executor was killed because another attempt in it did not stop",
-                    ),
-                })
-            }
-            Over::Oversized(bytes) => {
-                self.kill().await;
-                let limit = keeping.config.memory_limit.unwrap_or_default();
-                let attempts = state.attempts(name);
-                let text = format!(
-                    "the executor (process {pid}) was killed with {attempts} attempts in it: it had {} MiB of memory, and --memory-limit is {} MiB",
-                    bytes >> 20,
-                    limit >> 20
-                );
-                tracing::warn!(job = %name.0, "{text}");
-                let class = match attempts {
-                    0 | 1 => FailureClass::Memory,
-                    _ => FailureClass::LostExecutorOfSeveral,
-                };
-                state.executor_gone(name, |_, deadline| match deadline {
-                    Some(_) => cancelled(),
-                    None => Failure::new(class, text.clone()),
-                })
-            }
-            Over::Died(cause) => {
-                if cause.is_some() {
-                    let _ = self.child.start_kill();
-                }
-                let status = self.bury().await;
-                let text = match cause {
-                    Some(cause) => format!("the executor (process {pid}) was killed: {cause}"),
-                    None => format!(
-                        "the executor (process {pid}) died: {status}; its last words are in the worker's log; if it was killed, look for the kernel's out-of-memory killer"
-                    ),
-                };
-                tracing::warn!(job = %name.0, "{text}");
-                let attempts = state.attempts(name);
-                state.executor_gone(name, |_, deadline| match deadline {
-                    Some(_) => cancelled(),
-                    None if attempts <= 1 => Failure::new(FailureClass::LostExecutor, text.clone()),
-                    None => Failure::new(
-                        FailureClass::LostExecutorOfSeveral,
-                        format!("with {attempts} attempts in it, {text}"),
-                    ),
-                })
-            }
-        }
-    }
-
     /// Hands over orders and hears what comes of them, until that is over.
-    async fn serve<C: Control>(
+    pub(super) async fn serve<C: Control>(
         &mut self,
         keeping: &Arc<Keeping<C>>,
         name: ExecutorName,
@@ -366,6 +272,9 @@ impl Running {
         let state = &keeping.state;
         let (pid, limit) = (self.child.id(), keeping.config.memory_limit);
         let beside = keeping.config.limits.grace_beside_others;
+        for order in self.suspects.next() {
+            self.take(keeping, name, ToDo::Run(Box::new(order)));
+        }
         let mut looks = tokio::time::interval(MEMORY_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -377,13 +286,19 @@ impl Running {
             let overdue = tokio::time::sleep_until(
                 deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600)).into(),
             );
+            let mut freed = Vec::new();
             let answer = tokio::select! {
                 () = wake.notified() => None,
                 message = self.reader.next() => match message {
                     Ok(Some(message)) => {
+                        let ended = match &message {
+                            FromExecutor::Ended { end, .. } => Some(end.attempt),
+                            _ => None,
+                        };
                         if let Some(over) = hear(keeping, name, message) {
                             return over;
                         }
+                        freed = ended.map(|of| self.suspects.ended(of)).unwrap_or_default();
                         None
                     }
                     Ok(None) => return Over::Died(None),
@@ -421,6 +336,9 @@ impl Running {
                     None
                 }
             };
+            for order in freed {
+                self.take(keeping, name, ToDo::Run(Box::new(order)));
+            }
             if let Some((stage, located)) = answer {
                 self.located(keeping, name, stage, located);
             }
@@ -437,7 +355,12 @@ impl Running {
         if let Some(limit) = self.limit {
             keeping.state.begins(name, order.attempt, Instant::now() + limit);
         }
-        self.say(ToExecutor::Run(order));
+        let careful = self.suspects.begins(order.attempt);
+        let careful = careful.map(|(note, fatal)| (note.to_string_lossy().into_owned(), fatal));
+        self.say(match careful {
+            None => ToExecutor::Run(order),
+            Some((note, fatal)) => ToExecutor::RunCarefully { order, note, fatal },
+        });
     }
 
     pub(super) fn say(&mut self, message: ToExecutor) {
@@ -450,6 +373,7 @@ impl Running {
 
     fn take<C: Control>(&mut self, keeping: &Arc<Keeping<C>>, name: ExecutorName, to_do: ToDo) {
         match to_do {
+            ToDo::Run(order) if !self.suspects.may_begin(&order) => {}
             ToDo::Run(order) => {
                 let stage = order.attempt.task.stage;
                 let Work::Compute { input, lookups, .. } = &order.work else {
@@ -469,7 +393,8 @@ impl Running {
                     waiting.next.retain(|order| order.attempt != attempt);
                     waiting.asked.len() + waiting.next.len() < before
                 });
-                if found {
+                if found || self.suspects.cancel_waiting(attempt) {
+                    self.suspects.ended(attempt);
                     keeping.state.ended(name, AttemptEnd::of(attempt, Err(cancelled())));
                 } else {
                     self.say(ToExecutor::Cancel(attempt));

@@ -9,6 +9,7 @@
 mod ahead;
 mod config;
 mod control;
+mod ending;
 mod executor;
 mod job_end;
 mod keeping;
@@ -16,6 +17,7 @@ mod link;
 mod locations;
 mod replicate;
 mod state;
+mod suspects;
 
 pub use config::{ExecutorCommand, SupervisorConfig, SupervisorError, SupervisorLimits};
 pub use control::{Control, ControlError};

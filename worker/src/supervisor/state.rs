@@ -225,6 +225,19 @@ impl State {
         }
     }
 
+    /// The attempts of an executor that were cancelled, and have ended with its process. They are told.
+    pub(super) fn end_cancelled(&self, (job, number): ExecutorName) -> Vec<AttemptId> {
+        let cancelled: Vec<AttemptId> = {
+            let inner = self.lock();
+            let executor = inner.executors.get(&job).filter(|there| there.number == number);
+            executor.into_iter().flat_map(|there| there.cancelled.keys().copied()).collect()
+        };
+        for &attempt in &cancelled {
+            self.ended((job, number), AttemptEnd::of(attempt, Err(self::cancelled())));
+        }
+        cancelled
+    }
+
     /// How many attempts an executor holds, those that were cancelled among them.
     pub(super) fn attempts(&self, (job, number): ExecutorName) -> usize {
         let inner = self.lock();

@@ -4,6 +4,7 @@
 //! or an empty text where the field is a `String`. Numbers, dates, times, decimals and text can be values; lists, structs
 //! and arrays of bytes cannot.
 
+mod apart;
 mod options;
 mod sink;
 mod source;

@@ -1,6 +1,7 @@
 //! Reads CSV files as records.
 
 use super::CsvOptions;
+use super::apart::Apart;
 use crate::columns::Predicate;
 use crate::formats::bind::{Names, Wanted};
 use crate::formats::columns::text_type;
@@ -9,15 +10,16 @@ use crate::formats::files::{self, LaneFile, Sizes};
 use crate::formats::folders::ByFolder;
 use crate::formats::text::{Piece, RowsOfFile, head, read_pieces};
 use crate::location::{IntoLocations, Locations};
-use crate::place;
+use crate::place::{self, Rows};
 use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{Batch, Record};
 use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
 use crate::storage::{Object, Storage};
+use crate::unparsed;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Decoder;
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
@@ -205,14 +207,27 @@ impl<T: Record> CsvSource<T> {
         }
         let projected: Fields = positions.iter().map(|&at| fields[at].clone()).collect();
         names.check::<T>(&projected, &found).map_err(|e| rows.bind_error(e))?;
-        let decoder = ReaderBuilder::new(Arc::new(Schema::new(fields)))
-            .with_format(self.options.format())
-            .with_header(self.options.header && file.range.start == 0)
-            .with_projection(positions.clone())
-            .with_batch_size(BATCH_RECORDS)
-            .build_decoder();
-        Ok(OpenFile { file, names, columns, positions, decoder, rows: 0 })
+        let has_header = self.options.header && file.range.start == 0;
+        let schema = Arc::new(Schema::new(fields));
+        let decoder = decoder(&schema, &positions, &self.options, has_header);
+        let apart = unparsed::leaves_out().then(|| Apart::new(has_header));
+        Ok(OpenFile { file, names, columns, positions, schema, decoder, apart, rows: 0 })
     }
+}
+
+/// Parses rows of these columns.
+fn decoder(
+    schema: &SchemaRef,
+    positions: &[usize],
+    options: &CsvOptions,
+    has_header: bool,
+) -> Decoder {
+    ReaderBuilder::new(schema.clone())
+        .with_format(options.format())
+        .with_header(has_header)
+        .with_projection(positions.to_vec())
+        .with_batch_size(BATCH_RECORDS)
+        .build_decoder()
 }
 
 /// As what a column is parsed for a field; `None` if it cannot be.
@@ -239,7 +254,10 @@ struct OpenFile {
     names: Names,
     columns: Vec<String>,
     positions: Vec<usize>,
+    schema: SchemaRef,
     decoder: Decoder,
+    /// What is wrong with a row does not end the file.
+    apart: Option<Apart>,
     /// Those that were passed on.
     rows: u64,
 }
@@ -251,6 +269,11 @@ impl OpenFile {
         options: &CsvOptions,
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
+        if let Some(mut apart) = self.apart.take() {
+            let demand = self.push_what_fits(apart.rows(text, options), options, out);
+            self.apart = Some(apart);
+            return demand;
+        }
         if options.splittable {
             self.check_lines(text, options)?;
         }
@@ -270,6 +293,9 @@ impl OpenFile {
         options: &CsvOptions,
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
+        if let Some(apart) = self.apart.take() {
+            return self.push_what_fits(apart.end(), options, out);
+        }
         let before = self.decoder.capacity();
         // All lines have their ends: what the end of the file ends is within quotes.
         if self.decoder.decode(&[]).is_err() || self.decoder.capacity() != before {
@@ -298,6 +324,61 @@ impl OpenFile {
         let demand = place::push(out, &batch, &rows)?;
         self.rows += batch.len() as u64;
         Ok(demand)
+    }
+
+    /// Passes on those of some rows that fit, and notes the others.
+    fn push_what_fits<T: Record>(
+        &mut self,
+        rows: Vec<Vec<u8>>,
+        options: &CsvOptions,
+        out: &mut dyn Push<T>,
+    ) -> Result<Demand, SourceError> {
+        for some in rows.chunks(BATCH_RECORDS) {
+            // A batch at a time, unless one of its rows is at fault.
+            let whole = self.parse::<T>(&some.concat(), some.len(), options);
+            let one_by_one = || some.iter().map(|row| self.parse::<T>(row, 1, options)).collect();
+            let batches: Vec<_> = if whole.is_ok() { vec![whole] } else { one_by_one() };
+            for batch in batches {
+                let demand = match batch {
+                    Ok(batch) => {
+                        let demand = place::push(out, &batch, &self.place())?;
+                        self.rows += batch.len() as u64;
+                        demand
+                    }
+                    Err(why) => {
+                        let place = self.place().capture()(0);
+                        self.rows += 1;
+                        unparsed::note(place, why)
+                    }
+                };
+                if demand == Demand::Enough {
+                    return Ok(demand);
+                }
+            }
+        }
+        Ok(Demand::More)
+    }
+
+    /// So many rows, if all of them fit.
+    fn parse<T: Record>(
+        &self,
+        text: &[u8],
+        rows: usize,
+        options: &CsvOptions,
+    ) -> Result<T::Batch, String> {
+        let mut decoder = decoder(&self.schema, &self.positions, options, false);
+        let wrong = |error: ArrowError| error.to_string();
+        let mut at = 0;
+        while at < text.len() && decoder.capacity() > 0 {
+            at += decoder.decode(&text[at..]).map_err(wrong)?;
+        }
+        let decoded = decoder.flush().map_err(wrong)?;
+        let decoded = decoded.filter(|decoded| decoded.num_rows() == rows && at == text.len());
+        let decoded = decoded.ok_or("a value begins with a quote and has no end")?;
+        let decoded = self.with_empty_texts(decoded, options);
+        self.names
+            .records::<T>(&decoded)
+            .map_err(|error| self.place().bind_error(error).to_string())
     }
 
     /// Text that may not be null is empty where nothing stands.

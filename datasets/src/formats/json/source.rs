@@ -8,11 +8,12 @@ use crate::formats::files::{self, LaneFile, Sizes};
 use crate::formats::folders::ByFolder;
 use crate::formats::text::{RowsOfFile, read_pieces};
 use crate::location::{IntoLocations, Locations};
-use crate::place;
+use crate::place::{self, Rows};
 use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{Batch, Record};
 use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
 use crate::storage::{Object, Storage};
+use crate::unparsed;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
@@ -147,6 +148,9 @@ impl Lines {
         text: &[u8],
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
+        if unparsed::leaves_out() {
+            return self.push_what_fits(file, text, out);
+        }
         let place = |first| RowsOfFile { file, first };
         let cannot =
             |error: ArrowError| place(0).wrong(format!("cannot be read as these records: {error}"));
@@ -187,6 +191,59 @@ impl Lines {
                 return Ok(demand);
             }
         }
+    }
+
+    /// Passes on the records of the lines that have one, and notes the others.
+    fn push_what_fits<T: Record>(
+        &mut self,
+        file: &LaneFile,
+        text: &[u8],
+        out: &mut dyn Push<T>,
+    ) -> Result<Demand, SourceError> {
+        let lines = text.split_inclusive(|&byte| byte == b'\n');
+        let lines: Vec<&[u8]> = lines.filter(|line| !line.trim_ascii().is_empty()).collect();
+        for some in lines.chunks(BATCH_RECORDS) {
+            // A batch at a time, unless one of its lines is at fault.
+            let whole = self.parse::<T>(file, &some.concat(), some.len());
+            let one_by_one = || some.iter().map(|line| self.parse::<T>(file, line, 1)).collect();
+            let batches: Vec<_> = if whole.is_ok() { vec![whole] } else { one_by_one() };
+            for batch in batches {
+                let rows = RowsOfFile { file, first: self.rows };
+                let demand = match batch {
+                    Ok(batch) => {
+                        self.rows += batch.len() as u64;
+                        place::push(out, &batch, &rows)?
+                    }
+                    Err(why) => {
+                        self.rows += 1;
+                        unparsed::note(rows.capture()(0), why)
+                    }
+                };
+                if demand == Demand::Enough {
+                    return Ok(demand);
+                }
+            }
+        }
+        Ok(Demand::More)
+    }
+
+    /// The records of so many lines, if each has one that fits.
+    fn parse<T: Record>(
+        &self,
+        file: &LaneFile,
+        text: &[u8],
+        lines: usize,
+    ) -> Result<T::Batch, String> {
+        let objects = |text| {
+            let mut decoder = self.decoder()?;
+            decoder.decode(text)?;
+            decoder.flush()
+        };
+        let decoded = objects(text).map_err(|error| error.to_string())?;
+        let decoded = decoded.filter(|decoded| decoded.num_rows() == lines);
+        let decoded = decoded.ok_or("it is not one object on one line")?;
+        let rows = RowsOfFile { file, first: self.rows };
+        self.names.records::<T>(&decoded).map_err(|error| rows.bind_error(error).to_string())
     }
 
     /// Which of these lines is wrong, and why; the error that all together gave if each alone is right.

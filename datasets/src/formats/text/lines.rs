@@ -11,6 +11,7 @@ use crate::source::{Source, SourceDescription, SourceError, Split};
 use crate::storage::Storage;
 use crate::text::positions;
 use crate::text::split::load;
+use crate::unparsed;
 use arrow::array::GenericByteViewArray;
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{BinaryViewType, ByteViewType, StringViewType};
@@ -164,6 +165,9 @@ impl<P> Lines<P> {
         let text = region.text();
         let base = region.range.start;
         if let Err(at) = T::check(text) {
+            if unparsed::leaves_out() {
+                return self.push_what_is_text(region, out);
+            }
             let (location, offset) = region.describe(base + at);
             return Err(SourceError::Input {
                 location,
@@ -175,15 +179,49 @@ impl<P> Lines<P> {
         let mut ends = std::mem::take(&mut self.ends);
         ends.clear();
         positions(text, b'\n', &mut ends);
-        let demand = self.push_lines(region, &ends, out);
+        let demand = self.push_lines(region, 0, &ends, out);
         self.ends = ends;
         demand
     }
 
-    /// Passes the lines on that end at `ends` of the region.
+    /// The same without the lines that are no text, which are noted.
+    #[cold]
+    fn push_what_is_text<T: LineText>(
+        &mut self,
+        region: &Region<'_>,
+        out: &mut dyn Push<P::Item>,
+    ) -> Result<Demand, SourceError>
+    where
+        P: Pack<T>,
+    {
+        let text = region.text();
+        let mut ends = Vec::new();
+        positions(text, b'\n', &mut ends);
+        // The line at hand, and the first of those before it that were not passed on.
+        let (mut start, mut first, mut from) = (0, 0, 0);
+        for (at, &end) in ends.iter().enumerate() {
+            if T::check(&text[start..end as usize]).is_err() {
+                if self.push_lines(region, from, &ends[first..at], out)? == Demand::Enough {
+                    return Ok(Demand::Enough);
+                }
+                let (location, offset) = region.describe(region.range.start + start);
+                if unparsed::note(format!("{location}, {offset}"), "the line is not UTF-8")
+                    == Demand::Enough
+                {
+                    return Ok(Demand::Enough);
+                }
+                (first, from) = (at + 1, end as usize + 1);
+            }
+            start = end as usize + 1;
+        }
+        self.push_lines(region, from, &ends[first..], out)
+    }
+
+    /// Passes the lines on that end at `ends` of the region, the first of which begins at `start`.
     fn push_lines<T: LineText>(
         &mut self,
         region: &Region<'_>,
+        mut start: usize,
         ends: &[u32],
         out: &mut dyn Push<P::Item>,
     ) -> Result<Demand, SourceError>
@@ -192,7 +230,7 @@ impl<P> Lines<P> {
     {
         let base = region.range.start;
         let padded = region.padded();
-        let (mut batch_start, mut start) = (0, 0);
+        let mut batch_start = start;
         for &end in ends {
             let end = end as usize;
             let len = trimmed(padded, start, end);
@@ -223,8 +261,8 @@ impl<P> Lines<P> {
     {
         let count = self.views.len();
         let views = ScalarBuffer::from(std::mem::take(&mut self.views));
-        // SAFETY: each view is of a line within the buffer; `check` accepted the text that all lines are of, and a
-        // line begins and ends at a line feed, so at a boundary of characters.
+        // SAFETY: each view is of a line within the buffer; `check` accepted the text that all lines are of, or each of
+        // them, and a line begins and ends at a line feed, so at a boundary of characters.
         let array = unsafe {
             GenericByteViewArray::<T::Kind>::new_unchecked(
                 views,

@@ -2,7 +2,9 @@
 
 use super::super::*;
 use crate::executor::BuildSide;
-use crate::executor_process::{self, BlockOut, Engine, Env, ExecutorConfig, PlanSource, TaskRun};
+use crate::executor_process::{
+    self, BlockOut, Careful, Engine, Env, ExecutorConfig, PlanSource, TaskRun,
+};
 use arrow::buffer::Buffer;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +98,7 @@ impl Engine for FakeEngine {
         &self,
         _: &Arc<Plan>,
         order: &TaskOrder,
+        _: Option<Careful>,
         _: &[(ShuffleId, BuildSide)],
         _: &Env,
     ) -> Result<Arc<dyn TaskRun>, Failure> {
