@@ -79,7 +79,8 @@ impl Cluster {
         Cluster { task_timeout, ..self }
     }
 
-    /// So many records may be left out at which the job's code fails, as [`Local::skip_bad_records`](crate::Local) has it.
+    /// So many records may be left out, as [`Local::skip_bad_records`](crate::Local) has it; here also those of which a
+    /// process dies.
     #[must_use]
     pub fn skip_bad_records(self, most: u32) -> Cluster {
         Cluster { bad_records_max: most, ..self }

@@ -74,7 +74,8 @@ impl Local {
         Local { mode, ..self }
     }
 
-    /// So many records of sources may be left out at which the job's code fails: a closure that panics or returns an error.
+    /// So many records of sources may be left out at which the job's code fails, by a panic or an error, or that cannot be
+    /// parsed: rows of CSV and JSON, and lines that are not UTF-8.
     /// They are listed in the manifests of the outputs. A job that leaves out none fails at the first. Where some may be,
     /// sources are read twice.
     #[must_use]

@@ -208,8 +208,7 @@ fn rows_that_cannot_be_parsed_are_the_same_over_workers() {
     let mut csv = "id,name\n".to_owned();
     for row in 0..400_000 {
         match row {
-            100_000 | 399_999 => csv += "too,many,values\n",
-            200_000 => csv += "200000,\"open\n",
+            100_000 | 200_000 | 399_999 => csv += "1,\"open\n",
             _ => csv += &format!("{row},name of {row}\n"),
         }
     }

@@ -52,8 +52,8 @@ pub(crate) struct RunFlags {
     /// A local worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", hide = true)]
     pub(crate) lease_ms: Option<u64>,
-    /// Leave out up to so many records of the input at which the job's code fails, and list them in the output's manifest;
-    /// the input is then read twice
+    /// Leave out up to so many records of the input at which the job's code fails, or that cannot be parsed, and list them
+    /// in the output's manifest; the input is then read twice
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(..=10_000))]
     pub(crate) skip_bad_records: u32,
     /// What to do about output that is there already
