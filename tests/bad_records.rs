@@ -104,13 +104,16 @@ struct Row {
     name: String,
 }
 
+/// Places and messages.
+type LeftOut = Vec<(String, String)>;
+
 /// What is left of a source, and the places and messages of what is not.
 fn left_of(
     room: &harness::Room,
     threads: usize,
     most: u32,
     read: impl Fn(&Flow) -> Dataset<Row> + Send + Sync + 'static,
-) -> Result<(Vec<Row>, Vec<(String, String)>), RunError> {
+) -> Result<(Vec<Row>, LeftOut), RunError> {
     let output = room.path("out");
     let _ = std::fs::remove_dir_all(&output);
     let outcome =

@@ -12,5 +12,6 @@ pub mod scheduler;
 pub mod server;
 pub mod simulator;
 mod standby;
+mod sync;
 
 pub use server::{Config, Coordinator, Running, StartError};

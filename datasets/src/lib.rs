@@ -22,6 +22,7 @@ pub mod sink;
 pub mod source;
 pub mod spill;
 pub mod storage;
+mod sync;
 pub mod text;
 pub mod unparsed;
 pub mod verify;

@@ -17,3 +17,4 @@ pub mod process;
 pub mod replay;
 pub mod shape;
 pub mod supervisor;
+mod sync;

@@ -1,10 +1,10 @@
 //! The thread that writes: it takes all that was added while it was busy, and syncs that at once.
 
 use super::{JournalError, frame};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 /// Where records go.
@@ -91,7 +91,7 @@ impl Writer {
         let shared = Arc::new(Shared { queue: Mutex::new(queue), added: Condvar::new() });
         let (told, synced) = watch::channel(Ok(tail.next));
         let of_thread = shared.clone();
-        let thread = std::thread::Builder::new().name("windrow-journal".to_owned());
+        let thread = thread::Builder::new().name("windrow-journal".to_owned());
         let path = tail.target.name();
         let thread = thread.spawn(move || write(&of_thread, tail, &told));
         let thread = Mutex::new(Some(thread.map_err(JournalError::io(&path))?));

@@ -8,9 +8,10 @@
 //! nobody counted makes others spill the earlier. Results never depend on any of it.
 
 use super::arena;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// See the module. Cheap to clone: all clones are one budget.
@@ -162,8 +163,9 @@ pub struct Share {
 impl Share {
     /// The holder has so many bytes more.
     pub fn add(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Relaxed);
+        // In this order: what another thread gives back of it meanwhile is counted by then.
         self.budget.0.counted.fetch_add(bytes, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
     }
 
     /// The holder has so many bytes less; no less than none.

@@ -56,14 +56,21 @@ pub struct CarefulLane<'c> {
     lane: u32,
 }
 
-impl checked::Careful for CarefulLane<'_> {
-    fn at(&self, number: Option<u64>) {
+impl CarefulLane<'_> {
+    /// Writes down which record is at hand, if one is.
+    pub(crate) fn note(&self, number: Option<u64>) {
         let mut bytes = [0; BYTES];
         bytes[0] = u8::from(number.is_some());
         bytes[4..8].copy_from_slice(&self.lane.to_le_bytes());
         bytes[8..].copy_from_slice(&number.unwrap_or_default().to_le_bytes());
         // What cannot be written down is not found, and the job fails as it would without.
         let _ = self.of.note.write_all_at(&bytes, 0);
+    }
+}
+
+impl checked::Careful for CarefulLane<'_> {
+    fn at(&self, number: Option<u64>) {
+        self.note(number);
     }
 
     fn is_fatal(&self, number: u64) -> bool {

@@ -1,6 +1,6 @@
 //! The lanes that an attempt has still to run, the last of which it may give up.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use windrow_protocol::control::Progress;
 use windrow_protocol::ids::LaneRange;
 

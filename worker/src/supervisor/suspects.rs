@@ -105,7 +105,6 @@ impl Suspects {
 mod tests {
     use super::*;
     use crate::executor_process::Careful;
-    use windrow_jobs::checked::Careful as _;
     use windrow_protocol::ids::{JobId, LaneRange, Round, StageId, TaskId, TaskKind};
     use windrow_protocol::task::Work;
 
@@ -141,7 +140,7 @@ mod tests {
         for record in [7, 9] {
             let (note, fatal) = suspects.begins(order(1).attempt).unwrap();
             let careful = Careful::new(note, &fatal).unwrap();
-            careful.in_lane(2).at(Some(record));
+            careful.in_lane(2).note(Some(record));
             assert!(suspects.died());
         }
         let (_, fatal) = suspects.begins(order(1).attempt).unwrap();
