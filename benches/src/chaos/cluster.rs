@@ -394,7 +394,7 @@ fn coordinator(windrow: &Path, folder: &Path, address: SocketAddr) -> Result<Chi
     let log = OpenOptions::new().create(true).append(true).open(folder.join("coordinator.log"))?;
     Ok(Command::new(windrow)
         .args(["coordinator", "--listen", &address.to_string()])
-        .args(["--lease-ms", &LEASE_MS.to_string(), "--state"])
+        .args(["--lease-ms", &LEASE_MS.to_string(), "--replicate-shuffle", "200", "--state"])
         .arg(folder.join("state"))
         .env("WINDROW_LOG", "info")
         .stdout(Stdio::null())
