@@ -151,13 +151,16 @@ impl Model {
     pub(crate) fn shares(&self, task: TaskId) -> Vec<TaskId> {
         let stage = self.jobs.get(&task.job).and_then(|job| job.stages.get(task.stage.0 as usize));
         let shares = stage.map_or(&[][..], |stage| &stage.shares);
+        if stage.is_none_or(|stage| stage.first_tasks as usize == stage.shares.len()) {
+            return vec![task];
+        }
         let mut own: Vec<(u32, TaskId)> = (0..)
             .zip(shares)
             .filter(|(_, (first, _))| *first == task.partition)
             .map(|(partition, (_, lanes))| (lanes.start, TaskId { partition, ..task }))
             .collect();
         own.sort_unstable();
-        if own.is_empty() { vec![task] } else { own.into_iter().map(|(_, task)| task).collect() }
+        own.into_iter().map(|(_, task)| task).collect()
     }
 
     /// The stages that a task reads, the number of their tasks, and what these should make, joined.
