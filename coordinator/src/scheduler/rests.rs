@@ -60,8 +60,13 @@ impl Decider<'_> {
         if lanes.end == from {
             return true;
         }
+        if from > lanes.end {
+            // It has given up more since, and that was told first.
+            self.marks.mark(Mark::LateReport);
+            return false;
+        }
         let alone = tasks[partition as usize].running() == 1 || self.planted(Mutation::CutBeside);
-        if !alone || from <= lanes.start || from > lanes.end {
+        if !alone || from <= lanes.start {
             // By now another one runs all of them.
             self.marks.mark(Mark::GivenUpLate);
             let why = RevokeReason::OtherWon;

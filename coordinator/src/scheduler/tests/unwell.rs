@@ -92,8 +92,10 @@ fn the_rest_of_a_slow_attempt_is_run_by_another_worker() {
     assert!(by != worker);
     let lanes = |task| story.scheduler.state().lanes_of(task);
     assert_eq!((lanes(attempt.task).end, lanes(rest.task).start), (3, 3));
-    // It is told again, and once more with the end.
-    story.tell(Event::LanesGivenUp { worker, attempt, from: 3 });
+    // It is told again, once more with the end, and late what it had given up before.
+    for from in [3, 5] {
+        story.tell(Event::LanesGivenUp { worker, attempt, from });
+    }
     let given_up = Some(3);
     story.tell(Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new(), given_up });
     assert_eq!((story.marked(Mark::RestSplitOff), story.marked(Mark::Backup)), (1, 0));

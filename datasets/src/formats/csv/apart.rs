@@ -1,7 +1,7 @@
 //! The rows of a CSV file, each apart: where one is wrong, the next can be read all the same.
 
 use super::CsvOptions;
-use csv_core::{ReadRecordResult, ReaderBuilder};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 /// Cuts text into rows. What a row is depends on quotes alone, so that a row is found whatever stands in it.
 pub(super) struct Apart {
@@ -21,7 +21,8 @@ impl Apart {
         self.rest.extend_from_slice(text);
         let mut rows = Vec::new();
         let mut at = 0;
-        while let Some(len) = row_len(&self.rest[at..], options) {
+        let mut reader = reader(options);
+        while let Some(len) = row_len(&self.rest[at..], &mut reader, options) {
             if !std::mem::take(&mut self.header) {
                 rows.push(self.rest[at..at + len].to_vec());
             }
@@ -38,18 +39,22 @@ impl Apart {
     }
 }
 
-/// The bytes of the first row, with what is left out before it, if it ends.
-fn row_len(text: &[u8], options: &CsvOptions) -> Option<usize> {
-    if options.splittable {
-        return row_len_of_lines(text, options);
-    }
-    let mut reader = ReaderBuilder::new()
+fn reader(options: &CsvOptions) -> Reader {
+    ReaderBuilder::new()
         .delimiter(options.delimiter)
         .quote(options.quote)
         .escape(options.escape)
         .double_quote(true)
         .comment(options.comment)
-        .build();
+        .build()
+}
+
+/// The bytes of the first row, with what is left out before it, if it ends.
+fn row_len(text: &[u8], reader: &mut Reader, options: &CsvOptions) -> Option<usize> {
+    if options.splittable {
+        return row_len_of_lines(text, options);
+    }
+    reader.reset();
     // Only where the row ends matters.
     let (mut values, mut ends) = ([0; 1024], [0; 64]);
     let mut at = 0;

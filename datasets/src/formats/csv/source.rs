@@ -8,9 +8,9 @@ use crate::formats::columns::text_type;
 use crate::formats::compression::Compression;
 use crate::formats::files::{self, LaneFile, Sizes};
 use crate::formats::folders::ByFolder;
-use crate::formats::text::{Piece, RowsOfFile, head, read_pieces};
+use crate::formats::text::{Piece, RowsOfFile, head, push_what_fits, read_pieces};
 use crate::location::{IntoLocations, Locations};
-use crate::place::{self, Rows};
+use crate::place;
 use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{Batch, Record};
 use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
@@ -270,7 +270,7 @@ impl OpenFile {
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
         if let Some(mut apart) = self.apart.take() {
-            let demand = self.push_what_fits(apart.rows(text, options), options, out);
+            let demand = self.push_what_fits(&apart.rows(text, options), options, out);
             self.apart = Some(apart);
             return demand;
         }
@@ -294,7 +294,7 @@ impl OpenFile {
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
         if let Some(apart) = self.apart.take() {
-            return self.push_what_fits(apart.end(), options, out);
+            return self.push_what_fits(&apart.end(), options, out);
         }
         let before = self.decoder.capacity();
         // All lines have their ends: what the end of the file ends is within quotes.
@@ -329,41 +329,23 @@ impl OpenFile {
     /// Passes on those of some rows that fit, and notes the others.
     fn push_what_fits<T: Record>(
         &mut self,
-        rows: Vec<Vec<u8>>,
+        texts: &[Vec<u8>],
         options: &CsvOptions,
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
-        for some in rows.chunks(BATCH_RECORDS) {
-            // A batch at a time, unless one of its rows is at fault.
-            let whole = self.parse::<T>(&some.concat(), some.len(), options);
-            let one_by_one = || some.iter().map(|row| self.parse::<T>(row, 1, options)).collect();
-            let batches: Vec<_> = if whole.is_ok() { vec![whole] } else { one_by_one() };
-            for batch in batches {
-                let demand = match batch {
-                    Ok(batch) => {
-                        let demand = place::push(out, &batch, &self.place())?;
-                        self.rows += batch.len() as u64;
-                        demand
-                    }
-                    Err(why) => {
-                        let place = self.place().capture()(0);
-                        self.rows += 1;
-                        unparsed::note(place, why)
-                    }
-                };
-                if demand == Demand::Enough {
-                    return Ok(demand);
-                }
-            }
-        }
-        Ok(Demand::More)
+        let mut rows = self.rows;
+        let parse = |text: &[u8], rows, first| self.parse::<T>(text, rows, first, options);
+        let demand = push_what_fits(texts, &self.file, &mut rows, parse, out);
+        self.rows = rows;
+        demand
     }
 
-    /// So many rows, if all of them fit.
+    /// So many rows from this one on, if all of them fit.
     fn parse<T: Record>(
         &self,
         text: &[u8],
         rows: usize,
+        first: u64,
         options: &CsvOptions,
     ) -> Result<T::Batch, String> {
         let mut decoder = decoder(&self.schema, &self.positions, options, false);
@@ -376,9 +358,8 @@ impl OpenFile {
         let decoded = decoded.filter(|decoded| decoded.num_rows() == rows && at == text.len());
         let decoded = decoded.ok_or("a value begins with a quote and has no end")?;
         let decoded = self.with_empty_texts(decoded, options);
-        self.names
-            .records::<T>(&decoded)
-            .map_err(|error| self.place().bind_error(error).to_string())
+        let place = RowsOfFile { file: &self.file, first };
+        self.names.records::<T>(&decoded).map_err(|error| place.bind_error(error).to_string())
     }
 
     /// Text that may not be null is empty where nothing stands.

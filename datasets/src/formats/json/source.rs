@@ -6,9 +6,9 @@ use crate::formats::columns::text_type;
 use crate::formats::compression::Compression;
 use crate::formats::files::{self, LaneFile, Sizes};
 use crate::formats::folders::ByFolder;
-use crate::formats::text::{RowsOfFile, read_pieces};
+use crate::formats::text::{RowsOfFile, push_what_fits, read_pieces};
 use crate::location::{IntoLocations, Locations};
-use crate::place::{self, Rows};
+use crate::place;
 use crate::push::{BATCH_RECORDS, Demand, Push};
 use crate::record::{Batch, Record};
 use crate::source::{Pruned, Source, SourceDescription, SourceError, Split};
@@ -149,7 +149,13 @@ impl Lines {
         out: &mut dyn Push<T>,
     ) -> Result<Demand, SourceError> {
         if unparsed::leaves_out() {
-            return self.push_what_fits(file, text, out);
+            let lines = text.split_inclusive(|&byte| byte == b'\n');
+            let lines: Vec<&[u8]> = lines.filter(|line| !line.trim_ascii().is_empty()).collect();
+            let mut rows = self.rows;
+            let parse = |text: &[u8], lines, first| self.parse::<T>(file, text, lines, first);
+            let demand = push_what_fits(&lines, file, &mut rows, parse, out);
+            self.rows = rows;
+            return demand;
         }
         let place = |first| RowsOfFile { file, first };
         let cannot =
@@ -193,46 +199,13 @@ impl Lines {
         }
     }
 
-    /// Passes on the records of the lines that have one, and notes the others.
-    fn push_what_fits<T: Record>(
-        &mut self,
-        file: &LaneFile,
-        text: &[u8],
-        out: &mut dyn Push<T>,
-    ) -> Result<Demand, SourceError> {
-        let lines = text.split_inclusive(|&byte| byte == b'\n');
-        let lines: Vec<&[u8]> = lines.filter(|line| !line.trim_ascii().is_empty()).collect();
-        for some in lines.chunks(BATCH_RECORDS) {
-            // A batch at a time, unless one of its lines is at fault.
-            let whole = self.parse::<T>(file, &some.concat(), some.len());
-            let one_by_one = || some.iter().map(|line| self.parse::<T>(file, line, 1)).collect();
-            let batches: Vec<_> = if whole.is_ok() { vec![whole] } else { one_by_one() };
-            for batch in batches {
-                let rows = RowsOfFile { file, first: self.rows };
-                let demand = match batch {
-                    Ok(batch) => {
-                        self.rows += batch.len() as u64;
-                        place::push(out, &batch, &rows)?
-                    }
-                    Err(why) => {
-                        self.rows += 1;
-                        unparsed::note(rows.capture()(0), why)
-                    }
-                };
-                if demand == Demand::Enough {
-                    return Ok(demand);
-                }
-            }
-        }
-        Ok(Demand::More)
-    }
-
-    /// The records of so many lines, if each has one that fits.
+    /// The records of so many lines from this row on, if each has one that fits.
     fn parse<T: Record>(
         &self,
         file: &LaneFile,
         text: &[u8],
         lines: usize,
+        first: u64,
     ) -> Result<T::Batch, String> {
         let objects = |text| {
             let mut decoder = self.decoder()?;
@@ -242,7 +215,7 @@ impl Lines {
         let decoded = objects(text).map_err(|error| error.to_string())?;
         let decoded = decoded.filter(|decoded| decoded.num_rows() == lines);
         let decoded = decoded.ok_or("it is not one object on one line")?;
-        let rows = RowsOfFile { file, first: self.rows };
+        let rows = RowsOfFile { file, first };
         self.names.records::<T>(&decoded).map_err(|error| rows.bind_error(error).to_string())
     }
 

@@ -15,7 +15,7 @@ mod words;
 
 pub use file_lines::FileLinesSource;
 pub use lines::{LineText, TextSource};
-pub(crate) use pieces::{Piece, RowsOfFile, read_pieces};
+pub(crate) use pieces::{Piece, RowsOfFile, push_what_fits, read_pieces};
 pub use sink::TextSink;
 pub use words::WordsSource;
 

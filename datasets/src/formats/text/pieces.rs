@@ -3,11 +3,12 @@
 use super::blocks::{Separator, read_lane};
 use crate::formats::bind::bind_error;
 use crate::formats::files::{LaneFile, Sizes};
-use crate::place::{DescribeRow, Rows};
-use crate::push::Demand;
-use crate::record::BindError;
+use crate::place::{self, DescribeRow, Rows};
+use crate::push::{BATCH_RECORDS, Demand, Push};
+use crate::record::{BindError, Record};
 use crate::source::{SourceError, Split};
 use crate::storage::Storage;
+use crate::unparsed;
 
 /// Whole lines of one file.
 pub(crate) struct Piece<'a> {
@@ -97,4 +98,42 @@ impl Rows for RowsOfFile<'_> {
         let first = self.first;
         Box::new(move |row| format!("{location}, row {}{from}", first + row as u64))
     }
+}
+
+/// Passes on the records of some texts, each of which should be one, as far as they [are](crate::unparsed) to be passed on
+/// whatever others are: a batch at a time, unless one of its texts is at fault, and those are noted. `rows` counts those of the
+/// file; `parse` makes the records of so many texts, of which the first is the row of that number.
+///
+/// # Errors
+/// What `out` says.
+pub(crate) fn push_what_fits<T: Record>(
+    texts: &[impl AsRef<[u8]>],
+    file: &LaneFile,
+    rows: &mut u64,
+    parse: impl Fn(&[u8], usize, u64) -> Result<T::Batch, String>,
+    out: &mut dyn Push<T>,
+) -> Result<Demand, SourceError> {
+    for some in texts.chunks(BATCH_RECORDS) {
+        let whole: Vec<u8> = some.iter().flat_map(|text| text.as_ref()).copied().collect();
+        if let Ok(batch) = parse(&whole, some.len(), *rows) {
+            let demand = place::push(out, &batch, &RowsOfFile { file, first: *rows })?;
+            *rows += some.len() as u64;
+            if demand == Demand::Enough {
+                return Ok(demand);
+            }
+            continue;
+        }
+        for text in some {
+            let place = RowsOfFile { file, first: *rows };
+            let demand = match parse(text.as_ref(), 1, *rows) {
+                Ok(batch) => place::push(out, &batch, &place)?,
+                Err(why) => unparsed::note(place.capture()(0), why),
+            };
+            *rows += 1;
+            if demand == Demand::Enough {
+                return Ok(demand);
+            }
+        }
+    }
+    Ok(Demand::More)
 }
