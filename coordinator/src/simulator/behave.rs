@@ -203,6 +203,11 @@ impl World {
         if node.reports.contains_key(&attempt) || node.running.contains_key(&attempt) {
             return;
         }
+        // What has ended is told again, and never run again: it may have been committed by now.
+        if let Some(events) = node.ended.get(&attempt) {
+            node.reports.insert(attempt, events.clone());
+            return;
+        }
         let (worker, slow) = (node.id, node.slow);
         let lanes_of_all = u64::from(lanes.end.min(LANES) - lanes.start.min(LANES));
         let mut duration_ms = self.work.between(200, 2_000) * lanes_of_all / u64::from(LANES);
@@ -296,6 +301,7 @@ impl World {
         let node = &mut self.nodes[at];
         node.running.remove(&attempt);
         node.reports.insert(attempt, events.clone());
+        node.ended.insert(attempt, events.clone());
         let message = Message::Report(attempt, events);
         self.send(at, Item::ToCoordinator(at, worker, message), true);
         Ok(())

@@ -25,6 +25,8 @@ pub(crate) struct Node {
     pub(crate) reports: BTreeMap<AttemptId, Vec<Event>>,
     /// Replicas that it has made, or cannot make.
     pub(crate) replicated: BTreeMap<AttemptId, bool>,
+    /// How the attempts ended that did.
+    pub(crate) ended: BTreeMap<AttemptId, Vec<Event>>,
     /// What it made, and of which lanes.
     pub(crate) blocks: BTreeMap<AttemptId, (u64, LaneRange)>,
 }
@@ -84,6 +86,7 @@ impl Node {
             sick_until: 0,
             reports: BTreeMap::new(),
             replicated: BTreeMap::new(),
+            ended: BTreeMap::new(),
             blocks: BTreeMap::new(),
         }
     }
