@@ -177,4 +177,6 @@ pub(crate) enum Mutation {
     UseUnmadeReplica,
     /// The replicas of a lost worker count as there.
     KeepLostReplicas,
+    /// A tick that comes late takes workers for lost that could not be heard.
+    JudgeLate,
 }

@@ -81,11 +81,13 @@ pub enum Mark {
     ReplicaOrdered,
     /// A replica took the place of an output that is gone.
     ReplicaUsed,
+    /// The coordinator stood still, and heard nobody meanwhile.
+    StoodStill,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 39] = [
+    pub const ALL: [Mark; 40] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -125,6 +127,7 @@ impl Mark {
         Mark::GivenUpLate,
         Mark::ReplicaOrdered,
         Mark::ReplicaUsed,
+        Mark::StoodStill,
     ];
 }
 

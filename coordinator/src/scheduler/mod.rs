@@ -32,7 +32,6 @@ mod time;
 mod worker;
 
 pub use apply::apply;
-#[cfg(test)]
 pub(crate) use config::Mutation;
 pub use config::{BackupConfig, Config};
 pub use event::{Event, HostId, JobRequest, SplitInfo, Written};
@@ -132,12 +131,15 @@ impl Scheduler {
         watch: &mut Watch<'_>,
     ) {
         self.observe(event, now);
+        let stood_ms = if *event == Event::Tick { self.pass_time(now) } else { 0 };
         self.take_step(now, outcomes, watch, |decider| decide::decide(decider, event));
         if *event == Event::Tick {
-            self.ticked = now;
             self.state.look_at_draining.0 = true;
-            let mut none = Vec::new();
-            self.slow = self.decider(now, &mut none, |decider| decider.slow_attempts());
+            // How far attempts are is not known after a time in which nobody was heard.
+            if stood_ms <= self.config.tick_ms {
+                let mut none = Vec::new();
+                self.slow = self.decider(now, &mut none, |decider| decider.slow_attempts());
+            }
         }
         self.follow_watched(now, outcomes, watch);
     }
@@ -235,6 +237,26 @@ impl Scheduler {
             }
             running.permille = Volatile(*permille);
         }
+    }
+
+    /// A tick. One that comes late shows that the coordinator stood still (a process that was stopped, a machine that was
+    /// paused) and heard nobody: that time says nothing about workers and attempts. Returns how long it was.
+    fn pass_time(&mut self, now: Millis) -> u64 {
+        let stood_ms = now.since(self.ticked).saturating_sub(self.config.tick_ms);
+        self.ticked = now;
+        if stood_ms > self.config.tick_ms {
+            self.state.marks.0.mark(Mark::StoodStill);
+        }
+        if stood_ms > 0 && !self.state.planted(Mutation::JudgeLate) {
+            let later = |point: &mut Volatile<Millis>| point.0 = point.0.plus(stood_ms).min(now);
+            for worker in self.state.workers.values_mut() {
+                later(&mut worker.heard);
+                for running in &mut worker.running {
+                    later(&mut running.advanced);
+                }
+            }
+        }
+        stood_ms
     }
 
     fn running_mut(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<&mut Running> {

@@ -462,6 +462,12 @@ impl World {
                 node.paused_until = self.now + 500 + drawn % (2 * LEASE_MS);
                 self.fired(Fault::Pause);
             }
+            Fault::Stand if self.now >= self.stands_until => {
+                let stands_ms = 500 + drawn % (2 * LEASE_MS);
+                self.stands_until = self.now + stands_ms;
+                self.plan(stands_ms, Item::Wake);
+                self.fired(Fault::Stand);
+            }
             Fault::Cut => {
                 let until = self.now + 500 + drawn % (2 * LEASE_MS);
                 if drawn >> 32 & 1 == 0 {
@@ -496,7 +502,8 @@ impl World {
         self.fired(Fault::Crash);
         let (worker, after_ms) = (self.nodes[at].id, 100 + drawn % 8_000);
         self.plan(after_ms, Item::Rejoin(at));
-        if drawn.is_multiple_of(3) { self.tell(Event::WorkerLeft { worker }) } else { Ok(()) }
+        let is_seen = drawn.is_multiple_of(3) && self.now >= self.stands_until;
+        if is_seen { self.tell(Event::WorkerLeft { worker }) } else { Ok(()) }
     }
 
     /// No more faults: what is paused or cut goes on, what is dead comes back as it was planned.

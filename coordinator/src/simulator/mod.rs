@@ -1,7 +1,7 @@
 //! The simulator: the scheduler in a made world, of any size, in virtual time, from one seed.
 //!
 //! Workers ask for work through a network that loses, delays, doubles and reorders; they pause, die, come back, drain
-//! and fail; the coordinator restarts from any prefix of its outcomes. In a first phase faults happen, in a second one
+//! and fail; the coordinator stands still, and restarts from any prefix of its outcomes. In a first phase faults happen, in a second one
 //! the world is healed and each job has to end. A model of what must hold is checked with each outcome; what
 //! attempts make are hashes of what they read, so that a wrong or doubled input shows.
 

@@ -1,5 +1,6 @@
 //! Simulated worker processes, and the messages between them and the coordinator.
 
+use super::swarm::Fault;
 use crate::scheduler::{Event, HostId};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -131,12 +132,25 @@ pub(crate) enum Item {
     Rejoin(usize),
     /// Time for the scheduler.
     Tick,
+    /// The coordinator goes on.
+    Wake,
     /// A job arrives.
     Submit(JobId),
     /// A planned fault.
-    Fault(super::swarm::Fault, u64),
+    Fault(Fault, u64),
     /// All faults end.
     Heal,
+}
+
+impl Item {
+    /// Whether the coordinator does it.
+    pub(crate) fn is_for_coordinator(&self) -> bool {
+        match self {
+            Item::ToCoordinator(..) | Item::Rejoin(_) | Item::Tick | Item::Submit(_) => true,
+            Item::Fault(fault, _) => matches!(fault, Fault::Drain | Fault::Cancel),
+            _ => false,
+        }
+    }
 }
 
 /// An item, and when it happens: by time, then in the order in which it was planned.

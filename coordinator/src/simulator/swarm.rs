@@ -33,11 +33,13 @@ pub enum Fault {
     Drain,
     /// The coordinator restarts, at any point of its journal.
     Restart,
+    /// The coordinator stands still for a while, which may be longer than leases.
+    Stand,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Fault; 14] = [
+    pub const ALL: [Fault; 15] = [
         Fault::Loss,
         Fault::Delay,
         Fault::Duplicate,
@@ -52,6 +54,7 @@ impl Fault {
         Fault::Cancel,
         Fault::Drain,
         Fault::Restart,
+        Fault::Stand,
     ];
 }
 
@@ -102,8 +105,15 @@ impl Swarm {
         swarm.delay_ms_max = random.between(50, 5_000);
         // One fault is sure to happen: no job ends as early as that.
         swarm.planned.push((random.between(100, 690), Fault::Crash, random.next()));
-        let planned =
-            [Fault::Cut, Fault::Pause, Fault::Crash, Fault::Sick, Fault::Drain, Fault::Cancel];
+        let planned = [
+            Fault::Cut,
+            Fault::Pause,
+            Fault::Crash,
+            Fault::Sick,
+            Fault::Drain,
+            Fault::Cancel,
+            Fault::Stand,
+        ];
         for fault in planned {
             if random.below(2) == 0 {
                 continue;

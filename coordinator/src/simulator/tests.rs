@@ -69,7 +69,7 @@ fn each_job_can_be_explained() {
 }
 
 /// The defects that are planted.
-const PLANTED: [Mutation; 36] = {
+const PLANTED: [Mutation; 37] = {
     use Mutation::*;
     [
         KeepLostOutputs,
@@ -108,6 +108,7 @@ const PLANTED: [Mutation; 36] = {
         CutBeside,
         UseUnmadeReplica,
         KeepLostReplicas,
+        JudgeLate,
     ]
 };
 

@@ -7,7 +7,8 @@ use super::swarm::{Fault, Swarm};
 use super::workload;
 use super::{LEASE_MS, Options, POLL_MS, Report, TICK_MS};
 use crate::scheduler::{
-    BackupConfig, Config, Event, HostId, JobRequest, Millis, Outcome, Scheduler, State, apply,
+    BackupConfig, Config, Event, HostId, JobRequest, LossReason, Millis, Outcome, Scheduler, State,
+    apply,
 };
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,10 +46,16 @@ pub(crate) struct World {
     pub(crate) report: Report,
     pub(crate) trace: VecDeque<String>,
     pub(crate) tracing: bool,
-    /// When the coordinator heard each worker.
+    /// When the coordinator heard each worker, or might have if it had not stood still.
     pub(crate) heard: BTreeMap<WorkerId, u64>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) poisoned: Option<JobId>,
+    /// Until then the coordinator stands still.
+    pub(crate) stands_until: u64,
+    /// What waits for that.
+    held: VecDeque<Item>,
+    /// When the next tick should be.
+    tick_due: u64,
     next_worker: u64,
     /// What the scheduler was told.
     #[cfg(test)]
@@ -100,6 +107,9 @@ impl World {
             heard: BTreeMap::new(),
             outcomes: Vec::new(),
             poisoned: None,
+            stands_until: 0,
+            held: VecDeque::new(),
+            tick_due: TICK_MS,
             next_worker: 1,
             #[cfg(test)]
             log: crate::explain::EventLog::default(),
@@ -202,7 +212,21 @@ impl World {
     }
 
     fn step(&mut self, item: Item) -> Result<(), String> {
+        if self.now < self.stands_until && item.is_for_coordinator() {
+            self.held.push_back(item);
+            return Ok(());
+        }
+        while self.now >= self.stands_until
+            && let Some(held) = self.held.pop_front()
+        {
+            self.take_item(held)?;
+        }
+        self.take_item(item)
+    }
+
+    fn take_item(&mut self, item: Item) -> Result<(), String> {
         match item {
+            Item::Wake => Ok(()),
             Item::ToCoordinator(node, worker, message) => {
                 self.at_coordinator(node, worker, message)
             }
@@ -222,6 +246,11 @@ impl World {
             Item::Rejoin(node) => self.rejoin(node),
             Item::Tick => {
                 self.plan(TICK_MS, Item::Tick);
+                let late_ms = self.now.saturating_sub(self.tick_due);
+                self.tick_due = self.now + TICK_MS;
+                for heard in self.heard.values_mut() {
+                    *heard = self.now.min(*heard + late_ms);
+                }
                 self.tell(Event::Tick)?;
                 self.check_leases()
             }
@@ -235,6 +264,20 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// A lease ends only if its worker was not heard for so long while the coordinator could hear.
+    fn check_lost(&self, outcomes: &[Outcome]) -> Result<(), String> {
+        for outcome in outcomes {
+            let Outcome::WorkerLost { worker, why: LossReason::LeaseEnded } = outcome else {
+                continue;
+            };
+            let heard = self.heard.get(worker).copied().unwrap_or(0);
+            if self.now < heard + LEASE_MS {
+                return Err(format!("the lease of {worker} ended, though it was heard at {heard}"));
+            }
+        }
+        Ok(())
     }
 
     fn check_leases(&self) -> Result<(), String> {
@@ -288,6 +331,7 @@ impl World {
         self.scheduler.handle(&event, now, &mut outcomes);
         #[cfg(test)]
         self.log.told("", now, &event, outcomes.len());
+        self.check_lost(&outcomes)?;
         self.report.decisions += outcomes.len() as u64;
         let torn = event.sender().is_some() || event == Event::Tick;
         let restarts = torn
@@ -324,6 +368,7 @@ impl World {
             for heard in self.heard.values_mut() {
                 *heard = self.now;
             }
+            self.tick_due = self.now + TICK_MS;
         }
         let mut lost = Vec::new();
         for outcome in outcomes.iter() {

@@ -294,3 +294,55 @@ fn where_tasks_fail_everywhere_no_worker_is_set_aside() {
     }
     assert_eq!(story.marked(Mark::SetAside), 0);
 }
+
+#[test]
+fn a_silent_worker_is_lost_and_its_late_reports_change_nothing() {
+    let mut story = Story::new(2, 1);
+    story.submit(1, two_stages());
+    let (silent, attempt) = story.find(TaskKind::Split, 0, 0);
+    let other = WorkerId(3 - silent.0);
+    story.now = Millis(20_000);
+    story.tell(Event::Heartbeat { worker: other });
+    story.now = Millis(30_000);
+    story.tell(Event::Tick);
+    assert_eq!(story.find(TaskKind::Split, 0, 0).0, other);
+    story.tell(Event::AttemptDone {
+        worker: silent,
+        attempt,
+        pages: 0,
+        written: Vec::new(),
+        given_up: None,
+    });
+    assert!(story.last.is_empty());
+    assert_eq!(story.marked(Mark::LateReport), 1);
+}
+
+/// It could hear nobody meanwhile.
+#[test]
+fn a_coordinator_that_stood_still_for_longer_than_a_lease_takes_no_worker_for_lost() {
+    let mut story = slow_at_a_tenth();
+    let workers: Vec<WorkerId> = (1..=4).map(WorkerId).collect();
+    story.tell(Event::Heartbeat { worker: workers[0] }).tell(Event::Tick);
+    let (asked, backups) = (story.marked(Mark::RestAsked), story.marked(Mark::Backup));
+    story.now = Millis(106_000);
+    story.tell_late(Event::Tick);
+    assert_eq!((story.marked(Mark::StoodStill), story.marked(Mark::LeaseEnded)), (1, 0));
+    // How far attempts are is not known yet.
+    assert_eq!((story.marked(Mark::RestAsked), story.marked(Mark::Backup)), (asked, backups));
+    // What was silent before still is: each has what is left of its lease, at most all of it.
+    let state = story.scheduler.state();
+    let heard = |id: &WorkerId| state.workers[id].heard.0;
+    assert_eq!(heard(&workers[0]), Millis(105_000));
+    let silent = workers.iter().min_by_key(|id| heard(id)).copied().unwrap();
+    let silent_ms = Millis(106_000).since(heard(&silent));
+    for &worker in workers.iter().filter(|&&id| id != silent) {
+        story.tell(Event::Heartbeat { worker });
+    }
+    for after_ms in (1_000..=30_000 - silent_ms).step_by(1_000) {
+        assert_eq!(story.marked(Mark::LeaseEnded), 0, "{after_ms} ms later");
+        story.now = Millis(106_000 + after_ms);
+        story.tell_late(Event::Tick);
+    }
+    assert_eq!(story.marked(Mark::LeaseEnded), 1);
+    assert!(!story.scheduler.state().is_alive(silent));
+}
