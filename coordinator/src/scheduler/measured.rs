@@ -2,6 +2,7 @@
 //! can be had again that decides just as the first one does, which a recovered one does not.
 
 use super::config::Config;
+use super::marks::Marks;
 use super::time::{Durations, Millis, Volatile};
 use super::worker::Running;
 use super::{Scheduler, State};
@@ -78,7 +79,7 @@ impl Scheduler {
             state.planted = Volatile(config.mutation);
         }
         // Between two events nothing is left to follow.
-        let (slow, step) = (Vec::new(), Vec::new());
-        Scheduler { config, state, ticked: measured.ticked, slow, step }
+        let (marks, slow, step) = (Marks::default(), Vec::new(), Vec::new());
+        Scheduler { config, state, marks, ticked: measured.ticked, slow, step }
     }
 }

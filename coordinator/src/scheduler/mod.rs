@@ -71,6 +71,7 @@ type Watch<'w> = Option<&'w mut dyn FnMut(&Decision<'_>)>;
 pub struct Scheduler {
     config: Config,
     state: State,
+    marks: Marks,
     ticked: Millis,
     slow: Vec<AttemptId>,
     step: Vec<Outcome>,
@@ -97,12 +98,18 @@ impl Scheduler {
         state.touched = Volatile(state.jobs.keys().copied().collect());
         state.struck = Volatile(state.workers.keys().copied().collect());
         state.look_at_draining = Volatile(true);
-        Scheduler { config, state, ticked: now, slow: Vec::new(), step: Vec::new() }
+        let (marks, slow, step) = (Marks::default(), Vec::new(), Vec::new());
+        Scheduler { config, state, marks, ticked: now, slow, step }
     }
 
     /// Its state.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// How often each odd branch was taken.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// Its settings.
@@ -191,11 +198,8 @@ impl Scheduler {
         out: &mut Vec<Outcome>,
         decide: impl FnOnce(&mut Decider<'_>) -> T,
     ) -> T {
-        let mut marks = self.state.marks.0;
-        let (state, config) = (&self.state, &self.config);
-        let result = decide(&mut Decider { state, config, now, marks: &mut marks, out });
-        self.state.marks.0 = marks;
-        result
+        let Scheduler { config, state, marks, .. } = self;
+        decide(&mut Decider { state, config, now, marks, out })
     }
 
     /// One decision and its application. Returns whether anything was decided.
@@ -207,10 +211,10 @@ impl Scheduler {
         decide: impl FnOnce(&mut Decider<'_>),
     ) -> bool {
         let mut step = std::mem::take(&mut self.step);
-        let before = watch.is_some().then_some(self.state.marks.0);
+        let before = watch.is_some().then_some(self.marks);
         self.decider(now, &mut step, decide);
         if let (Some(watch), Some(before)) = (watch, before) {
-            let marks = self.state.marks.0.since(&before);
+            let marks = self.marks.since(&before);
             watch(&Decision { state: &self.state, now, outcomes: &step, marks });
         }
         for outcome in &step {
@@ -245,7 +249,7 @@ impl Scheduler {
         let stood_ms = now.since(self.ticked).saturating_sub(self.config.tick_ms);
         self.ticked = now;
         if stood_ms > self.config.tick_ms {
-            self.state.marks.0.mark(Mark::StoodStill);
+            self.marks.mark(Mark::StoodStill);
         }
         if stood_ms > 0 && !self.state.planted(Mutation::JudgeLate) {
             let later = |point: &mut Volatile<Millis>| point.0 = point.0.plus(stood_ms).min(now);

@@ -1,9 +1,9 @@
 //! What the driver, the pages and the tests ask.
 
+use super::Ended;
 use super::state::State;
 use super::task::Status;
 use super::time::Millis;
-use super::{Ended, Marks};
 use std::ops::Range;
 use windrow_protocol::ids::{
     AttemptId, JobId, LaneRange, ShuffleId, StageId, TaskId, TaskKind, WorkerId,
@@ -181,10 +181,5 @@ impl State {
         let found = self.jobs.get(&task.job)?.task(task)?;
         (found.status == Status::Committed)
             .then_some((AttemptId { task, number: found.by_number }, found.by))
-    }
-
-    /// How often each odd branch was taken.
-    pub fn marks(&self) -> &Marks {
-        &self.marks.0
     }
 }

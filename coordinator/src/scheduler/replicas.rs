@@ -11,6 +11,7 @@ use super::marks::Mark;
 use super::outcome::Outcome;
 use super::state::State;
 use super::task::Status;
+use super::worker::Worker;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use windrow_protocol::ids::{AttemptId, TaskId, WorkerId};
@@ -74,18 +75,18 @@ impl Decider<'_> {
         if !is_dear || !job.is_read(group) {
             return;
         }
-        let host = self.state.workers.get(&from).map(|worker| worker.host);
-        let others = || {
-            let all = self.state.workers.iter();
-            all.filter(|(id, worker)| **id != from && worker.takes_work() && !self.is_slow(**id))
+        let fits = |(id, worker): &(&WorkerId, &Worker)| {
+            **id != from && worker.takes_work() && !self.is_slow(**id)
         };
-        // By turns; on other hosts, if there are any.
-        let elsewhere = others().filter(|(_, worker)| Some(worker.host) != host).count();
-        let any_host = elsewhere == 0;
-        let count = if any_host { others().count() } else { elsewhere };
-        let turn = attempt.task.partition as usize % count.max(1);
-        let mut fit = others().filter(|(_, worker)| any_host || Some(worker.host) != host);
-        if let Some((&to, _)) = fit.nth(turn) {
+        let mut others: Vec<_> = self.state.workers.iter().filter(fits).collect();
+        // On other hosts, if there are any; by turns.
+        let host = self.state.workers.get(&from).map(|worker| worker.host);
+        let is_elsewhere = |worker: &Worker| Some(worker.host) != host;
+        if others.iter().any(|(_, worker)| is_elsewhere(worker)) {
+            others.retain(|(_, worker)| is_elsewhere(worker));
+        }
+        let turn = attempt.task.partition as usize % others.len().max(1);
+        if let Some(&(&to, _)) = others.get(turn) {
             self.marks.mark(Mark::ReplicaOrdered);
             self.out.push(Outcome::ReplicaOrdered { attempt, from, to });
         }

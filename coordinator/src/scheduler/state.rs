@@ -2,7 +2,6 @@
 
 use super::config::Mutation;
 use super::job::Job;
-use super::marks::Marks;
 use super::outcome::JobEnd;
 use super::replicas::Replicas;
 use super::rests::RestsOfStages;
@@ -41,7 +40,6 @@ pub struct State {
     pub(crate) struck: Volatile<BTreeSet<WorkerId>>,
     /// Whether a draining worker may be done.
     pub(crate) look_at_draining: Volatile<bool>,
-    pub(crate) marks: Volatile<Marks>,
     #[cfg(test)]
     pub(crate) planted: Volatile<Option<Mutation>>,
 }
@@ -77,7 +75,6 @@ impl Default for State {
             touched: Volatile::default(),
             struck: Volatile::default(),
             look_at_draining: Volatile::default(),
-            marks: Volatile::default(),
             #[cfg(test)]
             planted: Volatile::default(),
         }

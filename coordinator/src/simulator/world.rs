@@ -190,7 +190,7 @@ impl World {
         }
         decisions.fetch_add(self.report.decisions - told, Ordering::Relaxed);
         self.report.virtual_ms += self.now;
-        self.report.marks.add(self.scheduler.state().marks());
+        self.report.marks.add(self.scheduler.marks());
         Ok(())
     }
 
@@ -353,7 +353,7 @@ impl World {
         }
         if restarts {
             self.fired(Fault::Restart);
-            self.report.marks.add(self.scheduler.state().marks());
+            self.report.marks.add(self.scheduler.marks());
             let now = Millis(self.now);
             let kept = outcomes.len();
             let recovered = self.kept();

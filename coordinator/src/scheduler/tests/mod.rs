@@ -184,7 +184,7 @@ impl Story {
     }
 
     fn marked(&self, mark: Mark) -> u64 {
-        self.scheduler.state().marks().count(mark)
+        self.scheduler.marks().count(mark)
     }
 }
 
