@@ -154,7 +154,9 @@ impl World {
         }
         match message {
             Message::Start(number, attempt, lanes) => {
+                // A list from before it would end what begins here; what else began since is in the next one.
                 if number > node.seen {
+                    node.seen = number;
                     self.start(at, attempt, lanes);
                 }
             }
