@@ -20,7 +20,7 @@ struct Cluster<'r> {
     room: &'r Room,
     address: String,
     workers: Vec<Running<'r>>,
-    _coordinator: Running<'r>,
+    coordinator: Running<'r>,
 }
 
 impl<'r> Cluster<'r> {
@@ -45,7 +45,7 @@ impl<'r> Cluster<'r> {
                 format!("worker --coordinator {address} --threads 1 --scratch scratch-{number}");
             room.windrow(&worker).timeout(PATIENCE).start()
         });
-        Cluster { room, address, workers: workers.into(), _coordinator: coordinator }
+        Cluster { room, address, workers: workers.into(), coordinator }
     }
 
     /// A job that has an executor on both workers.
@@ -202,4 +202,15 @@ fn an_executor_dies() {
     let run = cluster.sort("faulted");
     kill(children(cluster.workers[1].id())[0].0);
     assert!(cluster.ends_well(run, "faulted") > 0);
+}
+
+#[test]
+fn a_coordinator_stands_still_for_longer_than_a_lease() {
+    let room = room!();
+    let cluster = Cluster::start_with(&room, "--lease-ms 1000");
+    let run = cluster.sort("faulted");
+    cluster.coordinator.signal(libc::SIGSTOP);
+    std::thread::sleep(Duration::from_secs(3));
+    cluster.coordinator.signal(libc::SIGCONT);
+    assert_eq!(cluster.ends_well(run, "faulted"), 0, "something ran again");
 }
