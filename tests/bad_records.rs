@@ -81,6 +81,16 @@ fn an_output_lists_what_was_left_out_in_order_also_over_workers() {
     room.same_output("one", "other");
     let manifest = room.manifest("one");
     assert_eq!(manifest["left_out"], room.manifest("other")["left_out"]);
+    let quarantine = |output: &str| {
+        let job = room.manifest(output)["job"].as_str().unwrap().to_owned();
+        let file = room.path(&format!("{output}/_quarantine/part-00000-{job}.jsonl"));
+        std::fs::read_to_string(file).unwrap()
+    };
+    let rows = quarantine("one");
+    assert_eq!((rows.lines().count(), &rows), (9, &quarantine("other")));
+    let first: serde_json::Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+    assert!(first["location"].as_str().unwrap().ends_with("in/0.txt"), "{first}");
+    assert_eq!((&first["unit"], &first["offset"]), (&"byte".into(), &text.find("broken").into()));
     let left_out = manifest["left_out"].as_array().unwrap();
     assert_eq!(left_out.len(), 9);
     let last = left_out.last().unwrap();

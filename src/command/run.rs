@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use windrow_datasets::commit::WriteMode;
+use windrow_datasets::commit::{QUARANTINE_NAME, WriteMode};
 use windrow_datasets::memory;
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
@@ -321,7 +321,10 @@ fn summary(job: &str, outcome: &Outcome) -> String {
     line("wrote", both(summary.records_written, summary.bytes_written));
     line("tasks", format!("{}, {} retries", summary.tasks, summary.retries));
     if summary.left_out > 0 {
-        line("left out", format!("{} records; the manifest lists them", summary.left_out));
+        line(
+            "left out",
+            format!("{} records, to {QUARANTINE_NAME}/ in the output", summary.left_out),
+        );
     }
     line("shuffle", human(summary.shuffle_bytes));
     if summary.spilled_bytes > 0 {

@@ -3,8 +3,8 @@
 use super::begin::check_partitions;
 use super::manifest::{self, folder_of};
 use super::{
-    Committed, Folder, Found, JobInfo, MANIFEST_NAME, Manifest, ManifestFile, Output, Staged,
-    StagedFiles, Survey, Swap, WriteMode, folder,
+    Committed, Folder, Found, JobInfo, MANIFEST_NAME, Manifest, ManifestFile, Output,
+    QUARANTINE_NAME, Staged, StagedFiles, Survey, Swap, WriteMode, folder, quarantine,
 };
 use crate::storage::{Storage, StorageError, StorageErrorKind};
 use std::collections::BTreeSet;
@@ -43,6 +43,9 @@ pub(super) fn commit_to(
     let (manifest, before) = swap(storage, output, folder, job, staged)?;
     if manifest.job == output.job {
         folder.delete(storage, &manifest.removed)?;
+        if output.mode == WriteMode::Overwrite {
+            release(storage, folder, |name| name != quarantine::own_file(&output.job))?;
+        }
     }
     // Those of the job before, should it have been stopped.
     folder.delete(storage, &before)?;
@@ -76,6 +79,10 @@ fn swap(
         let done = plan(output, folder, job, &found, listed).and_then(|manifest| {
             // Again, should it have been done before: what another job has overwritten meanwhile is gone.
             folder.publish(storage, listed)?;
+            if !job.left_out.is_empty() {
+                let rows = quarantine::to_json_lines(&job.left_out);
+                folder.write(storage, &quarantine::file_name(&output.job), rows)?;
+            }
             let swap = folder.write_manifest(storage, manifest.to_json(), &found)?;
             Ok((manifest, swap))
         });
@@ -90,7 +97,7 @@ fn swap(
                 Some(manifest) if manifest.has(&output.job) => return Ok((manifest, Vec::new())),
                 found => {
                     if error.kind == StorageErrorKind::Exists {
-                        folder.unpublish(storage, &listed_in(found.as_ref()))?;
+                        take_back(storage, output, folder, found.as_ref())?;
                     }
                     return Err(error);
                 }
@@ -100,8 +107,30 @@ fn swap(
     let reason = format!(
         "other jobs have written to it {TRIES} times while this one was to commit; run it again when they are done"
     );
-    folder.unpublish(storage, &listed_in(folder.find(storage)?.manifest.as_ref()))?;
+    take_back(storage, output, folder, folder.find(storage)?.manifest.as_ref())?;
     Err(output.refused(StorageErrorKind::Exists, reason))
+}
+
+/// Deletes what the job has made visible but those files that a manifest lists.
+fn take_back(
+    storage: &Storage,
+    output: &Output,
+    folder: &dyn Folder,
+    found: Option<&Manifest>,
+) -> Result<(), StorageError> {
+    folder.unpublish(storage, &listed_in(found))?;
+    release(storage, folder, |name| name == quarantine::own_file(&output.job))
+}
+
+/// Deletes these files of the quarantine.
+fn release(
+    storage: &Storage,
+    folder: &dyn Folder,
+    which: impl Fn(&str) -> bool,
+) -> Result<(), StorageError> {
+    let names = folder.quarantined(storage)?.into_iter().filter(|name| which(name));
+    let names: Vec<String> = names.map(|name| format!("{QUARANTINE_NAME}/{name}")).collect();
+    folder.delete(storage, &names)
 }
 
 fn listed_in(manifest: Option<&Manifest>) -> BTreeSet<String> {
@@ -207,6 +236,6 @@ pub fn abort(storage: &Storage, output: &Output) -> Result<(), StorageError> {
     output.check_names()?;
     let folder = folder(storage, output);
     let found = Manifest::find(storage, &output.location)?;
-    folder.unpublish(storage, &listed_in(found.as_ref()))?;
+    take_back(storage, output, folder.as_ref(), found.as_ref())?;
     folder.clean(storage, &Committed::Nothing)
 }

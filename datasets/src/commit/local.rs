@@ -3,8 +3,8 @@
 use super::manifest::{folder_of, is_file_name, read_local};
 use super::records::{Records, hidden_name};
 use super::{
-    Committed, Folder, Found, MANIFEST_NAME, Manifest, Output, PartFile, Place, Staged, Survey,
-    Swap,
+    Committed, Folder, Found, MANIFEST_NAME, Manifest, Output, PartFile, Place, QUARANTINE_NAME,
+    Staged, Survey, Swap,
 };
 use crate::location::Location;
 use crate::storage::{Storage, StorageError, StorageErrorKind};
@@ -22,8 +22,8 @@ const MADE: &str = "made";
 /// The record of what a commit makes visible.
 pub(super) const PUBLISHING: &str = "publishing";
 
-/// Numbers the temporary manifests of this process.
-static MANIFESTS: AtomicU64 = AtomicU64::new(0);
+/// Numbers the files of this process that are written aside.
+static ASIDE: AtomicU64 = AtomicU64::new(0);
 
 pub(super) struct LocalFolder<'a> {
     output: &'a Output,
@@ -155,6 +155,19 @@ impl<'a> LocalFolder<'a> {
         fs::rename(from, to)
     }
 
+    /// Writes a small file to the staging folder, from where it is renamed.
+    fn write_aside(&self, bytes: &[u8]) -> Result<PathBuf, StorageError> {
+        let number = ASIDE.fetch_add(1, Ordering::Relaxed);
+        let path = self.staging.join(format!("aside.{}.{number}", std::process::id()));
+        let write = || {
+            let mut file = File::create(&path)?;
+            file.write_all(bytes)?;
+            if self.output.durable { file.sync_all() } else { Ok(()) }
+        };
+        write().map_err(io_error(&path, "write"))?;
+        Ok(path)
+    }
+
     /// Waits until what a folder lists is on the disk.
     fn sync_folder(&self, path: &Path) -> Result<(), StorageError> {
         if !self.output.durable {
@@ -242,15 +255,7 @@ impl Folder for LocalFolder<'_> {
         json: Vec<u8>,
         found: &Found,
     ) -> Result<Swap, StorageError> {
-        let number = MANIFESTS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{MANIFEST_NAME}.{}.{number}", std::process::id());
-        let (from, to) = (self.staging.join(name), self.path.join(MANIFEST_NAME));
-        let write = || {
-            let mut file = File::create(&from)?;
-            file.write_all(&json)?;
-            if self.output.durable { file.sync_all() } else { Ok(()) }
-        };
-        write().map_err(io_error(&from, "write"))?;
+        let (from, to) = (self.write_aside(&json)?, self.path.join(MANIFEST_NAME));
         // Other jobs wait meanwhile, on this machine and where the file system says so to others. Without locks there is
         // only the look at what is there.
         let locked = File::open(self.path).map_err(io_error(self.path, "read"))?;
@@ -263,6 +268,30 @@ impl Folder for LocalFolder<'_> {
         fs::rename(&from, &to).map_err(io_error(&to, "write"))?;
         self.sync_folder(self.path)?;
         Ok(Swap::Done)
+    }
+
+    fn write(&self, _storage: &Storage, name: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
+        let (from, to) = (self.write_aside(&bytes)?, self.path.join(name));
+        self.rename(name, &from, &to).map_err(io_error(&to, "create"))?;
+        self.sync_folder(&self.path.join(folder_of(name)))?;
+        self.sync_folder(self.path)
+    }
+
+    fn quarantined(&self, _storage: &Storage) -> Result<Vec<String>, StorageError> {
+        let path = self.path.join(QUARANTINE_NAME);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(io_error(&path, "list")(error)),
+        };
+        let name = |entry: io::Result<fs::DirEntry>| {
+            entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
+        };
+        entries.map(name).collect::<io::Result<_>>().map_err(io_error(&path, "list"))
     }
 
     fn delete(&self, _storage: &Storage, names: &[String]) -> Result<(), StorageError> {

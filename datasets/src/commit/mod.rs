@@ -1,7 +1,8 @@
 //! How output becomes visible: part files are staged, then committed all at once, then listed in a manifest.
 //!
 //! An output is a folder of part files `part-00000-JOB.EXT`, JOB being the job's short id, and `_SUCCESS`, a
-//! [`Manifest`] in JSON that lists them and is written last. Part files may be in folders `COLUMN=VALUE/`.
+//! [`Manifest`] in JSON that lists them and is written last. Part files may be in folders `COLUMN=VALUE/`. Records that were
+//! left out are in `_quarantine/` ([`Quarantined`]).
 //!
 //! | step | who | what |
 //! |---|---|---|
@@ -35,6 +36,7 @@ mod leftovers;
 mod local;
 mod manifest;
 mod part;
+mod quarantine;
 mod records;
 mod remote;
 #[cfg(test)]
@@ -46,6 +48,7 @@ pub use job::{abort, commit};
 pub use leftovers::{Leftover, Runner, State, leftovers, sweep};
 pub use manifest::{JobInfo, LeftOut, MANIFEST_NAME, Manifest, ManifestFile};
 pub use part::{PartFile, Place, Staged};
+pub use quarantine::{QUARANTINE_NAME, Quarantined};
 
 use self::local::LocalFolder;
 use self::remote::RemoteFolder;
@@ -219,6 +222,10 @@ trait Folder {
         json: Vec<u8>,
         found: &Found,
     ) -> Result<Swap, StorageError>;
+    /// Writes a small file, whole or not at all, in place of what is there.
+    fn write(&self, storage: &Storage, name: &str, bytes: Vec<u8>) -> Result<(), StorageError>;
+    /// The names of the files in the quarantine.
+    fn quarantined(&self, storage: &Storage) -> Result<Vec<String>, StorageError>;
     /// Deletes files, as far as they are there, and local folders inside the output that are empty then.
     fn delete(&self, storage: &Storage, names: &[String]) -> Result<(), StorageError>;
     /// Deletes the files that the job has made visible, by its own records, but those that a manifest lists.

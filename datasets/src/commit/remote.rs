@@ -5,7 +5,8 @@ use super::manifest::is_file_name;
 use super::part::Upload;
 use super::records::{Records, in_parallel};
 use super::{
-    Committed, Folder, Found, MANIFEST_NAME, Manifest, Output, Place, Staged, Survey, Swap, Version,
+    Committed, Folder, Found, MANIFEST_NAME, Manifest, Output, Place, QUARANTINE_NAME, Staged,
+    Survey, Swap, Version,
 };
 use crate::location::Location;
 use crate::storage::{Storage, StorageError, StorageErrorKind};
@@ -113,6 +114,14 @@ impl Folder for RemoteFolder<'_> {
         let now = Manifest::find(storage, &self.output.location)?;
         let there = now.is_some_and(|now| now.has(&self.output.job));
         Ok(if there { Swap::Done } else { Swap::Conflict })
+    }
+
+    fn write(&self, storage: &Storage, name: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
+        storage.put_object(&self.file(name), bytes)
+    }
+
+    fn quarantined(&self, storage: &Storage) -> Result<Vec<String>, StorageError> {
+        storage.names_in(&self.file(QUARANTINE_NAME))
     }
 
     fn delete(&self, storage: &Storage, names: &[String]) -> Result<(), StorageError> {

@@ -58,6 +58,14 @@ impl Folder for Stops<'_> {
         self.step()?;
         self.inner.write_manifest(storage, json, found)
     }
+    fn write(&self, storage: &Storage, name: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
+        self.step()?;
+        self.inner.write(storage, name, bytes)
+    }
+    fn quarantined(&self, storage: &Storage) -> Result<Vec<String>, StorageError> {
+        self.step()?;
+        self.inner.quarantined(storage)
+    }
     fn delete(&self, storage: &Storage, names: &[String]) -> Result<(), StorageError> {
         if self.left.get() == 0 {
             self.inner.delete(storage, &names[..names.len() / 2])?;
@@ -109,10 +117,31 @@ fn seen(world: &World) -> Vec<String> {
     texts
 }
 
-/// Nothing but the manifest and what it lists is there.
+/// What a job is called, and that it has left a record out.
+fn leaving_out() -> JobInfo {
+    let left_out =
+        LeftOut { place: "a.txt, byte 5".into(), stage: "s".into(), message: "m".into() };
+    JobInfo { left_out: vec![left_out], ..JobInfo::default() }
+}
+
+/// The jobs whose left out records are in the quarantine.
+fn quarantined(world: &World) -> Vec<String> {
+    let files = world.files();
+    let jobs = files.iter().filter_map(|(name, text)| {
+        let (_, name) = name.split_once("_quarantine/part-00000-")?;
+        let row: Quarantined = serde_json::from_str(text).unwrap();
+        assert_eq!((row.location.as_str(), row.offset), ("a.txt", Some(5)));
+        Some(name.strip_suffix(".jsonl").unwrap().to_owned())
+    });
+    jobs.collect()
+}
+
+/// Nothing but the manifest, what it lists, and a quarantine is there.
 fn nothing_else(world: &World) {
     let files = world.files();
-    let there = files.keys().filter(|name| !name.ends_with('/') && !name.ends_with(MANIFEST_NAME));
+    let there = files.keys().filter(|name| {
+        !name.ends_with('/') && !name.ends_with(MANIFEST_NAME) && !name.contains("/_quarantine/")
+    });
     assert_eq!(there.count(), seen(world).len(), "{:?}", files.keys());
     assert!(!files.keys().any(|name| name.contains(".windrow")), "{:?}", files.keys());
 }
@@ -132,18 +161,20 @@ fn readers_see_the_old_or_the_new_whichever_step_a_commit_stops_at() {
             for world in World::each() {
                 let first = by_day(&world, "a1", WriteMode::Error);
                 let staged = stage_days(&world, &first, &[1, 2, 3]);
-                commit(&world.storage, &first, &JobInfo::default(), &staged).unwrap();
+                commit(&world.storage, &first, &leaving_out(), &staged).unwrap();
                 let output = by_day(&world, "b2", mode);
                 let staged = stage_days(&world, &output, &[2, 4]);
                 assert_eq!(seen(&world), old);
                 let folder = Stops::after(&world, &output, calls);
-                let job = JobInfo::default();
+                let job = leaving_out();
                 let stopped = commit_to(&world.storage, &output, &folder, &job, &staged);
                 let after = seen(&world);
                 assert!(after == old || after == new, "{mode:?} after {calls}: {after:?}");
                 if stopped.is_ok() {
                     assert_eq!(after, new);
                 }
+                // What is left out is there before the output is.
+                assert!(after == old || quarantined(&world).contains(&"b2".to_owned()));
                 if folder.left.get() > 0 {
                     stopped.unwrap();
                     whole += 1;
@@ -156,6 +187,13 @@ fn readers_see_the_old_or_the_new_whichever_step_a_commit_stops_at() {
                 } else {
                     commit(&world.storage, &output, &job, &staged).unwrap();
                     assert_eq!(seen(&world), new);
+                }
+                let is_swept = calls % 2 == 0;
+                match quarantined(&world).join(" ").as_str() {
+                    "a1" => assert!(is_swept && after == old),
+                    "b2" => assert_eq!(mode, WriteMode::Overwrite),
+                    "a1 b2" if mode == WriteMode::Overwrite => assert!(is_swept && after == new),
+                    other => assert_eq!(other, "a1 b2"),
                 }
                 nothing_else(&world);
             }
@@ -225,8 +263,9 @@ fn of_jobs_that_want_a_place_for_themselves_one_wins() {
         *folder.before_manifest.borrow_mut() = Some(Box::new(|| {
             commit(&world.storage, &won, &JobInfo::default(), &of_won).unwrap();
         }));
-        let job = JobInfo::default();
+        let job = leaving_out();
         let error = commit_to(&world.storage, &lost, &folder, &job, &of_lost).unwrap_err();
+        assert!(quarantined(&world).is_empty());
         assert_eq!(error.kind, StorageErrorKind::Exists, "{error}");
         assert_eq!(seen(&world), ["a1/1", "a1/2"]);
         abort(&world.storage, &lost).unwrap();
