@@ -83,7 +83,7 @@ fn an_output_lists_what_was_left_out_in_order_also_over_workers() {
     assert_eq!(manifest["left_out"], room.manifest("other")["left_out"]);
     let quarantine = |output: &str| {
         let job = room.manifest(output)["job"].as_str().unwrap().to_owned();
-        let file = room.path(&format!("{output}/_quarantine/part-00000-{job}.jsonl"));
+        let file = room.path(format!("{output}/_quarantine/part-00000-{job}.jsonl"));
         std::fs::read_to_string(file).unwrap()
     };
     let rows = quarantine("one");
