@@ -1,0 +1,40 @@
+//! The manifests of `deploy/kubernetes`: the commands in them are commands of the binary. `.ci/run manifests` checks them against
+//! the schemas of Kubernetes.
+
+mod harness;
+
+use std::path::Path;
+
+/// The lists `args` of a manifest.
+fn commands(manifest: &str) -> Vec<Vec<&str>> {
+    let mut found: Vec<Vec<&str>> = Vec::new();
+    let mut within = false;
+    for line in manifest.lines().map(str::trim) {
+        match line.strip_prefix("- ") {
+            Some(argument) if within => found.last_mut().unwrap().push(argument),
+            _ => within = line == "args:",
+        }
+        if within && line == "args:" {
+            found.push(Vec::new());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_commands_are_those_of_the_binary() {
+    let room = room!();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    let mut found = Vec::new();
+    for name in ["coordinator.yaml", "workers.yaml", "job.yaml"] {
+        let manifest = std::fs::read_to_string(folder.join(name)).unwrap();
+        for command in commands(&manifest) {
+            found.push(command[0].to_owned());
+            let command = command.join(" ").replace("$(THREADS)", "4").replace("$(MEMORY)", "8192");
+            // Of what is wrong with a command line it is told before anything is started.
+            let told = room.windrow(&format!("{command} --no-such-flag")).fails(2);
+            told.says(&["unexpected argument '--no-such-flag'"]);
+        }
+    }
+    assert_eq!(found, ["coordinator", "worker", "run"]);
+}
