@@ -207,10 +207,11 @@ fn an_executor_dies() {
 #[test]
 fn a_coordinator_stands_still_for_longer_than_a_lease() {
     let room = room!();
-    let cluster = Cluster::start_with(&room, "--lease-ms 1000");
+    // So long that a worker of a busy machine is heard in time.
+    let cluster = Cluster::start_with(&room, "--lease-ms 4000");
     let run = cluster.sort("faulted");
     cluster.coordinator.signal(libc::SIGSTOP);
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(9));
     cluster.coordinator.signal(libc::SIGCONT);
     assert_eq!(cluster.ends_well(run, "faulted"), 0, "something ran again");
 }
