@@ -4,6 +4,7 @@ use crate::binary;
 use crate::error::RunError;
 use crate::local::short_id;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -11,11 +12,12 @@ use windrow_datasets::commit::{self, Manifest, Runner, WriteMode};
 use windrow_datasets::storage::{Storage, StoreOptions};
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Flow, Job, Outcome, Summary};
-use windrow_protocol::client::{Client, ClientError};
+use windrow_protocol::client::Client;
 use windrow_protocol::control::{JobOptions, JobState, JobStatus, JobSubmission};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{CollectId, JobId};
 use windrow_protocol::link::draw_token;
+use windrow_protocol::security::Credentials;
 use windrow_worker::executor::failure::of_storage;
 use windrow_worker::executor::task::outputs_of;
 use windrow_worker::executor_process::fingerprint;
@@ -47,11 +49,26 @@ impl Cluster {
     /// # Errors
     /// If no coordinator is there, or one of another version.
     pub fn connect(address: &str) -> Result<Cluster, RunError> {
-        Cluster::connect_on(Arc::new(runtime()?), address)
+        Cluster::connect_on(Arc::new(runtime()?), address, Credentials::off())
     }
 
-    pub(crate) fn connect_on(runtime: Arc<Runtime>, address: &str) -> Result<Cluster, RunError> {
-        let client = runtime.block_on(Client::connect(address)).map_err(RunError::Cluster)?;
+    /// As [`connect`](Cluster::connect), to a coordinator that is secured; `folder` has the cluster's `ca.pem`, and the
+    /// `token` that this program shows.
+    ///
+    /// # Errors
+    /// As there, and if the folder is not what it should be, or the coordinator refuses the token.
+    pub fn connect_secured(address: &str, folder: impl AsRef<Path>) -> Result<Cluster, RunError> {
+        let credentials = Credentials::of_folder(folder.as_ref()).map_err(RunError::Security)?;
+        Cluster::connect_on(Arc::new(runtime()?), address, credentials)
+    }
+
+    pub(crate) fn connect_on(
+        runtime: Arc<Runtime>,
+        address: &str,
+        credentials: Credentials,
+    ) -> Result<Cluster, RunError> {
+        let client = runtime.block_on(Client::connect(address, credentials));
+        let client = client.map_err(RunError::Cluster)?;
         let (storage, stores) = (Storage::new(), StoreOptions::default());
         let (mode, task_timeout, runner) = (WriteMode::Error, None, Runner::Cluster);
         let bad_records_max = 0;
@@ -159,7 +176,7 @@ impl Cluster {
             Ok(id) => id,
             Err(error) => {
                 // Of any other error nobody knows whether the job has come.
-                if matches!(error, ClientError::Refused(_)) {
+                if error.is_refusal() {
                     self.abort(&outputs);
                 }
                 return Err(RunError::Cluster(error));

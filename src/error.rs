@@ -15,6 +15,9 @@ pub enum RunError {
     /// The coordinator was not reached, or refused.
     #[error(transparent)]
     Cluster(ClientError),
+    /// What secures a connection cannot be used.
+    #[error("security: {0}")]
+    Security(windrow_protocol::security::SecurityError),
     /// Local processes could not be started.
     #[error("{0}")]
     Launch(String),

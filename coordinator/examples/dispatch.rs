@@ -11,6 +11,7 @@ use windrow_protocol::client::Client;
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
 use windrow_protocol::link::draw_token;
+use windrow_protocol::security::Credentials;
 use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
 use windrow_protocol::transport::{call, connect};
@@ -39,7 +40,7 @@ fn job() -> JobSubmission {
 
 /// Registers, and ends each attempt in the poll after the one that brought it. Gives the number of its polls.
 async fn work(address: SocketAddr, slots: u32, tasks: u32) -> Result<u64, AnyError> {
-    let client = connect(&address.to_string(), Duration::from_secs(5)).await?;
+    let client = connect(&address.to_string(), &Credentials::off(), Duration::from_secs(5)).await?;
     let hello = WorkerHello {
         version: PROTOCOL_VERSION,
         token: draw_token(),
@@ -86,7 +87,7 @@ async fn main() -> Result<(), AnyError> {
     let coordinator = Coordinator::start(listen, Config::default()).await?;
     let workers: Vec<_> =
         (0..workers).map(|_| tokio::spawn(work(coordinator.address, slots, tasks))).collect();
-    let client = Client::connect(&coordinator.address.to_string()).await?;
+    let client = Client::connect(&coordinator.address.to_string(), Credentials::off()).await?;
     let begun = Instant::now();
     let job = client.submit(&job()).await?;
     let status = client.wait(job, |_| ()).await?;

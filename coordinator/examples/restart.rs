@@ -14,6 +14,7 @@ use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
 use windrow_protocol::link::draw_token;
 use windrow_protocol::parts::BucketSizes;
+use windrow_protocol::security::Credentials;
 use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
 use windrow_protocol::transport::{call, connect};
@@ -87,7 +88,7 @@ async fn start(config: Config) -> Result<Running, AnyError> {
 
 /// Does all tasks but the last map task. Gives the worker, and the longest time that a poll with ends took.
 async fn most_of_it(running: &Running, tasks: u32) -> Result<(WorkerId, Duration), AnyError> {
-    let client = connect(&running.address.to_string(), PATIENCE).await?;
+    let client = connect(&running.address.to_string(), &Credentials::off(), PATIENCE).await?;
     let hello = WorkerHello {
         version: PROTOCOL_VERSION,
         token: draw_token(),
@@ -129,7 +130,7 @@ async fn go_on(config: Config, worker: WorkerId) -> Result<(Duration, Duration),
     let begun = Instant::now();
     let running = start(config).await?;
     let started = begun.elapsed();
-    let client = connect(&running.address.to_string(), PATIENCE).await?;
+    let client = connect(&running.address.to_string(), &Credentials::off(), PATIENCE).await?;
     let poll = Poll { wait_ms: 1_000, ..Poll::default() };
     let answer = call(PATIENCE, |ctx| client.poll(ctx, worker, poll)).await?;
     let dispatched = begun.elapsed();

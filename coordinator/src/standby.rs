@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
+use windrow_protocol::security::Credentials;
 use windrow_protocol::transport::{ConnectError, call, connect};
 
 /// The object in which who leads says that it is there.
@@ -36,12 +37,14 @@ struct Beat {
     ended: bool,
 }
 
-/// Waits until nobody leads that has this state: not heard for `gone_after`, seen to be gone, or ended. Cancel safe.
+/// Waits until nobody leads that has this state: not heard for `gone_after`, seen to be gone, or ended. Without credentials
+/// it is not looked whether its process is there. Cancel safe.
 ///
 /// # Errors
 /// The state cannot be looked at.
 pub(crate) async fn until_nobody_leads(
     home: &Home,
+    credentials: Option<&Credentials>,
     gone_after: Duration,
 ) -> Result<(), JournalError> {
     match home {
@@ -52,7 +55,7 @@ pub(crate) async fn until_nobody_leads(
                 let Some(beat) = said.as_ref().filter(|beat| !beat.ended) else { return Ok(()) };
                 let next = tokio::select! {
                     next = until_it_says_more(objects, beat, gone_after) => next?,
-                    () = until_its_process_is_gone(beat.address, gone_after) => None,
+                    () = until_its_process_is_gone(beat.address, credentials, gone_after) => None,
                 };
                 match next {
                     Some(next) => said = Some(next),
@@ -118,16 +121,21 @@ async fn until_it_says_more(
 
 /// Ends when the process that leads is gone: its machine says that nobody listens there any more. Of one that cannot be
 /// reached from here nobody knows.
-async fn until_its_process_is_gone(address: SocketAddr, within: Duration) {
+async fn until_its_process_is_gone(
+    address: SocketAddr,
+    credentials: Option<&Credentials>,
+    within: Duration,
+) {
     let at = address.to_string();
     let was_there = async {
-        let mut client = connect(&at, within).await.ok()?;
+        let credentials = credentials?;
+        let mut client = connect(&at, credentials, within).await.ok()?;
         loop {
             if call(within, |context| client.hello(context)).await.is_ok() {
                 pause(LOOK_EVERY).await;
                 continue;
             }
-            match connect(&at, within).await {
+            match connect(&at, credentials, within).await {
                 Ok(again) => client = again,
                 Err(ConnectError::Refused { .. }) => return Some(()),
                 Err(_) => return None,

@@ -12,6 +12,7 @@ use windrow_protocol::client::Client;
 use windrow_protocol::control::*;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::*;
+use windrow_protocol::security::Credentials;
 
 fn task(job: JobId, stage: u32, kind: TaskKind, partition: u32) -> TaskId {
     TaskId { job, stage: StageId(stage), round: Round::default(), kind, partition }
@@ -125,8 +126,13 @@ async fn what_is_kept_is_told_by_the_next_coordinator() {
     let split = worker.poll(1000, vec![]).await.assigned.remove(0);
     first.stop().await.unwrap();
     let second = start(state.path()).await;
-    worker.client =
-        windrow_protocol::transport::connect(&second.address.to_string(), SECOND).await.unwrap();
+    worker.client = windrow_protocol::transport::connect(
+        &second.address.to_string(),
+        &Credentials::off(),
+        SECOND,
+    )
+    .await
+    .unwrap();
     let end = AttemptEnd::of(split.attempt, Ok(output(&split, 1)));
     let mut ended = vec![end];
     let client = client(&second).await;

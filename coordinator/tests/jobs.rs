@@ -10,6 +10,7 @@ use windrow_coordinator::{Coordinator, StartError};
 use windrow_protocol::control::*;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::*;
+use windrow_protocol::security::Credentials;
 use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
 use windrow_protocol::transport::{call, connect};
@@ -128,7 +129,7 @@ async fn a_worker_whose_process_is_known_to_be_dead_is_lost_at_once() {
     let job = client.submit(&submission(two_stages(2))).await.unwrap();
     assert_eq!(maps_of(&mut dead, 4).await.len(), 4);
     spawn(running.address, hello("b1", 4), |order| Some(Ok(output(order, 4))));
-    let tell = connect(&running.address.to_string(), SECOND).await.unwrap();
+    let tell = connect(&running.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
     call(SECOND, |ctx| tell.gone(ctx, vec![1, token, 2])).await.unwrap();
     let status = end_of(&client, job).await;
     assert_eq!(status.state, JobState::Succeeded);

@@ -12,6 +12,7 @@ use windrow_coordinator::journal::Journal;
 use windrow_coordinator::{Config, Coordinator, Running, StartError};
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
+use windrow_protocol::security::Credentials;
 use windrow_protocol::transport::connect;
 
 const MAPS: u32 = 5;
@@ -62,7 +63,8 @@ impl Hand {
 
     /// Goes on with another coordinator.
     async fn turn_to(&mut self, running: &Running) {
-        self.worker.client = connect(&running.address.to_string(), SECOND).await.unwrap();
+        self.worker.client =
+            connect(&running.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
     }
 
     async fn step(&mut self) {
@@ -220,7 +222,8 @@ async fn a_job_goes_on_from_a_journal_of_an_earlier_release() {
         let job = JobId(1);
         let status = client.status(job, Duration::ZERO).await.unwrap();
         assert!(matches!(status.state, JobState::Running { .. }), "{name}: {status:?}");
-        let worker = connect(&running.address.to_string(), SECOND).await.unwrap();
+        let worker =
+            connect(&running.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
         let worker = Worker { client: worker, id: WorkerId(1), seen: 0 };
         let mut hand = Hand { worker, known: BTreeSet::new(), ended: Vec::new() };
         let mut steps = 0;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use windrow_coordinator::Config;
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
+use windrow_protocol::security::Credentials;
 use windrow_protocol::task::{TaskInput, Work};
 use windrow_protocol::transport::{call, connect};
 
@@ -83,7 +84,8 @@ async fn is_run_by_another_whatever_the_coordinator_does(with_snapshots: bool) {
     running.stop().await.unwrap();
     running = start_with(config_at(state.path(), with_snapshots)).await;
     for worker in [&mut slow, &mut fast] {
-        worker.client = connect(&running.address.to_string(), SECOND).await.unwrap();
+        worker.client =
+            connect(&running.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
     }
     // The answer that was lost is told again.
     slow.poll_with(tells(&slow, first.attempt, Some(4))).await;

@@ -29,9 +29,18 @@ if [ -z "${WINDROW_MEMORY:-}" ] && [ "${SLURM_MEM_PER_NODE:-0}" -gt 0 ]; then
   WINDROW_MEMORY=$((SLURM_MEM_PER_NODE * 3 / 4))MiB
 fi
 
+# What the processes of this cluster know one another by: others on these nodes cannot connect.
+security=$state/security
+export WINDROW_SECURITY=$security/admin
+
 coordinate() {
   mkdir -p "$state"
-  "$program" coordinator --listen "0.0.0.0:$1" --state "$state" >"$state/coordinator.log" 2>&1 &
+  [ -d "$security" ] || "$program" cluster init "$security" >/dev/null
+  # That of one before says where that one listened.
+  rm -f "$state/coordinator.log"
+  touch "$state/coordinator.log"
+  "$program" coordinator --listen "0.0.0.0:$1" --state "$state" --security "$security/coordinator" \
+    >"$state/coordinator.log" 2>&1 &
   coordinator=$!
   until port=$(grep -o '^coordinator on .*:[0-9]*' "$state/coordinator.log" | grep -o '[0-9]*$'); do
     if ! kill -0 $coordinator 2>/dev/null; then
@@ -77,7 +86,7 @@ srun --quiet --ntasks-per-node=1 --cpu-bind=none --no-kill --kill-on-bad-exit=0 
   until "$0" worker "$@" --threads "$SLURM_CPUS_ON_NODE" --scratch "$WINDROW_SCRATCH" || [ -n "${ends:-}" ]; do
     sleep 1
   done
-' "$program" --coordinator "$address" --listen 0.0.0.0:0 ${WINDROW_MEMORY:+--memory "$WINDROW_MEMORY"} &
+' "$program" --coordinator "$address" --listen 0.0.0.0:0 --security "$security/worker" ${WINDROW_MEMORY:+--memory "$WINDROW_MEMORY"} &
 workers=$!
 
 # The job that this one was before it was put back into the queue, if it had come as far as that. Clients outlive the first signal.

@@ -6,6 +6,7 @@ use crate::control::{
 };
 use crate::ids::{CollectId, JobId, StageId, TaskId, TaskKind, WorkerId};
 use crate::link::{Link, LinkConfig, LinkError};
+use crate::security::Credentials;
 use std::time::Duration;
 
 /// A call is answered within this time, or made again.
@@ -31,6 +32,13 @@ pub enum ClientError {
     Answer(String),
 }
 
+impl ClientError {
+    /// Whether the coordinator said no: what was asked for was not done.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, ClientError::Refused(_) | ClientError::Link(LinkError::Denied { .. }))
+    }
+}
+
 /// A client of a coordinator. It connects again by itself when the connection breaks. All methods are cancel safe:
 /// what was asked for may have been done.
 #[derive(Debug)]
@@ -43,16 +51,21 @@ impl Client {
     ///
     /// # Errors
     /// At once if nobody is there, or somebody else, or another version.
-    pub async fn connect(address: &str) -> Result<Client, ClientError> {
-        Client::connect_with(address, LinkConfig::default()).await
+    pub async fn connect(address: &str, credentials: Credentials) -> Result<Client, ClientError> {
+        Client::connect_with(address, credentials, LinkConfig::default()).await
     }
 
     /// As [`connect`](Client::connect), with another patience.
     ///
     /// # Errors
     /// As [`connect`](Client::connect).
-    pub async fn connect_with(address: &str, config: LinkConfig) -> Result<Client, ClientError> {
-        Ok(Client { link: Link::connect(address, config).await.map_err(LinkError::from)? })
+    pub async fn connect_with(
+        address: &str,
+        credentials: Credentials,
+        config: LinkConfig,
+    ) -> Result<Client, ClientError> {
+        let link = Link::connect(address, credentials, config).await;
+        Ok(Client { link: link.map_err(LinkError::from)? })
     }
 
     /// The coordinator's address, as given.

@@ -68,7 +68,12 @@ pub enum Peer {
     Stranger,
     /// It closed the connection without a word, as a proxy does when nobody listens behind it.
     Gone,
+    /// It is of Windrow, and wants TLS.
+    Secured,
 }
+
+/// In the place of a version: TLS is wanted.
+const SECURED: u8 = 0;
 
 /// This process' preface.
 pub fn preface() -> [u8; PREFACE_BYTES] {
@@ -83,6 +88,8 @@ pub fn peer_of(preface: [u8; PREFACE_BYTES]) -> Peer {
     let version = u32::from(preface[MAGIC.len()]);
     if preface[..MAGIC.len()] != MAGIC {
         Peer::Stranger
+    } else if preface[MAGIC.len()] == SECURED {
+        Peer::Secured
     } else if version != PROTOCOL_VERSION & 0xff {
         Peer::Version(version)
     } else {
@@ -108,6 +115,24 @@ pub async fn answer_greeting<I: AsyncRead + AsyncWrite + Unpin>(io: &mut I) -> i
     let peer = read_preface(io).await?;
     if matches!(peer, Peer::Same | Peer::Version(_)) {
         io.write_all(&preface()).await?;
+        io.flush().await?;
+    }
+    Ok(peer)
+}
+
+/// As [`answer_greeting`], of one that wants TLS and was greeted without: says so.
+///
+/// # Errors
+/// As there.
+pub(crate) async fn answer_unsecured<I>(io: &mut I) -> io::Result<Peer>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let peer = read_preface(io).await?;
+    if matches!(peer, Peer::Same | Peer::Version(_)) {
+        let mut answer = preface();
+        answer[MAGIC.len()] = SECURED;
+        io.write_all(&answer).await?;
         io.flush().await?;
     }
     Ok(peer)
@@ -163,6 +188,8 @@ mod tests {
         let mut other = preface();
         other[7] = 99;
         assert_eq!(peer_of(other), Peer::Version(99));
+        other[7] = SECURED;
+        assert_eq!(peer_of(other), Peer::Secured);
         assert_eq!(peer_of(*b"HTTP/1.1"), Peer::Stranger);
     }
 

@@ -395,6 +395,30 @@ pub enum Refusal {
     /// Something about the request.
     #[error("{0}")]
     Invalid(String),
+    /// Who asks may not have it.
+    #[error("{0}")]
+    Denied(String),
+    /// The coordinator has no key of an authority.
+    #[error("the coordinator certifies nobody: certificates are brought along")]
+    CertifiesNobody,
+}
+
+/// Whose certificate is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CertificateOf {
+    /// The worker's that asks.
+    Worker,
+    /// That of an executor of a job.
+    Executor(JobId),
+}
+
+/// A certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// The certificate, and those between it and the authority, in DER.
+    pub chain: Vec<Vec<u8>>,
+    /// How long it holds, in seconds.
+    pub lifetime_s: u64,
 }
 
 /// The coordinator's service.
@@ -440,4 +464,6 @@ pub trait Coordinator {
     /// The processes of some workers are dead, as one sees who starts on their machine; by the numbers that they registered
     /// with. Others than those that are known are ignored.
     async fn gone(tokens: Vec<u128>);
+    /// Certifies the public key of a worker, or of an executor of one.
+    async fn certify(public_key: Vec<u8>, of: CertificateOf) -> Result<Issued, Refusal>;
 }

@@ -5,6 +5,7 @@
 use crate::control::{AttemptEnd, GiveUp, JobSpec, Progress};
 use crate::failure::Failure;
 use crate::ids::{AttemptId, JobId, ShuffleId, WorkerId};
+use crate::security::Given;
 use crate::task::TaskOrder;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -68,6 +69,8 @@ pub struct ExecutorStart {
     pub host: String,
     /// Whether all other workers are on this host too.
     pub peers_are_here: bool,
+    /// What it shows to other workers, where that is wanted.
+    pub credentials: Option<Given>,
     /// The number of compute threads.
     pub threads: u32,
     /// Memory for all attempts together, in bytes.

@@ -4,6 +4,7 @@
 //! grows and varies, until [`LinkConfig::patience`] has passed without any connection that answers.
 
 use crate::control::CoordinatorClient;
+use crate::security::{Credentials, denied};
 use crate::transport::{self, ConnectError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -55,6 +56,14 @@ pub enum LinkError {
         /// What the last try failed with.
         source: RpcError,
     },
+    /// This process may not make the call.
+    #[error("the coordinator at {address} refuses: {why}")]
+    Denied {
+        /// The coordinator's address.
+        address: String,
+        /// What it says.
+        why: String,
+    },
     /// The call itself fails, and would again: it is too large, or its handler broke.
     #[error("a call to the coordinator at {address} failed: {source}")]
     Call {
@@ -72,6 +81,7 @@ pub enum LinkError {
 #[derive(Debug)]
 pub struct Link {
     address: String,
+    credentials: Credentials,
     config: LinkConfig,
     current: Mutex<Current>,
 }
@@ -85,8 +95,8 @@ struct Current {
 
 impl Link {
     /// A link to the coordinator at `HOST:PORT`. The first call connects, with the patience of any call.
-    pub fn new(address: impl Into<String>, config: LinkConfig) -> Link {
-        Link { address: address.into(), config, current: Mutex::default() }
+    pub fn new(address: impl Into<String>, credentials: Credentials, config: LinkConfig) -> Link {
+        Link { address: address.into(), credentials, config, current: Mutex::default() }
     }
 
     /// A link that is connected already.
@@ -95,9 +105,10 @@ impl Link {
     /// At the first failure: nobody is at that address, or somebody else. Cancel safe.
     pub async fn connect(
         address: impl Into<String>,
+        credentials: Credentials,
         config: LinkConfig,
     ) -> Result<Link, ConnectError> {
-        let link = Link::new(address, config);
+        let link = Link::new(address, credentials, config);
         link.client().await?;
         Ok(link)
     }
@@ -127,7 +138,15 @@ impl Link {
                 Ok((client, number)) => match transport::call(answer, |c| make(client, c)).await {
                     Ok(answer) => return Ok(answer),
                     Err(source @ (RpcError::Send(_) | RpcError::Server(_))) => {
-                        return Err(LinkError::Call { address: self.address.clone(), source });
+                        let address = self.address.clone();
+                        let why = match &source {
+                            RpcError::Server(error) => denied(error).map(str::to_owned),
+                            _ => None,
+                        };
+                        return Err(match why {
+                            Some(why) => LinkError::Denied { address, why },
+                            None => LinkError::Call { address, source },
+                        });
                     }
                     Err(source) => {
                         self.forget(number);
@@ -149,6 +168,11 @@ impl Link {
         }
     }
 
+    /// Lets the next call make another connection, with the credentials that there are then.
+    pub fn connect_anew(&self) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).client = None;
+    }
+
     /// The connection there is, or a new one. Several tasks may connect at once; the last one's is kept.
     async fn client(&self) -> Result<(CoordinatorClient, u64), ConnectError> {
         {
@@ -157,7 +181,7 @@ impl Link {
                 return Ok((client.clone(), current.number));
             }
         }
-        let client = connect_any(&self.address, self.config.connect).await?;
+        let client = connect_any(&self.address, &self.credentials, self.config.connect).await?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current.client = Some(client.clone());
         current.number += 1;
@@ -178,10 +202,11 @@ impl Link {
 /// One of theirs, rather one that another try does not help against. Cancel safe.
 pub async fn connect_any(
     address: &str,
+    credentials: &Credentials,
     within: Duration,
 ) -> Result<CoordinatorClient, ConnectError> {
     let mut tries: FuturesUnordered<_> =
-        addresses(address).map(|one| transport::connect(one, within)).collect();
+        addresses(address).map(|one| transport::connect(one, credentials, within)).collect();
     let mut failed: Option<ConnectError> = None;
     while let Some(tried) = tries.next().await {
         match tried {
@@ -195,7 +220,7 @@ pub async fn connect_any(
     match failed {
         Some(error) => Err(error),
         // There was none.
-        None => transport::connect(address, within).await,
+        None => transport::connect(address, credentials, within).await,
     }
 }
 
@@ -248,7 +273,7 @@ mod tests {
             }
         });
         let config = LinkConfig { patience: Duration::from_nanos(1), ..LinkConfig::default() };
-        let link = Link::new(address, config);
+        let link = Link::new(address, Credentials::off(), config);
         let hello = |client: CoordinatorClient, ctx| async move { client.hello(ctx).await };
         link.call(Duration::from_secs(5), hello).await.unwrap_err();
         tokio::time::timeout(Duration::from_secs(5), twice).await.unwrap().unwrap();
@@ -260,7 +285,11 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         let patience = Duration::from_millis(200);
-        let link = Link::new(address, LinkConfig { patience, ..LinkConfig::default() });
+        let link = Link::new(
+            address,
+            Credentials::off(),
+            LinkConfig { patience, ..LinkConfig::default() },
+        );
         let begun = Instant::now();
         let result = link
             .call(Duration::from_secs(1), |client, ctx| async move { client.hello(ctx).await })

@@ -6,6 +6,7 @@
 
 use crate::codec::{Peer, Postcard, answer_greeting, frames, greet};
 use crate::control::{CoordinatorClient, PROTOCOL_VERSION};
+use crate::security::{Allowed, Callee, Credentials, Gate, Identity, introduce};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Sink, Stream, StreamExt};
 use std::panic::AssertUnwindSafe;
@@ -88,6 +89,48 @@ pub enum ConnectError {
         /// This process' version.
         ours: u32,
     },
+    /// It wants TLS.
+    #[error(
+        "the coordinator at {address} is secured: name the folder with its `ca.pem` and your token, with `--security` or WINDROW_SECURITY"
+    )]
+    Secured {
+        /// As given.
+        address: String,
+    },
+    /// TLS is spoken, and each side wants a certificate of an authority that it believes; or what is there speaks no TLS.
+    #[error("there is no secure connection to the coordinator at {address}: {why}")]
+    Insecure {
+        /// As given.
+        address: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It refuses this process.
+    #[error("the coordinator at {address} refuses this process: {why}")]
+    Denied {
+        /// As given.
+        address: String,
+        /// What it says.
+        why: String,
+    },
+}
+
+/// What failed while a connection was secured, for people; none if that may be the network.
+fn insecurity(error: &io::Error) -> Option<String> {
+    use rustls::Error;
+    let tls = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(match tls {
+        Error::InvalidCertificate(why) => format!(
+            "its certificate is none that `ca.pem` stands for ({why:?}): is this folder of that cluster?"
+        ),
+        Error::AlertReceived(alert) => format!(
+            "it does not accept the certificate of this process ({alert:?}): is this folder of that cluster, and its certificate still good?"
+        ),
+        Error::InvalidMessage(_) => {
+            format!("what is there does not speak TLS ({tls}): was it started with `--security`?")
+        }
+        other => other.to_string(),
+    })
 }
 
 impl ConnectError {
@@ -104,34 +147,57 @@ impl ConnectError {
 ///
 /// # Errors
 /// [`ConnectError`] says what is there instead. Cancel safe: a connection that was begun is closed.
-pub async fn connect(address: &str, timeout: Duration) -> Result<CoordinatorClient, ConnectError> {
-    match tokio::time::timeout(timeout, connect_now(address, timeout)).await {
+pub async fn connect(
+    address: &str,
+    credentials: &Credentials,
+    timeout: Duration,
+) -> Result<CoordinatorClient, ConnectError> {
+    match tokio::time::timeout(timeout, connect_now(address, credentials, timeout)).await {
         Ok(result) => result,
         Err(_) => Err(ConnectError::Timeout { address: address.to_owned(), after: timeout }),
     }
 }
 
-async fn connect_now(address: &str, timeout: Duration) -> Result<CoordinatorClient, ConnectError> {
+async fn connect_now(
+    address: &str,
+    credentials: &Credentials,
+    timeout: Duration,
+) -> Result<CoordinatorClient, ConnectError> {
     let named = || address.to_owned();
     let version =
         |theirs| ConnectError::Version { address: named(), theirs, ours: PROTOCOL_VERSION };
-    let io_error = |source: io::Error| match source.kind() {
-        io::ErrorKind::ConnectionRefused => ConnectError::Refused { address: named() },
-        _ => ConnectError::Io { address: named(), source },
+    let io_error = |source: io::Error| match (source.kind(), insecurity(&source)) {
+        (io::ErrorKind::ConnectionRefused, _) => ConnectError::Refused { address: named() },
+        (_, Some(why)) => ConnectError::Insecure { address: named(), why },
+        (_, None) => ConnectError::Io { address: named(), source },
     };
     let resolved: Vec<_> = tokio::net::lookup_host(address)
         .await
         .map_err(|source| ConnectError::Address { address: named(), source })?
         .collect();
-    let mut io = TcpStream::connect(&resolved[..]).await.map_err(io_error)?;
+    let io = TcpStream::connect(&resolved[..]).await.map_err(io_error)?;
     io.set_nodelay(true).map_err(io_error)?;
+    let mut io = credentials.connect(io, Callee::Coordinator).await.map_err(|source| {
+        let ended = source.kind() == io::ErrorKind::UnexpectedEof;
+        let text =
+            "it closed the connection in the TLS handshake: was it started with `--security`?";
+        io_error(if ended { io::Error::new(source.kind(), text) } else { source })
+    })?;
     match greet(&mut io).await.map_err(io_error)? {
         Peer::Same => {}
         Peer::Version(theirs) => return Err(version(theirs)),
+        Peer::Secured => return Err(ConnectError::Secured { address: named() }),
         Peer::Stranger => return Err(ConnectError::NotACoordinator { address: named() }),
         Peer::Gone => {
             let text = "it closed the connection without a word: is that its port, and is it up?";
             return Err(io_error(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
+        }
+    }
+    if credentials.are_on() {
+        let token = credentials.token();
+        let token = token.as_ref().map(|token| token.reveal().as_str());
+        if let Some(why) = introduce(&mut io, token).await.map_err(io_error)? {
+            return Err(ConnectError::Denied { address: named(), why });
         }
     }
     let client = client_over(io);
@@ -269,6 +335,9 @@ pub enum Dropped {
     /// Another version of the protocol; the caller was told ours.
     #[error("it speaks version {0} of the protocol, and this process version {PROTOCOL_VERSION}")]
     Version(u32),
+    /// It may not connect.
+    #[error("{0}")]
+    Refused(String),
     /// It sent nothing valid for too long.
     #[error("it sent no request for too long")]
     Silent,
@@ -285,6 +354,55 @@ pub async fn serve_connection<I, S>(
     mut io: I,
     service: S,
     limits: Limits,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Dropped>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Serve + Clone,
+    S::Req: serde::de::DeserializeOwned + tarpc::RequestName,
+    S::Resp: serde::Serialize,
+{
+    let deadline = tokio::time::Instant::now() + limits.first_request;
+    match tokio::time::timeout_at(deadline, answer_greeting(&mut io)).await {
+        Err(_) => return Err(Dropped::Silent),
+        Ok(peer) => match peer? {
+            Peer::Same => {}
+            Peer::Version(version) => return Err(Dropped::Version(version)),
+            Peer::Stranger | Peer::Gone | Peer::Secured => return Err(Dropped::Stranger),
+        },
+    }
+    answer_requests(io, service, limits, deadline, stop).await
+}
+
+/// As [`serve_connection`], of a caller who first has to prove who it is, and may do then what that allows.
+///
+/// # Errors
+/// As there.
+pub async fn serve_secured<S>(
+    stream: TcpStream,
+    gate: Arc<Gate>,
+    service: impl FnOnce(Identity) -> S,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Dropped>
+where
+    S: Serve + Clone,
+    S::Req: serde::de::DeserializeOwned + tarpc::RequestName,
+    S::Resp: serde::Serialize,
+{
+    let deadline = tokio::time::Instant::now() + limits.first_request;
+    let admitted = tokio::time::timeout_at(deadline, gate.admit(stream)).await;
+    let (io, who) = admitted.map_err(|_| Dropped::Silent)??;
+    let service = Allowed::new(service(who.clone()), who, gate);
+    answer_requests(io, service, limits, deadline, stop).await
+}
+
+/// Answers the requests of a caller that was greeted; without a first one by `deadline` it is dropped.
+async fn answer_requests<I, S>(
+    io: I,
+    service: S,
+    limits: Limits,
+    mut deadline: tokio::time::Instant,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Dropped>
 where
@@ -293,15 +411,6 @@ where
     S::Req: serde::de::DeserializeOwned + tarpc::RequestName,
     S::Resp: serde::Serialize,
 {
-    let mut deadline = tokio::time::Instant::now() + limits.first_request;
-    match tokio::time::timeout_at(deadline, answer_greeting(&mut io)).await {
-        Err(_) => return Err(Dropped::Silent),
-        Ok(peer) => match peer? {
-            Peer::Same => {}
-            Peer::Version(version) => return Err(Dropped::Version(version)),
-            Peer::Stranger | Peer::Gone => return Err(Dropped::Stranger),
-        },
-    }
     let gone = Arc::new(AtomicBool::new(false));
     let transport: tarpc::serde_transport::Transport<
         I,

@@ -13,6 +13,7 @@ use windrow_protocol::codec::preface;
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
 use windrow_protocol::link::{Link, LinkConfig};
+use windrow_protocol::security::Credentials;
 use windrow_protocol::transport::{ConnectError, Limits, call, connect, serve, serve_connection};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -85,6 +86,9 @@ impl Coordinator for Dummy {
         Ok(BlockPage::default())
     }
     async fn gone(self, _: Context, _: Vec<u128>) {}
+    async fn certify(self, _: Context, _: Vec<u8>, _: CertificateOf) -> Result<Issued, Refusal> {
+        Err(Refusal::CertifiesNobody)
+    }
     async fn explain(self, _: Context, job: JobId, _: Option<TaskId>) -> Result<String, Refusal> {
         Err(Refusal::NoJob(job))
     }
@@ -161,7 +165,7 @@ async fn nonsense_ends_its_connection_and_nothing_else() {
         let mut io = TcpStream::connect(server.address).await.unwrap();
         let _ = io.write_all(&bytes).await;
         closed(io).await;
-        let client = connect(&server.address.to_string(), SECOND).await;
+        let client = connect(&server.address.to_string(), &Credentials::off(), SECOND).await;
         assert!(client.is_ok(), "after {what}: {:?}", client.err());
     }
 }
@@ -169,7 +173,7 @@ async fn nonsense_ends_its_connection_and_nothing_else() {
 #[tokio::test]
 async fn silence_is_dropped_before_the_first_request_only() {
     let server = start(dummy()).await;
-    let client = connect(&server.address.to_string(), SECOND).await.unwrap();
+    let client = connect(&server.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
     let cases = [Vec::new(), preface()[..3].to_vec(), preface().to_vec(), {
         [&preface()[..], &[0, 0, 0, 200, 0, 0, 0]].concat()
     }];
@@ -203,16 +207,16 @@ async fn who_is_not_a_coordinator_is_named() {
         std::future::pending::<()>().await;
     });
     let refused = |result: Result<CoordinatorClient, _>| result.map(|_| ()).unwrap_err();
-    let err = refused(connect(&address, SECOND).await);
+    let err = refused(connect(&address, &Credentials::off(), SECOND).await);
     assert!(matches!(err, ConnectError::NotACoordinator { .. }), "{err}");
     // A proxy, perhaps, behind which nobody listens yet.
-    let err = refused(connect(&address, SECOND).await);
+    let err = refused(connect(&address, &Credentials::off(), SECOND).await);
     assert!(err.is_transient() && err.to_string().contains("without a word"), "{err}");
-    let err = refused(connect(&address, SECOND).await);
+    let err = refused(connect(&address, &Credentials::off(), SECOND).await);
     assert!(err.to_string().contains("version 9 of the protocol"), "{err}");
-    let err = refused(connect(&address, SECOND / 5).await);
+    let err = refused(connect(&address, &Credentials::off(), SECOND / 5).await);
     assert!(matches!(err, ConnectError::Timeout { .. }), "{err}");
-    let err = refused(connect("no address", SECOND).await);
+    let err = refused(connect("no address", &Credentials::off(), SECOND).await);
     assert!(matches!(err, ConnectError::Address { .. }), "{err}");
 }
 
@@ -231,14 +235,17 @@ async fn a_caller_of_another_version_learns_ours() {
 #[tokio::test]
 async fn a_version_that_only_hello_tells_is_refused() {
     let server = start(Dummy { version: PROTOCOL_VERSION + 256, ..dummy() }).await;
-    let err = connect(&server.address.to_string(), SECOND).await.map(|_| ()).unwrap_err();
+    let err = connect(&server.address.to_string(), &Credentials::off(), SECOND)
+        .await
+        .map(|_| ())
+        .unwrap_err();
     assert!(matches!(err, ConnectError::Version { .. }), "{err}");
 }
 
 #[tokio::test]
 async fn a_panic_is_an_answer() {
     let server = start(dummy()).await;
-    let client = connect(&server.address.to_string(), SECOND).await.unwrap();
+    let client = connect(&server.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
     match call(30 * SECOND, |ctx| client.jobs(ctx)).await {
         Err(RpcError::Server(err)) => assert!(err.detail.contains("the dummy panics"), "{err}"),
         other => panic!("{other:?}"),
@@ -251,7 +258,7 @@ async fn handlers_end_with_their_caller() {
     let dummy = dummy();
     let waiting = dummy.waiting.clone();
     let server = start(dummy).await;
-    let client = connect(&server.address.to_string(), SECOND).await.unwrap();
+    let client = connect(&server.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
     let caller = tokio::spawn(async move { call(60 * SECOND, |ctx| client.workers(ctx)).await });
     let until = async |count| {
         while waiting.load(Ordering::SeqCst) != count {
@@ -266,7 +273,7 @@ async fn handlers_end_with_their_caller() {
 #[tokio::test]
 async fn deadlines_end_calls() {
     let server = start(dummy()).await;
-    let client = connect(&server.address.to_string(), SECOND).await.unwrap();
+    let client = connect(&server.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
     let begun = Instant::now();
     let result = call(SECOND / 10, |ctx| client.workers(ctx)).await;
     assert!(matches!(result, Err(RpcError::DeadlineExceeded)), "{result:?}");
@@ -278,19 +285,21 @@ async fn more_connections_than_allowed_are_closed() {
     let limits = Limits { connections: 2, ..Limits::default() };
     let server = start_at("127.0.0.1:0".parse().unwrap(), dummy(), limits).await;
     let address = server.address.to_string();
-    let _first = connect(&address, SECOND).await.unwrap();
-    let second = connect(&address, SECOND).await.unwrap();
-    assert!(connect(&address, SECOND).await.is_err());
+    let _first = connect(&address, &Credentials::off(), SECOND).await.unwrap();
+    let second = connect(&address, &Credentials::off(), SECOND).await.unwrap();
+    assert!(connect(&address, &Credentials::off(), SECOND).await.is_err());
     drop(second);
     tokio::time::sleep(SECOND / 10).await;
-    assert!(connect(&address, SECOND).await.is_ok());
+    assert!(connect(&address, &Credentials::off(), SECOND).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_link_outlives_its_server() {
     let server = start(dummy()).await;
     let address = server.address;
-    let link = Link::connect(address.to_string(), LinkConfig::default()).await.unwrap();
+    let link = Link::connect(address.to_string(), Credentials::off(), LinkConfig::default())
+        .await
+        .unwrap();
     let hello = || link.call(SECOND, |client, ctx| async move { client.hello(ctx).await });
     assert!(hello().await.is_ok());
     server.stop.send(true).unwrap();

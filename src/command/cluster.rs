@@ -1,6 +1,8 @@
-//! `cluster up|status|down`: a cluster of local processes that outlives the command.
+//! `cluster up|status|down`: a cluster of local processes that outlives the command; `cluster drain|init|token`: for any
+//! cluster.
 
 use super::Failed;
+use super::security::{ClientSecurity, Init, OnCluster, TokenFlags};
 use crate::cluster;
 use crate::launcher::scratch_flags;
 use clap::{Args, Subcommand};
@@ -13,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use windrow_protocol::client::Client;
+use windrow_protocol::ids::WorkerId;
+use windrow_protocol::security::Credentials;
 
 /// How long the processes of a cluster may take to start, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,7 +59,24 @@ enum Action {
     Status {
         #[command(flatten)]
         state: State,
+        /// The coordinator of another cluster than that of `up`
+        #[arg(long, value_name = "HOST:PORT")]
+        cluster: Option<String>,
+        #[command(flatten)]
+        security: ClientSecurity,
     },
+    /// Lets a worker finish what it has, and end
+    Drain {
+        /// The worker, as in w2
+        #[arg(value_parser = worker_id)]
+        worker: WorkerId,
+        #[command(flatten)]
+        on: OnCluster,
+    },
+    /// Makes what secures a cluster: an authority, a token for workers and one for you
+    Init(Init),
+    /// Makes, lists and revokes tokens
+    Token(TokenFlags),
     /// Ends a cluster that `up` started
     Down {
         #[command(flatten)]
@@ -112,7 +133,15 @@ impl ClusterFlags {
                 let up = Up { threads, listen, lease_ms, memory, scratch };
                 up.run(workers, &state)
             }
-            Action::Status { state } => status(&state.read()?.address),
+            Action::Status { state: _, cluster: Some(address), security } => {
+                status(&address, security.credentials()?)
+            }
+            Action::Status { state, cluster: None, security: _ } => {
+                status(&state.read()?.address, Credentials::off())
+            }
+            Action::Drain { worker, on } => drain(worker, &on),
+            Action::Init(init) => init.run(),
+            Action::Token(token) => token.run(),
             Action::Down { state } => down(&state),
         }
     }
@@ -203,7 +232,7 @@ fn first_line(mut from: impl Read) -> std::io::Result<String> {
 fn wait_for_workers(address: &str, workers: usize) -> Result<(), Failed> {
     let runtime = cluster::runtime()?;
     runtime.block_on(async {
-        let client = Client::connect(address).await.map_err(because)?;
+        let client = Client::connect(address, Credentials::off()).await.map_err(because)?;
         let started = Instant::now();
         loop {
             let ready = client.workers().await.map_err(because)?.len();
@@ -218,9 +247,23 @@ fn wait_for_workers(address: &str, workers: usize) -> Result<(), Failed> {
     })
 }
 
-fn status(address: &str) -> Result<(), Failed> {
+/// Reads a worker's name.
+fn worker_id(text: &str) -> Result<WorkerId, String> {
+    let number = text.strip_prefix('w').unwrap_or(text).parse();
+    number.map(WorkerId).map_err(|_| format!("`{text}` is no worker; they are named as in w2"))
+}
+
+fn drain(worker: WorkerId, on: &OnCluster) -> Result<(), Failed> {
+    let credentials = on.security.credentials()?;
     cluster::runtime()?.block_on(async {
-        let client = Client::connect(address).await.map_err(because)?;
+        let client = Client::connect(&on.cluster, credentials).await.map_err(because)?;
+        client.drain(worker).await.map_err(because)
+    })
+}
+
+fn status(address: &str, credentials: Credentials) -> Result<(), Failed> {
+    cluster::runtime()?.block_on(async {
+        let client = Client::connect(address, credentials).await.map_err(because)?;
         println!("coordinator {address}");
         for worker in client.workers().await.map_err(because)? {
             println!(
@@ -238,7 +281,8 @@ fn status(address: &str) -> Result<(), Failed> {
 fn down(state: &State) -> Result<(), Failed> {
     let remembered = state.read()?;
     let ended = cluster::runtime()?.block_on(async {
-        let client = Client::connect(&remembered.address).await.map_err(because)?;
+        let client =
+            Client::connect(&remembered.address, Credentials::off()).await.map_err(because)?;
         client.shut_down().await.map_err(because)
     });
     let all = || remembered.workers.iter().chain([&remembered.coordinator]);

@@ -1,10 +1,11 @@
 //! `coordinator`: the daemon that decides.
 
-use super::Failed;
 use super::stores::StoreFlags;
+use super::{Failed, security};
 use crate::{binary, cluster, state};
 use clap::Args;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use windrow_coordinator::{Config, Coordinator};
 use windrow_datasets::location::Location;
@@ -39,6 +40,10 @@ pub(crate) struct CoordinatorFlags {
     /// A coordinator with a state in an object store that has not said for so long that it is there counts as gone
     #[arg(long, value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..))]
     gone_after_ms: u64,
+    /// The folder with the cluster's authority and its tokens, which `cluster init` makes: all who connect have to prove who
+    /// they are, and what is said is encrypted
+    #[arg(long, value_name = "DIR")]
+    security: Option<PathBuf>,
     #[command(flatten)]
     stores: StoreFlags,
 }
@@ -52,9 +57,10 @@ impl CoordinatorFlags {
         let storage = Storage::with_options(self.stores.options()?);
         let state = self.state.map(|location| state::home(storage, location));
         let state = state.transpose().map_err(|error| because(&error))?;
+        let gate = security::gate(self.security.as_deref())?;
         cluster::runtime()?.block_on(async {
             let (binary, gone_after_ms) = (binary::own().clone(), self.gone_after_ms);
-            let mut config = Config { binary, state, gone_after_ms, ..Config::default() };
+            let mut config = Config { binary, state, gate, gone_after_ms, ..Config::default() };
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
             config.scheduler.backup.twice_below = self.twice_below;

@@ -2,6 +2,7 @@
 
 use super::Failed;
 use super::jobs::{TaskName, job_id, task_name};
+use super::security::OnCluster;
 use crate::cluster;
 use clap::Args;
 use windrow_protocol::client::Client;
@@ -16,16 +17,16 @@ pub(crate) struct ExplainFlags {
     /// One task of it alone, as in s1/3: its stage, and its number in it
     #[arg(value_name = "STAGE/PARTITION", value_parser = task_name)]
     task: Option<TaskName>,
-    /// The coordinator that knows the job
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7077")]
-    cluster: String,
+    #[command(flatten)]
+    on: OnCluster,
 }
 
 impl ExplainFlags {
     pub(super) fn run(self) -> Result<(), Failed> {
         let task = self.task.map(|task| task.of(self.job));
+        let credentials = self.on.security.credentials()?;
         let explained = cluster::runtime()?.block_on(async {
-            Client::connect(&self.cluster).await?.explain(self.job, task).await
+            Client::connect(&self.on.cluster, credentials).await?.explain(self.job, task).await
         });
         let explained = explained.map_err(|error| Failed::Because(format!("explain: {error}")))?;
         super::print(&explained)

@@ -1,6 +1,7 @@
 //! `jobs list|show|attach|cancel`: jobs on a cluster.
 
 use super::Failed;
+use super::security::OnCluster;
 use crate::cluster;
 use clap::{Args, Subcommand};
 use windrow_protocol::client::Client;
@@ -10,9 +11,8 @@ use windrow_protocol::ids::{JobId, Round, StageId, TaskId, TaskKind};
 /// `windrow jobs`.
 #[derive(Args, Debug)]
 pub(crate) struct JobsFlags {
-    /// The coordinator; where others stand by, all their addresses with commas between
-    #[arg(long, value_name = "HOST:PORT", global = true, default_value = "127.0.0.1:7077")]
-    cluster: String,
+    #[command(flatten)]
+    on: OnCluster,
     #[command(subcommand)]
     action: Action,
 }
@@ -79,8 +79,10 @@ pub(super) fn task_name(text: &str) -> Result<TaskName, String> {
 impl JobsFlags {
     pub(super) fn run(self) -> Result<(), Failed> {
         let because = |error: &dyn std::fmt::Display| Failed::Because(format!("jobs: {error}"));
+        let credentials = self.on.security.credentials()?;
         cluster::runtime()?.block_on(async {
-            let client = Client::connect(&self.cluster).await.map_err(|error| because(&error))?;
+            let client = Client::connect(&self.on.cluster, credentials).await;
+            let client = client.map_err(|error| because(&error))?;
             match self.action {
                 Action::List => {
                     let jobs = client.jobs().await.map_err(|error| because(&error))?;

@@ -11,6 +11,7 @@ mod progress;
 mod quantity;
 mod replay;
 mod run;
+mod security;
 mod simulate;
 mod stores;
 mod verify;
@@ -41,7 +42,8 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     }));
     // Only fails if one is installed already, which will do as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG").unwrap_or_default();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
     // As above.
     let _ = tracing_subscriber::registry().with(Trace::of_environment()).with(log).try_init();
@@ -80,6 +82,9 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         }
     }
 }
+
+/// What is logged if nobody says: errors, and who was refused.
+const LOG: &str = "error,windrow::security=warn";
 
 fn flags<F: FromArgMatches>(matches: &ArgMatches) -> Result<F, Failed> {
     F::from_arg_matches(matches).map_err(Failed::from)
@@ -153,7 +158,7 @@ fn command(jobs: &[JobEntry]) -> Command {
         with::<worker::Worker>("worker", "Runs a worker: does tasks of this program's jobs");
     let cluster = with::<cluster::ClusterFlags>(
         "cluster",
-        "Starts, shows and ends a cluster of processes on this machine",
+        "Starts, shows and ends a cluster of processes on this machine; secures and shows others",
     );
     let on_cluster =
         with::<jobs::JobsFlags>("jobs", "Lists, shows, follows and cancels jobs on a cluster");

@@ -2,6 +2,7 @@
 
 use super::jobs::{TaskName, job_id, task_name};
 use super::quantity::human;
+use super::security::OnCluster;
 use super::worker::Plans;
 use super::{Failed, number_of, tell};
 use crate::registry::JobEntry;
@@ -27,9 +28,8 @@ pub(crate) struct ReplayFlags {
     /// The task, as in s1/3: its stage, and its number in it; s0/split is the one that lists what stage s0 reads
     #[arg(value_name = "STAGE/PARTITION", value_parser = task_name)]
     task: TaskName,
-    /// The coordinator that knows the job
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7077")]
-    cluster: String,
+    #[command(flatten)]
+    on: OnCluster,
     /// Keep the files that the task writes, in this folder, which must not hold any yet
     #[arg(long, value_name = "LOCATION")]
     output: Option<Location>,
@@ -58,8 +58,9 @@ impl ReplayFlags {
                 tell(&format!("{line}\n"));
             }
         };
+        let credentials = self.on.security.credentials()?;
         let replayed = cluster::runtime()?.block_on(async {
-            let client = Client::connect(&self.cluster).await;
+            let client = Client::connect(&self.on.cluster, credentials).await;
             let client = client.map_err(|error| Failed::Because(format!("replay: {error}")))?;
             let replay = TaskReplay {
                 client: &client,

@@ -1,6 +1,7 @@
 //! `run`: a job, in this process.
 
 use super::quantity::human;
+use super::security::ClientSecurity;
 use super::stores::StoreFlags;
 use super::{Failed, progress};
 use crate::cluster::{self, Cluster, Prepared};
@@ -21,6 +22,7 @@ use windrow_jobs::plan::Splits;
 use windrow_jobs::{Outcome, Summary};
 use windrow_protocol::client::Client;
 use windrow_protocol::ids::JobId;
+use windrow_protocol::security::Credentials;
 
 // Flags of every job. No doc comment: its text would take the place of what a job's own help page says of the job.
 #[derive(Args, Clone, Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct RunFlags {
     /// On the cluster with this coordinator; where others stand by, all their addresses with commas between
     #[arg(long, value_name = "HOST:PORT", group = "over_workers")]
     pub(crate) cluster: Option<String>,
+    #[command(flatten)]
+    pub(crate) security: ClientSecurity,
     /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all
     #[arg(long, value_name = "SECONDS", requires = "over_workers", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) task_timeout: Option<u64>,
@@ -52,8 +56,8 @@ pub(crate) struct RunFlags {
     /// A local worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", hide = true)]
     pub(crate) lease_ms: Option<u64>,
-    /// Leave out up to so many records of the input at which the job's code fails, or that cannot be parsed, and list them
-    /// in the output's manifest; the input is then read twice
+    /// Leave out up to so many records of the input at which the job's code fails, or that cannot be parsed, and put them
+    /// into `_quarantine/` in the output; the input is then read twice
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(..=10_000))]
     pub(crate) skip_bad_records: u32,
     /// What to do about output that is there already
@@ -189,7 +193,11 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
         (None, Some(address)) => address.clone(),
         (None, None) => unreachable!("one of the two was asked for"),
     };
-    let mut cluster = Cluster::connect_on(runtime.clone(), &address)?
+    let credentials = match launched {
+        Some(_) => Credentials::off(),
+        None => flags.security.credentials()?,
+    };
+    let mut cluster = Cluster::connect_on(runtime.clone(), &address, credentials.clone())?
         .mode(flags.write_mode())
         .skip_bad_records(flags.skip_bad_records)
         .stores(flags.stores.options()?)
@@ -203,7 +211,8 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
         let job = *of_interrupt.lock().unwrap_or_else(PoisonError::into_inner);
         interrupt_on.block_on(async {
             // A job that is not known yet, or a coordinator that is gone, ends with this process.
-            if let (Some(job), Ok(client)) = (job, Client::connect(&address).await) {
+            let client = Client::connect(&address, credentials.clone()).await;
+            if let (Some(job), Ok(client)) = (job, client) {
                 let _ = client.cancel(job).await;
             }
         });

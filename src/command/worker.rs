@@ -1,7 +1,7 @@
 //! `worker`: the supervisor's process; `__executor`: the process of an executor, which a supervisor starts.
 
-use super::Failed;
 use super::advertised::{Advertised, advertised, of_listening};
+use super::{Failed, security};
 use crate::registry::JobEntry;
 use crate::{binary, cluster};
 use clap::Args;
@@ -16,6 +16,7 @@ use windrow_jobs::library::GenerateTpch;
 use windrow_jobs::plan::Plan;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::link::{LinkConfig, connect_any};
+use windrow_protocol::security::Credentials;
 use windrow_protocol::transport::ConnectError;
 use windrow_worker::executor::task::Tasks;
 use windrow_worker::executor_process::{self, ExecutorConfig, PlanSource};
@@ -55,6 +56,9 @@ pub(crate) struct Worker {
     /// turns [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR")]
     scratch: Vec<PathBuf>,
+    /// The folder with the `ca.pem` of a cluster that is secured, and a token or certificate of workers
+    #[arg(long, value_name = "DIR")]
+    security: Option<PathBuf>,
     /// End when the process that started this one does
     #[arg(long, hide = true)]
     die_with_parent: bool,
@@ -86,8 +90,18 @@ impl PlanSource for Plans {
     }
 }
 
+/// Lets this process go on when it is told to end: its supervisor, which is told so too where all processes of a worker are,
+/// ends it in good time. Processes that the job's code starts are not concerned.
+fn outlive_termination() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let handler = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler does nothing, which it may do at any time.
+    unsafe { libc::signal(libc::SIGTERM, handler) };
+}
+
 /// The life of an executor process.
 pub(super) fn executor(jobs: Vec<JobEntry>) -> ExitCode {
+    outlive_termination();
     let config = ExecutorConfig {
         binary: binary::own().clone(),
         fetch: windrow_worker::data_plane::ClientLimits::default(),
@@ -104,8 +118,8 @@ fn host() -> String {
 }
 
 /// Makes sure that it is no wrong address; where nobody is yet, the worker waits, and says so.
-async fn look_for(coordinator: &str) -> Result<(), ConnectError> {
-    match connect_any(coordinator, LinkConfig::default().connect).await {
+async fn look_for(coordinator: &str, credentials: &Credentials) -> Result<(), ConnectError> {
+    match connect_any(coordinator, credentials, LinkConfig::default().connect).await {
         Err(error) if error.is_transient() => {
             super::tell(&format!("windrow: worker: {error}; trying until it is there\n"));
             Ok(())
@@ -120,6 +134,7 @@ impl Worker {
         let because = |error: &dyn std::fmt::Display| Failed::Because(format!("worker: {error}"));
         let threads = self.threads.map_or_else(crate::local::threads, usize::from) as u32;
         let program = std::env::current_exe().map_err(|error| because(&error))?;
+        let credentials = security::credentials(self.security.as_deref())?;
         let executor = ExecutorCommand {
             program,
             arguments: vec![OsString::from(EXECUTOR)],
@@ -136,6 +151,7 @@ impl Worker {
             data_listen: self.listen,
             data_host: told.host,
             data_port: told.port,
+            credentials: credentials.clone(),
             slots: threads,
             threads,
             memory: self.memory,
@@ -154,9 +170,9 @@ impl Worker {
         let runtime = cluster::runtime()?;
         runtime.block_on(async {
             if !self.die_with_parent {
-                look_for(&self.coordinator).await.map_err(|error| because(&error))?;
+                look_for(&self.coordinator, &credentials).await.map_err(|error| because(&error))?;
             }
-            let link = supervisor_link(self.coordinator);
+            let link = supervisor_link(self.coordinator, credentials);
             let supervisor =
                 Supervisor::start(config, link).await.map_err(|error| because(&error))?;
             let handle = supervisor.handle();

@@ -22,6 +22,7 @@ use windrow::{Cluster, Failure, Flow, Outcome, Result, TaskReplay};
 use windrow_coordinator::{Config, Coordinator};
 use windrow_protocol::client::Client;
 use windrow_protocol::ids::{JobId, ShuffleId, SinkId, StageId, TaskKind};
+use windrow_protocol::security::Credentials;
 use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{TaskOrder, TaskOutput};
 use windrow_worker::data_plane::ClientLimits;
@@ -159,7 +160,7 @@ impl Call {
 impl Call {
     /// Of each stage of the job a task runs again in this process, and makes the same.
     async fn again(&self, address: &str, scratch: &Path, plan: impl Fn(&Flow) -> Result<()>) {
-        let client = Client::connect(address).await.unwrap();
+        let client = Client::connect(address, Credentials::off()).await.unwrap();
         let job = JobId(1);
         let record = client.job_record(job).await.unwrap();
         for (stage, tasks) in (0..).map(StageId).zip(&record.tasks) {
@@ -220,6 +221,7 @@ fn worker() {
         data_listen: listen,
         data_host: listen.ip().to_string(),
         data_port: None,
+        credentials: Credentials::off(),
         slots: 1,
         threads: 1,
         memory,
@@ -233,7 +235,10 @@ fn worker() {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let supervisor = Supervisor::start(config, supervisor_link(coordinator)).await.unwrap();
+        let supervisor =
+            Supervisor::start(config, supervisor_link(coordinator, Credentials::off()))
+                .await
+                .unwrap();
         supervisor.run().await.unwrap();
     });
 }

@@ -378,10 +378,7 @@ impl<'r> Run<'r> {
 
     /// Runs it; panics unless it fails with this exit code, and without a panic.
     pub fn fails(self, code: i32) -> Done {
-        let done = self.run();
-        assert_eq!(done.code(), Some(code), "should have failed with {code}\n{}", done.report);
-        assert!(!done.stderr().contains("panicked at"), "a panic of the engine\n{}", done.report);
-        done
+        self.start().fails(code)
     }
 }
 
@@ -466,6 +463,14 @@ impl Running<'_> {
     pub fn ok(self) -> Done {
         let done = self.wait();
         assert_eq!(done.code(), Some(0), "{}", done.report);
+        done
+    }
+
+    /// Waits for its end; panics unless that is a failure with this exit code, and without a panic.
+    pub fn fails(self, code: i32) -> Done {
+        let done = self.wait();
+        assert_eq!(done.code(), Some(code), "should have failed with {code}\n{}", done.report);
+        assert!(!done.stderr().contains("panicked at"), "a panic of the engine\n{}", done.report);
         done
     }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use windrow_protocol::client::Client;
 use windrow_protocol::control::JobState;
 use windrow_protocol::ids::JobId;
+use windrow_protocol::security::Credentials;
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
@@ -175,7 +176,7 @@ async fn watch(
     input_bytes: u64,
     begun: Instant,
 ) -> Result<Watched, AnyError> {
-    let client = Client::connect(&cluster.address).await?;
+    let client = Client::connect(&cluster.address, Credentials::off()).await?;
     let (mut looks, mut killed) = (vec![Look::default()], None);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;

@@ -2,7 +2,9 @@
 
 use crate::journal::Home;
 use crate::scheduler;
+use std::sync::Arc;
 use windrow_protocol::control::BinaryId;
+use windrow_protocol::security::Gate;
 use windrow_protocol::transport::Limits;
 
 /// The settings of a coordinator.
@@ -25,6 +27,8 @@ pub struct Config {
     pub collected_bytes: usize,
     /// Where all is kept that is decided, so that a coordinator that is started again goes on; without one nothing is kept.
     pub state: Option<Home>,
+    /// Who is let in; without one, who can connect.
+    pub gate: Option<Arc<Gate>>,
     /// A coordinator with a state in a store that has not said for so long that it is there counts as gone.
     pub gone_after_ms: u64,
     /// What is kept is written anew, without what is superfluous, once it has grown by so many bytes, and has doubled.
@@ -45,6 +49,7 @@ impl Default for Config {
             details_bytes: 32 << 20,
             collected_bytes: 64 << 20,
             state: None,
+            gate: None,
             gone_after_ms: 5_000,
             snapshot_bytes: 16 << 20,
         }

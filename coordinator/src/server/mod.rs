@@ -35,7 +35,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use windrow_protocol::control::Coordinator as _;
-use windrow_protocol::transport::{serve, serve_connection};
+use windrow_protocol::security::{Credentials, Gate, Identity, may_be_unsecured};
+use windrow_protocol::transport::{serve, serve_connection, serve_secured};
 
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 1024;
@@ -45,6 +46,9 @@ const TELL_END: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether they have.
 const TELL_END_LOOK: Duration = Duration::from_millis(10);
+
+/// How often it is looked whether certificates or tokens have changed.
+const GATE_LOOK: Duration = Duration::from_secs(1);
 
 /// Why a coordinator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,11 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Others could connect.
+    #[error(
+        "{0} can be reached from other machines: `--security FOLDER` is needed (`windrow cluster init` makes one), or a `--listen` on 127.0.0.1"
+    )]
+    Unsecured(SocketAddr),
     /// The journal in its state folder cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -79,6 +88,8 @@ pub(crate) struct Shared {
     journal: Option<Arc<Journal>>,
     /// So many jobs may be explained at once.
     explaining: Semaphore,
+    /// Who is let in; without one, who can connect.
+    gate: Option<Arc<Gate>>,
     /// Whether somebody wants the coordinator to end, and how.
     end: watch::Sender<End>,
 }
@@ -139,6 +150,9 @@ impl Coordinator {
             io::ErrorKind::AddrInUse => StartError::PortInUse(listen),
             _ => StartError::Listen { address: listen, source },
         };
+        if config.gate.is_none() && !may_be_unsecured(listen) {
+            return Err(StartError::Unsecured(listen));
+        }
         // It has the port from now on, and listens once it leads.
         let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         let socket = socket.map_err(failed)?;
@@ -148,6 +162,7 @@ impl Coordinator {
         let started = Instant::now();
         let (end, _) = watch::channel(End::No);
         let gone_after = Duration::from_millis(config.gone_after_ms);
+        let gate = config.gate.clone();
         let leads = match &config.state {
             Some(Home::Objects(objects)) => Some(objects.clone()),
             _ => None,
@@ -169,9 +184,10 @@ impl Coordinator {
             base,
             journal,
             explaining: Semaphore::new(1),
+            gate,
             end,
         });
-        let service = Service { shared: shared.clone() };
+        let service = Service { shared: shared.clone(), who: Identity::Unsecured };
         let task = tokio::spawn(async move {
             let epoch = service.shared.journal.as_ref().map_or(0, |journal| journal.epoch());
             let Some(objects) = leads else { return run(listener, service).await };
@@ -186,7 +202,8 @@ impl Coordinator {
             }
             ended
         });
-        Ok(Running { address, service: Service { shared }, task: Some(task) })
+        let service = Service { shared, who: Identity::Unsecured };
+        Ok(Running { address, service, task: Some(task) })
     }
 }
 
@@ -198,9 +215,14 @@ impl Coordinator {
     /// As for [`start`](Coordinator::start).
     pub async fn stand_by(listen: SocketAddr, config: Config) -> Result<Running, StartError> {
         let gone_after = Duration::from_millis(config.gone_after_ms);
+        let credentials = match &config.gate {
+            None => Some(Credentials::off()),
+            // Without, it takes longer to see that the one that leads is gone.
+            Some(gate) => gate.as_caller().unwrap_or_default(),
+        };
         loop {
             if let Some(home) = &config.state {
-                standby::until_nobody_leads(home, gone_after).await?;
+                standby::until_nobody_leads(home, credentials.as_ref(), gone_after).await?;
             }
             match Coordinator::start_now(listen, config.clone()).await {
                 // Another one that stood by was faster.
@@ -285,9 +307,24 @@ async fn run(listener: TcpListener, service: Service) -> Result<(), JournalError
     let each_service = service.clone();
     let each_limits = limits.clone();
     let server = serve(listener, &limits, stopped, move |io| {
-        let service = each_service.clone().serve();
-        serve_connection(io, service, each_limits.clone(), for_each.clone())
+        let service = each_service.clone();
+        let (limits, stop) = (each_limits.clone(), for_each.clone());
+        async move {
+            match service.shared.gate.clone() {
+                None => serve_connection(io, service.serve(), limits, stop).await,
+                Some(gate) => {
+                    let of = |who| Service { who, ..service }.serve();
+                    serve_secured(io, gate, of, limits, stop).await
+                }
+            }
+        }
     });
+    let server = async {
+        tokio::select! {
+            () = server => {}
+            () = look_at_gate(service.shared.gate.clone()) => {}
+        }
+    };
     let end = async {
         let end = ticks(&service, tick_ms).await;
         if matches!(end, End::Cluster) {
@@ -312,6 +349,17 @@ async fn run(listener: TcpListener, service: Service) -> Result<(), JournalError
     match end {
         End::Failed(error) => Err(error),
         End::No | End::Process | End::Cluster => Ok(()),
+    }
+}
+
+/// Looks whether certificates and tokens have changed. Never ends.
+async fn look_at_gate(gate: Option<Arc<Gate>>) {
+    let Some(gate) = gate else { return std::future::pending().await };
+    loop {
+        pause(GATE_LOOK).await;
+        let gate = gate.clone();
+        // It reads from the disk. What fails there is told there.
+        let _ = spawn_blocking(move || gate.look_again()).await;
     }
 }
 

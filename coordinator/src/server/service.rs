@@ -14,16 +14,20 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use windrow_protocol::control::{
-    BinaryId, BlockPage, Coordinator, JobRecord, JobSpec, JobStatus, JobSubmission,
-    PROTOCOL_VERSION, Poll, PollAnswer, Refusal, Registered, TaskRecord, WorkerHello, WorkerStatus,
+    BinaryId, BlockPage, CertificateOf, Coordinator, Issued, JobRecord, JobSpec, JobStatus,
+    JobSubmission, PROTOCOL_VERSION, Poll, PollAnswer, Refusal, Registered, TaskRecord,
+    WorkerHello, WorkerStatus,
 };
 use windrow_protocol::ids::{CollectId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
+use windrow_protocol::security::Identity;
 use windrow_protocol::transport::wait_for;
 
 /// One handle of the server, as each call gets it.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     pub(crate) shared: Arc<Shared>,
+    /// Who calls.
+    pub(crate) who: Identity,
 }
 
 impl Service {
@@ -226,5 +230,15 @@ impl Coordinator for Service {
             tokens.into_iter().for_each(|token| core.gone(token, now));
         }
         self.kept().await;
+    }
+
+    async fn certify(
+        self,
+        _: Context,
+        public_key: Vec<u8>,
+        of: CertificateOf,
+    ) -> Result<Issued, Refusal> {
+        let Some(gate) = &self.shared.gate else { return Err(Refusal::CertifiesNobody) };
+        gate.certify(&self.who, &public_key, of)
     }
 }

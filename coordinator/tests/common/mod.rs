@@ -13,6 +13,7 @@ use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::*;
 use windrow_protocol::link::{LinkConfig, draw_token};
 use windrow_protocol::parts::BucketSizes;
+use windrow_protocol::security::Credentials;
 use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
 use windrow_protocol::transport::{call, connect};
@@ -45,7 +46,7 @@ pub(crate) async fn start_with(config: Config) -> Running {
 
 pub(crate) async fn client(running: &Running) -> Client {
     let config = LinkConfig { patience: 2 * SECOND, ..LinkConfig::default() };
-    Client::connect_with(&running.address.to_string(), config).await.unwrap()
+    Client::connect_with(&running.address.to_string(), Credentials::off(), config).await.unwrap()
 }
 
 pub(crate) fn binary(build: &str) -> BinaryId {
@@ -162,7 +163,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) async fn register(address: SocketAddr, hello: WorkerHello) -> Worker {
-        let client = connect(&address.to_string(), SECOND).await.unwrap();
+        let client = connect(&address.to_string(), &Credentials::off(), SECOND).await.unwrap();
         let registered = call(SECOND, |ctx| client.register(ctx, hello)).await.unwrap().unwrap();
         Worker { client, id: registered.worker, seen: 0 }
     }

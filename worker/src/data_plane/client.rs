@@ -22,6 +22,7 @@ use windrow_protocol::data::{
 use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId};
+use windrow_protocol::security::{Callee, Credentials};
 
 /// The most attempts that one failure names: more are found out by the next reader.
 const LOST_MAX: usize = 1000;
@@ -103,6 +104,7 @@ pub(crate) fn no_room(shuffle: ShuffleId, error: &SpillError) -> Failure {
 /// Fetches blocks; keeps connections to use them again. Shared by all attempts of an executor.
 pub struct BlockClient {
     limits: ClientLimits,
+    credentials: Credentials,
     idle: Mutex<HashMap<String, Vec<(Connection, Instant)>>>,
     files: Arc<OpenFiles>,
     link: Link,
@@ -129,14 +131,14 @@ enum Answered {
 
 impl BlockClient {
     /// A client without connections. It tells `choice` how long bytes take.
-    pub fn new(limits: ClientLimits, choice: Choice) -> BlockClient {
+    pub fn new(limits: ClientLimits, choice: Choice, credentials: Credentials) -> BlockClient {
         let files = Arc::new(OpenFiles::new(128));
-        BlockClient { limits, idle: Mutex::default(), files, link: Link::new(choice) }
+        BlockClient { limits, credentials, idle: Mutex::default(), files, link: Link::new(choice) }
     }
 
     /// A client without connections, for one that compresses nothing.
-    pub fn untold(limits: ClientLimits) -> BlockClient {
-        BlockClient::new(limits, Choice::default())
+    pub fn untold(limits: ClientLimits, credentials: Credentials) -> BlockClient {
+        BlockClient::new(limits, Choice::default(), credentials)
     }
 
     /// The blocks of some buckets, by bucket, in the order of the attempts; their checksums are verified.
@@ -250,9 +252,11 @@ impl BlockClient {
 
     async fn connect(&self, address: &str) -> io::Result<Connection> {
         within(self.limits.connect, "connecting", async {
-            let mut stream = TcpStream::connect(address).await?;
+            let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
+            let mut stream = self.credentials.connect(stream, Callee::Worker).await?;
             stream.write_all(&preface()).await?;
+            stream.flush().await?;
             let mut theirs = [0; PREFACE_BYTES];
             stream.read_exact(&mut theirs).await?;
             match preface_version(&theirs) {

@@ -4,8 +4,8 @@ use std::io::{self, IoSliceMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use windrow_protocol::data::BlockHead;
+use windrow_protocol::security::Wire;
 
 /// The size of the buffer, in bytes.
 const BUFFER: usize = 256 << 10;
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 512 << 10;
 
 /// A connection with a buffer for what was read ahead.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     buffer: Box<[u8]>,
     /// What of the buffer is not consumed.
     from: usize,
@@ -26,23 +26,41 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Connection {
+    pub(super) fn new(stream: Wire) -> Connection {
         Connection { stream, buffer: vec![0; BUFFER].into(), from: 0, to: 0 }
     }
 
-    /// Reads into `space`, and ahead, if there is anything to be read at once; how much of `space`.
-    fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
+    /// Reads into `space`, and ahead, what has come; how much of `space`.
+    fn poll_read_on(
+        &mut self,
+        context: &mut Context<'_>,
+        space: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let len = space.len().min(AT_ONCE);
         if len < LARGE {
-            self.to = self.stream.try_read(&mut self.buffer)?;
-            self.from = 0;
-            return Ok(self.take(space));
+            let mut buffer = ReadBuf::new(&mut self.buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+            (self.from, self.to) = (0, buffer.filled().len());
+            return Poll::Ready(Ok(self.take(space)));
         }
-        let head = IoSliceMut::new(&mut self.buffer[..BlockHead::BYTES]);
-        let mut into = [IoSliceMut::new(&mut space[..len]), head];
-        let read = self.stream.try_read_vectored(&mut into)?;
-        (self.from, self.to) = (0, read.saturating_sub(len));
-        Ok(read.min(len))
+        let Wire::Plain(stream) = &self.stream else {
+            let mut space = ReadBuf::new(&mut space[..len]);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
+            return Poll::Ready(Ok(space.filled().len()));
+        };
+        loop {
+            ready!(stream.poll_read_ready(context))?;
+            let head = IoSliceMut::new(&mut self.buffer[..BlockHead::BYTES]);
+            let mut into = [IoSliceMut::new(&mut space[..len]), head];
+            match stream.try_read_vectored(&mut into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => {
+                    let read = read?;
+                    (self.from, self.to) = (0, read.saturating_sub(len));
+                    return Poll::Ready(Ok(read.min(len)));
+                }
+            }
+        }
     }
 
     /// Takes what is in the buffer.
@@ -64,13 +82,7 @@ impl AsyncRead for Connection {
         let read = if self.from < self.to || space.is_empty() {
             self.take(space)
         } else {
-            loop {
-                ready!(self.stream.poll_read_ready(context))?;
-                match self.read_now(space) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => break read?,
-                }
-            }
+            ready!(self.poll_read_on(context, space))?
         };
         into.advance(read);
         Poll::Ready(Ok(()))

@@ -15,6 +15,7 @@ use windrow_protocol::data::{
     ANSWER_BYTES_MAX, BlockAnswer, BlockRequest, DATA_VERSION, PREFACE_BYTES, REQUEST_ATTEMPTS_MAX,
     REQUEST_BYTES_MAX, preface, preface_version,
 };
+use windrow_protocol::security::{Credentials, Identity, Wire};
 
 /// What a server allows its peers.
 #[derive(Clone, Debug)]
@@ -50,7 +51,8 @@ pub struct DataServer {
 }
 
 impl DataServer {
-    /// Serves the blocks to whoever connects. `host` is the worker's: readers that are on the same are given files.
+    /// Serves the blocks to whoever connects, and may, by these credentials. `host` is the worker's: readers that are on the
+    /// same are given files.
     /// Must be called in a tokio runtime.
     ///
     /// # Errors
@@ -60,9 +62,10 @@ impl DataServer {
         blocks: Arc<Blocks>,
         host: String,
         limits: ServerLimits,
+        credentials: Credentials,
     ) -> io::Result<DataServer> {
         let address = listener.local_addr()?;
-        let serving = Serving { blocks, host, limits };
+        let serving = Serving { blocks, host, limits, credentials };
         let task = tokio::spawn(accept(listener, Arc::new(serving))).abort_handle();
         Ok(DataServer { address, task })
     }
@@ -83,6 +86,7 @@ struct Serving {
     blocks: Arc<Blocks>,
     host: String,
     limits: ServerLimits,
+    credentials: Credentials,
 }
 
 async fn accept(listener: TcpListener, serving: Arc<Serving>) {
@@ -117,15 +121,21 @@ async fn accept(listener: TcpListener, serving: Arc<Serving>) {
 
 impl Serving {
     /// Talks with one peer, until it goes, says nothing for too long, or nothing sensible.
-    async fn peer(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn peer(&self, stream: TcpStream) -> io::Result<()> {
         let limits = &self.limits;
         stream.set_nodelay(true)?;
+        let secured = self.credentials.accept(stream);
+        let (mut stream, who) = within(limits.request, "the TLS handshake", secured).await?;
         let mut theirs = [0; PREFACE_BYTES];
         within(limits.request, "the preface", stream.read_exact(&mut theirs)).await?;
         let Some(version) = preface_version(&theirs) else {
             return Err(io::Error::other("the peer does not speak the data plane's protocol"));
         };
-        within(limits.request, "the preface", stream.write_all(&preface())).await?;
+        within(limits.request, "the preface", async {
+            stream.write_all(&preface()).await?;
+            stream.flush().await
+        })
+        .await?;
         if version != DATA_VERSION {
             return Err(io::Error::other(format!("the peer speaks version {version}")));
         }
@@ -137,12 +147,17 @@ impl Serving {
                 receive_body(&mut stream, len, REQUEST_BYTES_MAX).await
             })
             .await?;
-            self.answer(&mut stream, request).await?;
+            self.answer(&mut stream, &who, request).await?;
         }
     }
 
-    async fn answer(&self, stream: &mut TcpStream, request: BlockRequest) -> io::Result<()> {
-        let answer = self.judge(&request);
+    async fn answer(
+        &self,
+        stream: &mut Wire,
+        who: &Identity,
+        request: BlockRequest,
+    ) -> io::Result<()> {
+        let answer = self.judge(who, &request);
         let sent = send(stream, &answer, ANSWER_BYTES_MAX);
         within(self.limits.stall, "sending an answer", sent).await?;
         if answer != BlockAnswer::Stream {
@@ -153,7 +168,13 @@ impl Serving {
     }
 
     /// What is to be answered.
-    fn judge(&self, request: &BlockRequest) -> BlockAnswer {
+    fn judge(&self, who: &Identity, request: &BlockRequest) -> BlockAnswer {
+        if matches!(who, Identity::Executor(job) if *job != request.job) {
+            return BlockAnswer::Refused(format!(
+                "{who} may not read blocks of job {}",
+                request.job
+            ));
+        }
         if request.attempts.len() > REQUEST_ATTEMPTS_MAX
             || request.first_bucket > request.end_bucket
         {

@@ -1,5 +1,5 @@
 //! Sends the blocks of a request: small ones gathered in a buffer, large ones from the page cache to the socket, without
-//! a copy in user space. What is not in the page cache is waited for by a thread that may block.
+//! a copy in user space, where nothing encrypts them. What is not in the page cache is waited for by a thread that may block.
 
 use super::server::ServerLimits;
 use super::wire::within;
@@ -10,9 +10,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
 use windrow_protocol::data::{BlockHead, BlockRequest};
 use windrow_protocol::ids::AttemptId;
+use windrow_protocol::security::Wire;
 
 /// A block of so many bytes is sent from the page cache.
 const DIRECT_BYTES: u64 = if cfg!(test) { 1000 } else { 64 << 10 };
@@ -22,7 +22,7 @@ const STEP: u64 = 256 << 10;
 
 /// A stream of blocks to one reader.
 pub(super) struct BlockStream<'s> {
-    stream: &'s mut TcpStream,
+    stream: &'s mut Wire,
     blocks: Arc<Blocks>,
     request: BlockRequest,
     /// What is to be sent next; memory that is used again.
@@ -44,14 +44,14 @@ struct Piece {
 
 impl<'s> BlockStream<'s> {
     pub(super) fn new(
-        stream: &'s mut TcpStream,
+        stream: &'s mut Wire,
         blocks: Arc<Blocks>,
         request: BlockRequest,
         limits: &ServerLimits,
     ) -> BlockStream<'s> {
         let (room, stall) = (limits.buffer, limits.stall);
-        let (buffer, pieces) = (Vec::new(), Vec::new());
-        BlockStream { stream, blocks, request, buffer, pieces, room, stall, direct: true }
+        let (buffer, pieces, direct) = (Vec::new(), Vec::new(), stream.plain().is_some());
+        BlockStream { stream, blocks, request, buffer, pieces, room, stall, direct }
     }
 
     /// Sends what the reader has not seen, in the order of the request.
@@ -135,7 +135,7 @@ impl<'s> BlockStream<'s> {
         }
         let mut at = range.start;
         while at < range.end {
-            let stream = &*self.stream;
+            let Some(stream) = self.stream.plain() else { break };
             let sent = stream
                 .async_io(Interest::WRITABLE, || file.send(stream, at..range.end).transpose());
             match within(self.stall, "sending blocks", sent).await? {
@@ -185,7 +185,11 @@ impl<'s> BlockStream<'s> {
             self.buffer = filled.await?.map_err(io::Error::other)?;
         }
         if !self.buffer.is_empty() {
-            let sent = self.stream.write_all(&self.buffer);
+            let (stream, buffer) = (&mut *self.stream, &self.buffer);
+            let sent = async {
+                stream.write_all(buffer).await?;
+                stream.flush().await
+            };
             within(self.stall, "sending blocks", sent).await?;
             self.buffer.clear();
         }

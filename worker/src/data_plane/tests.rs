@@ -11,12 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use windrow_datasets::codec::Choice;
 use windrow_datasets::spill::Spills;
+use windrow_protocol::control::CertificateOf;
 use windrow_protocol::data::{PREFACE_BYTES, preface};
 use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
     AttemptId, JobId, Round, ShuffleId, StageId, TaskId, TaskKind, WorkerId,
 };
+use windrow_protocol::security::{ClusterFolders, Credentials, Gate, Identity, NewKey};
 
 const BUCKETS: u32 = 5;
 
@@ -46,6 +48,10 @@ struct Served {
 }
 
 async fn serve(attempts: u32, host: &str) -> Served {
+    serve_secured(attempts, host, Credentials::off()).await
+}
+
+async fn serve_secured(attempts: u32, host: &str, credentials: Credentials) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let blocks = Blocks::new([folder.path().to_path_buf()]);
     let folders = blocks.folders(JobId(1));
@@ -68,7 +74,8 @@ async fn serve(attempts: u32, host: &str) -> Served {
         ..ServerLimits::default()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = DataServer::start(listener, Arc::new(blocks), host.into(), limits).unwrap();
+    let server =
+        DataServer::start(listener, Arc::new(blocks), host.into(), limits, credentials).unwrap();
     let attempts = (0..attempts).map(attempt).collect();
     Served { _folder: folder, server, files, attempts }
 }
@@ -79,13 +86,17 @@ fn room() -> BlockRoom {
 }
 
 fn client() -> BlockClient {
+    secured_client(Credentials::off())
+}
+
+fn secured_client(credentials: Credentials) -> BlockClient {
     let limits = ClientLimits {
         connect: Duration::from_millis(500),
         stall: Duration::from_millis(500),
         retries: vec![Duration::from_millis(5); 2],
         ..ClientLimits::default()
     };
-    BlockClient::new(limits, Choice::default())
+    BlockClient::new(limits, Choice::default(), credentials)
 }
 
 async fn fetch(
@@ -151,6 +162,54 @@ async fn blocks_are_streamed_and_connections_used_again() {
         assert_whole(&blocks, 7);
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+/// A cluster that is secured: what a worker of it shows, and what an executor does.
+fn secured(job: JobId) -> (Credentials, Credentials) {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = ClusterFolders::make(&folder.path().join("cluster")).unwrap();
+    let gate = Gate::open(&folders.coordinator).unwrap();
+    let worker = gate.as_caller().unwrap().unwrap();
+    let (key, who) = (NewKey::draw().unwrap(), Identity::Worker { token: None });
+    let issued = gate.certify(&who, key.public(), CertificateOf::Executor(job)).unwrap();
+    let certificate = key.certified(issued.chain, Duration::from_secs(60));
+    let executor = Credentials::given(worker.give(Some(certificate)).unwrap()).unwrap();
+    (worker, executor)
+}
+
+#[tokio::test]
+async fn blocks_are_streamed_over_tls_to_who_may_read_them() {
+    let (worker, executor) = secured(JobId(1));
+    let served = serve_secured(7, "there", worker.clone()).await;
+    // Far less than the largest block.
+    let (address, _) = proxy(served.server.address(), 300_000).await;
+    for reader in [worker, executor] {
+        let client = secured_client(reader);
+        let blocks = fetch(&client, address.clone(), &served.attempts, "here").await.unwrap();
+        assert_whole(&blocks, 7);
+    }
+}
+
+#[tokio::test]
+async fn blocks_are_for_executors_of_their_job_and_for_nobody_without_certificate() {
+    let (worker, executor) = secured(JobId(2));
+    let served = serve_secured(1, "there", worker).await;
+    let address = served.server.address().to_string();
+    for (reader, says) in [
+        (executor, "an executor of job j2 may not read blocks of job j1"),
+        (Credentials::off(), "cannot be had"),
+        (secured(JobId(1)).1, "invalid peer certificate"),
+    ] {
+        let client = secured_client(reader);
+        let failure = fetch(&client, address.clone(), &served.attempts, "here").await.unwrap_err();
+        assert_eq!(failure.class, FailureClass::LostBlock);
+        assert!(failure.message.contains(says), "{failure}");
+    }
+    // Nor does a reader that has a certificate read from who has none.
+    let plain = serve(1, "there").await;
+    let client = secured_client(secured(JobId(1)).1);
+    let address = plain.server.address().to_string();
+    fetch(&client, address, &plain.attempts, "here").await.unwrap_err();
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ use windrow_protocol::control::{BinaryId, GiveUp};
 use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, ShuffleId};
+use windrow_protocol::security::Credentials;
 use windrow_protocol::task::TaskOrder;
 
 /// The least room for blocks that were fetched ahead, for each attempt, in bytes.
@@ -246,6 +247,10 @@ impl Executor {
             },
         };
         engine.begin(&env);
+        let credentials = start.credentials.clone().map(Credentials::given).transpose();
+        let credentials = credentials.map_err(|error| {
+            Failure::new(FailureClass::Internal, format!("what secures the executor: {error}"))
+        })?;
         Ok(Executor {
             engine,
             inputs: inputs(&plan),
@@ -254,7 +259,7 @@ impl Executor {
             pool,
             window: (start.memory / 8 / threads as u64).max(WINDOW_MIN),
             fetcher: Arc::new(Fetcher {
-                client: BlockClient::new(config.fetch, choice),
+                client: BlockClient::new(config.fetch, choice, credentials.unwrap_or_default()),
                 folders: BlockFolders::new(start.blocks.iter().map(PathBuf::from)),
                 files: Arc::new(OpenFiles::new(128)),
                 copied: AtomicU64::new(0),

@@ -76,6 +76,7 @@ impl Replay {
             worker: HERE,
             host: String::new(),
             peers_are_here: true,
+            credentials: None,
             threads: u32::try_from(config.threads).unwrap_or(u32::MAX),
             memory: config.memory,
             scratch: inside("spills"),

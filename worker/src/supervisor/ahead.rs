@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use windrow_protocol::control::Ahead;
 use windrow_protocol::executor::{BlockCopy, BlockPlaces, BlockWorker};
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, WorkerId};
+use windrow_protocol::security::Credentials;
 
 /// The outputs whose blocks are fetched and kept together, at most; and about how many bytes.
 const OUTPUTS_TOGETHER: u64 = 64;
@@ -54,8 +55,8 @@ struct OfShuffle {
 
 impl FetchAhead {
     /// Nothing yet; `scratch` are folders for blocks on their way.
-    pub(super) fn new(scratch: Vec<PathBuf>) -> FetchAhead {
-        let client = BlockClient::untold(ClientLimits::default());
+    pub(super) fn new(scratch: Vec<PathBuf>, credentials: Credentials) -> FetchAhead {
+        let client = BlockClient::untold(ClientLimits::default(), credentials);
         FetchAhead { client, scratch, shuffles: Mutex::default() }
     }
 

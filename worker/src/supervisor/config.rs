@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use windrow_protocol::control::BinaryId;
+use windrow_protocol::security::Credentials;
 
 /// How a supervisor is set up.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct SupervisorConfig {
     pub data_host: String,
     /// The port there, if it is not the one that is listened on.
     pub data_port: Option<u16>,
+    /// What is shown to the coordinator and to other workers.
+    pub credentials: Credentials,
     /// How many attempts run at once.
     pub slots: u32,
     /// Compute threads of an executor.
@@ -107,6 +110,11 @@ pub enum SupervisorError {
         /// What the system says.
         source: io::Error,
     },
+    /// Others could fetch blocks.
+    #[error(
+        "{0} can be reached from other machines: `--security FOLDER` is needed, with a token of the cluster (`windrow cluster init` makes both), or a `--listen` on 127.0.0.1"
+    )]
+    Unsecured(SocketAddr),
     /// The coordinator refused the worker, or could not be reached for too long.
     #[error(transparent)]
     Control(#[from] ControlError),

@@ -1,7 +1,7 @@
 //! What a supervisor asks of its coordinator.
 
 use windrow_protocol::control::{
-    BlockPage, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
+    BlockPage, CertificateOf, Issued, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
 };
 use windrow_protocol::ids::{JobId, ShuffleId, WorkerId};
 
@@ -48,4 +48,14 @@ pub trait Control: Send + Sync + 'static {
         shuffle: ShuffleId,
         from: u32,
     ) -> impl Future<Output = Result<BlockPage, ControlError>> + Send;
+
+    /// Certifies a public key.
+    fn certify(
+        &self,
+        public_key: Vec<u8>,
+        of: CertificateOf,
+    ) -> impl Future<Output = Result<Issued, ControlError>> + Send;
+
+    /// This process has other credentials: further calls are to be made with those.
+    fn connect_anew(&self);
 }

@@ -1,5 +1,6 @@
 //! One executor process, as its supervisor keeps it: started, given its orders, listened to.
 
+use super::certificates;
 use super::config::SupervisorConfig;
 use super::control::{Control, ControlError};
 use super::ending::{Next, Over};
@@ -166,6 +167,11 @@ impl Running {
         scratch: &[PathBuf],
     ) -> Result<Running, Failure> {
         let spec = spec(keeping, name).await?;
+        let credentials = certificates::of_executor(&keeping.config, &*keeping.control, name.0);
+        let credentials = credentials.await.map_err(|error| {
+            let text = format!("there is no certificate for an executor: {error}");
+            Failure::new(FailureClass::LostExecutor, text)
+        })?;
         let mut running = Running::spawn(&keeping.config, name).await.map_err(|error| {
             let program = keeping.config.executor.program.display();
             let text = format!("cannot start an executor ({program}): {error}");
@@ -178,6 +184,7 @@ impl Running {
             host: keeping.config.host.clone(),
             // Nobody elsewhere could reach its data plane.
             peers_are_here: keeping.config.data_listen.ip().is_loopback(),
+            credentials,
             threads: keeping.config.threads,
             memory: keeping.config.memory,
             scratch: texts(scratch),

@@ -3,18 +3,23 @@
 use super::control::{Control, ControlError};
 use std::time::Duration;
 use windrow_protocol::control::{
-    BlockPage, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
+    BlockPage, CertificateOf, Issued, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
 };
 use windrow_protocol::ids::{JobId, ShuffleId, WorkerId};
 use windrow_protocol::link::{Link, LinkConfig, LinkError};
+use windrow_protocol::security::Credentials;
 use windrow_protocol::transport::ConnectError;
 
 /// What a call may take beyond the time that it asks the coordinator to wait.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// A link for a supervisor, which tries again by itself: a call is given up after its first failure.
-pub fn supervisor_link(address: impl Into<String>) -> Link {
-    Link::new(address, LinkConfig { patience: Duration::ZERO, ..LinkConfig::default() })
+pub fn supervisor_link(address: impl Into<String>, credentials: Credentials) -> Link {
+    Link::new(
+        address,
+        credentials,
+        LinkConfig { patience: Duration::ZERO, ..LinkConfig::default() },
+    )
 }
 
 impl From<LinkError> for ControlError {
@@ -22,6 +27,10 @@ impl From<LinkError> for ControlError {
         match error {
             LinkError::Connect(ConnectError::Version { theirs, ours, .. }) => {
                 ControlError::Refused(Refusal::Version { coordinator: theirs, caller: ours })
+            }
+            LinkError::Denied { .. }
+            | LinkError::Connect(ConnectError::Denied { .. } | ConnectError::Secured { .. }) => {
+                ControlError::Refused(Refusal::Denied(error.to_string()))
             }
             error => ControlError::Unreachable(error.to_string()),
         }
@@ -70,5 +79,21 @@ impl Control for Link {
             client.blocks(context, job, shuffle, from).await
         });
         Ok(call.await??)
+    }
+
+    async fn certify(
+        &self,
+        public_key: Vec<u8>,
+        of: CertificateOf,
+    ) -> Result<Issued, ControlError> {
+        let call = self.call(ANSWER, |client, context| {
+            let public_key = public_key.clone();
+            async move { client.certify(context, public_key, of).await }
+        });
+        Ok(call.await??)
+    }
+
+    fn connect_anew(&self) {
+        Link::connect_anew(self);
     }
 }

@@ -7,6 +7,7 @@
 //! lost by that.
 
 mod ahead;
+mod certificates;
 mod config;
 mod control;
 mod ending;
@@ -40,6 +41,7 @@ use windrow_protocol::control::{
     JobOver, PROTOCOL_VERSION, Poll, PollAnswer, Registered, WorkerHello,
 };
 use windrow_protocol::ids::WorkerId;
+use windrow_protocol::security::may_be_unsecured;
 
 /// How often the parent is looked for.
 const PARENT_EVERY: Duration = Duration::from_millis(200);
@@ -100,12 +102,23 @@ impl<C: Control> Supervisor<C> {
         let made = tokio::task::spawn_blocking(move || Scratch::create(&roots, random_token()));
         let made = made.await.map_err(std::io::Error::other);
         let scratch = made.and_then(|made| made).map_err(SupervisorError::Scratch)?;
+        if !config.credentials.are_on() && !may_be_unsecured(config.data_listen) {
+            return Err(SupervisorError::Unsecured(config.data_listen));
+        }
         let listen = |source| SupervisorError::Listen { address: config.data_listen, source };
         let listener = TcpListener::bind(config.data_listen).await.map_err(listen)?;
         let blocks = Arc::new(Blocks::new(scratch.paths().map(|path| path.join("blocks"))));
         let limits = config.limits.data.clone();
-        let data = DataServer::start(listener, blocks.clone(), config.host.clone(), limits)
-            .map_err(listen)?;
+        let credentials = config.credentials.clone();
+        let data = DataServer::start(
+            listener,
+            blocks.clone(),
+            config.host.clone(),
+            limits,
+            credentials.clone(),
+        )
+        .map_err(listen)?;
+        let folders = || scratch.paths().map(PathBuf::from).collect();
         let control = Arc::new(control);
         let keeping = Keeping {
             locations: Locations::new(control.clone(), &config.limits),
@@ -113,9 +126,9 @@ impl<C: Control> Supervisor<C> {
             control,
             state: State::default(),
             blocks,
-            scratch: scratch.paths().map(PathBuf::from).collect(),
-            ahead: FetchAhead::new(scratch.paths().map(PathBuf::from).collect()),
-            replicas: Replicas::new(scratch.paths().map(PathBuf::from).collect()),
+            scratch: folders(),
+            ahead: FetchAhead::new(folders(), credentials.clone()),
+            replicas: Replicas::new(folders(), credentials),
         };
         Ok(Supervisor {
             keeping: Arc::new(keeping),
@@ -139,10 +152,13 @@ impl<C: Control> Supervisor<C> {
     pub async fn run(mut self) -> Result<(), SupervisorError> {
         let stop = self.handle.stop.clone();
         let parent = self.keeping.config.die_with_parent;
+        let keeping = self.keeping.clone();
+        let renewing = certificates::renew(&keeping.config, &*keeping.control);
         let ended = tokio::select! {
             ended = self.work() => ended,
             () = stop.cancelled() => Ok(()),
             () = parent_gone(), if parent => Err(SupervisorError::ParentGone),
+            () = renewing => Ok(()),
         };
         self.drop_everything().await;
         let scratch = self.scratch;
@@ -199,8 +215,12 @@ impl<C: Control> Supervisor<C> {
         };
         let mut absent = Absent::new(Duration::MAX, config.give_up_after);
         loop {
-            let call = self.keeping.control.register(hello.clone());
-            match within(config.limits.answer, call).await {
+            let control = &*self.keeping.control;
+            let registered = async {
+                certificates::of_worker(config, control).await?;
+                within(config.limits.answer, control.register(hello.clone())).await
+            };
+            match registered.await {
                 Ok(registered) if self.keeping.state.hears(registered.term) => {
                     return Ok((registered, token));
                 }

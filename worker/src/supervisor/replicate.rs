@@ -14,6 +14,7 @@ use windrow_protocol::control::Replicate;
 use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId};
+use windrow_protocol::security::Credentials;
 
 /// So many attempts' blocks are copied at once.
 const AT_ONCE: usize = 2;
@@ -36,8 +37,8 @@ pub(super) struct Replicas {
 
 impl Replicas {
     /// Nothing yet; `scratch` are folders for blocks on their way.
-    pub(super) fn new(scratch: Vec<PathBuf>) -> Replicas {
-        let client = BlockClient::untold(ClientLimits::default());
+    pub(super) fn new(scratch: Vec<PathBuf>, credentials: Credentials) -> Replicas {
+        let client = BlockClient::untold(ClientLimits::default(), credentials);
         Replicas { client, scratch, turn: Semaphore::new(AT_ONCE), begun: Mutex::default() }
     }
 

@@ -14,7 +14,7 @@ use windrow_datasets::source::Split;
 use windrow_jobs::Flow;
 use windrow_jobs::plan::Plan;
 use windrow_protocol::control::{
-    AttemptEnd, BinaryId, BlockPage, JobOptions, JobSpec, Refusal, Term,
+    AttemptEnd, BinaryId, BlockPage, CertificateOf, Issued, JobOptions, JobSpec, Refusal, Term,
 };
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
@@ -307,6 +307,12 @@ impl Control for Fake {
         self.lock().gone.extend(tokens);
         Ok(())
     }
+
+    async fn certify(&self, _: Vec<u8>, _: CertificateOf) -> Result<Issued, ControlError> {
+        Err(Refusal::CertifiesNobody.into())
+    }
+
+    fn connect_anew(&self) {}
 
     async fn poll(&self, worker: WorkerId, poll: Poll) -> Result<PollAnswer, ControlError> {
         let until = Instant::now() + Duration::from_millis(poll.wait_ms.into());

@@ -44,6 +44,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         data_listen: "127.0.0.1:0".parse().unwrap(),
         data_host: "127.0.0.1".into(),
         data_port: None,
+        credentials: Default::default(),
         slots: 3,
         threads: 3,
         memory: 64 << 20,
