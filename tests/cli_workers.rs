@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::processes::{children, executors, is_alive, kill};
+use harness::processes::{children, executors, is_alive, kill, signal};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -123,6 +123,31 @@ fn a_killed_coordinator_changes_nothing() {
     room.same_output("quiet", "faulted");
     let summary: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
     assert_eq!(summary["retries"], 0, "{summary}");
+}
+
+#[test]
+fn a_worker_drains_though_all_of_its_processes_are_told_to_end() {
+    let room = room!();
+    room.windrow(&format!("generate tera --records {RECORDS} --output in")).timeout(PATIENCE).ok();
+    room.windrow("run terasort --input in --output quiet").timeout(PATIENCE).ok();
+    let up = room.windrow("cluster up --workers 1 --state state").timeout(PATIENCE).ok();
+    let address = up.stdout().trim().to_string();
+    let worker = format!("worker --coordinator {address} --threads 1");
+    let mut leaves = room.windrow(&worker).timeout(PATIENCE).start();
+    let command = format!("run terasort --input in --output drained --cluster {address} --json");
+    let run = room.windrow(&command).timeout(PATIENCE).start();
+    let id = leaves.id();
+    leaves.until("it has an executor", || !children(id).is_empty());
+    // As Slurm does, or systemd.
+    for process in children(id).into_iter().map(|(pid, _)| pid).chain([id]) {
+        signal(process, libc::SIGTERM);
+    }
+    leaves.ok();
+    let done = run.ok();
+    room.same_output("quiet", "drained");
+    let summary: serde_json::Value = serde_json::from_str(done.stdout()).unwrap();
+    assert_eq!(summary["retries"], 0, "{summary}");
+    room.windrow("cluster down --state state").timeout(PATIENCE).ok();
 }
 
 #[test]

@@ -90,18 +90,9 @@ impl PlanSource for Plans {
     }
 }
 
-/// Lets this process go on when it is told to end: its supervisor, which is told so too where all processes of a worker are,
-/// ends it in good time. Processes that the job's code starts are not concerned.
-fn outlive_termination() {
-    extern "C" fn nothing(_: libc::c_int) {}
-    let handler = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
-    // SAFETY: the handler does nothing, which it may do at any time.
-    unsafe { libc::signal(libc::SIGTERM, handler) };
-}
-
 /// The life of an executor process.
 pub(super) fn executor(jobs: Vec<JobEntry>) -> ExitCode {
-    outlive_termination();
+    windrow_worker::process::outlive_termination();
     let config = ExecutorConfig {
         binary: binary::own().clone(),
         fetch: windrow_worker::data_plane::ClientLimits::default(),

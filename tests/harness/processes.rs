@@ -35,8 +35,13 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// Kills a process at once.
 pub fn kill(pid: u32) {
+    signal(pid, libc::SIGKILL);
+}
+
+/// Sends a signal to a process, which may be gone.
+pub fn signal(pid: u32, signal: libc::c_int) {
     // SAFETY: a signal to a process that this test has started.
-    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
 /// The executors of a run's workers.

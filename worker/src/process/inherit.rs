@@ -30,6 +30,27 @@ pub fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(bind) };
 }
 
+/// Lets a command's process begin without regard to being told to end ([`outlive_termination`](super::outlive_termination) is
+/// for the rest of its life).
+pub(crate) fn ignore_termination(command: &mut Command) {
+    let ignore = || {
+        // SAFETY: a plain system call without memory of ours.
+        let before = unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+        if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: as in `die_with_parent`.
+    unsafe { command.pre_exec(ignore) };
+}
+
+/// Lets this process, an executor, go on when it is told to end: where all processes of a worker are, its supervisor is too, and
+/// ends it in good time. What the job's code starts is not concerned: handlers, other than what is ignored, are not inherited.
+pub fn outlive_termination() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let handler = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler does nothing, which it may do at any time.
+    unsafe { libc::signal(libc::SIGTERM, handler) };
+}
+
 /// Lets a command's process inherit a socket, which it finds by [`inherited_socket`].
 pub(crate) fn pass_socket(command: &mut Command, socket: UnixStream) {
     command.env(EXECUTOR_SOCKET_VAR, SOCKET_FD.to_string());

@@ -6,8 +6,8 @@
 
 mod inherit;
 
-pub(crate) use inherit::pass_socket;
-pub use inherit::{die_with_parent, inherited_socket};
+pub use inherit::{die_with_parent, inherited_socket, outlive_termination};
+pub(crate) use inherit::{ignore_termination, pass_socket};
 
 use std::io;
 use std::path::Path;

@@ -73,6 +73,8 @@ pub struct SupervisorLimits {
     pub start: Duration,
     /// How long the blocks of a shuffle may stay incomplete before an attempt that reads them is given back.
     pub incomplete: Duration,
+    /// A worker that drains, and has heard nothing of a coordinator for so long, ends: nobody may be there who needs it.
+    pub alone: Duration,
     /// How long a list of blocks is taken for the newest without asking.
     pub fresh: Duration,
     /// What the data plane allows its peers.
@@ -88,6 +90,7 @@ impl Default for SupervisorLimits {
             grace_beside_others: Duration::from_secs(30),
             start: Duration::from_secs(60),
             incomplete: Duration::from_secs(300),
+            alone: Duration::from_secs(60),
             fresh: Duration::from_millis(100),
             data: ServerLimits::default(),
         }

@@ -204,6 +204,7 @@ impl Running {
         command.envs(config.executor.environment.iter().map(|(name, value)| (name, value)));
         process::die_with_parent(&mut command);
         process::pass_socket(&mut command, theirs);
+        process::ignore_termination(&mut command);
         let child = process::spawn_from_lasting_thread(command).await?;
         tracing::debug!(%job, pid = child.id(), "an executor has started");
         let (reader, writer) = frames::split(UnixStream::from_std(ours)?);

@@ -269,6 +269,10 @@ impl<C: Control> Supervisor<C> {
                     state.told(told.0.min(answer.ended_seen as usize), told.1);
                     self.obey(registered.worker, answer).await;
                 }
+                Err(error) if draining && absent.since.elapsed() >= config.limits.alone => {
+                    tracing::warn!(%error, "it has drained for long enough without a coordinator");
+                    return Ok(true);
+                }
                 Err(error) => absent.again(error).await?,
             }
         }

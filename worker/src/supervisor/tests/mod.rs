@@ -1,5 +1,6 @@
 //! Tests of the supervisor with executors that are processes: this test binary, started again.
 
+mod draining;
 mod fakes;
 mod replicas;
 
@@ -536,19 +537,6 @@ async fn attempts_go_on_while_the_coordinator_is_away() {
     worker.fake.lock().absent = true;
     let ended = tokio::time::timeout(Duration::from_secs(5), worker.ended).await.unwrap().unwrap();
     assert!(matches!(ended, Err(SupervisorError::Control(ControlError::Unreachable(_)))));
-}
-
-#[tokio::test]
-async fn a_worker_drains() {
-    let worker = Worker::start(|_| ()).await;
-    worker.fake.assign([map(1, 0)]);
-    worker.fake.end(attempt(1, 0, 0, 0)).await.unwrap();
-    worker.handle.drain();
-    worker.fake.until("draining", |told| told.draining.then_some(())).await;
-    assert_eq!(worker.block_files(), 1, "blocks are served until the coordinator says so");
-    worker.fake.tell(|answer| answer.drained = true);
-    let ended = tokio::time::timeout(Duration::from_secs(5), worker.ended).await.unwrap();
-    ended.unwrap().unwrap();
 }
 
 /// A worker in a process of its own, with an executor that loops; writes the executor's process into a file.
