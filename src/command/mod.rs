@@ -3,10 +3,13 @@
 mod advertised;
 mod cluster;
 mod coordinator;
+mod doctor;
 mod explain;
 mod generate;
 mod inspect;
 mod jobs;
+mod manual;
+mod new;
 mod progress;
 mod quantity;
 mod replay;
@@ -66,6 +69,13 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
             flags(matches).and_then(|replay: replay::ReplayFlags| replay.run(jobs))
         }
         Some(("verify", matches)) => flags(matches).and_then(verify::Verify::run),
+        Some(("doctor", matches)) => flags(matches).and_then(doctor::Doctor::run),
+        Some(("new", matches)) => flags(matches).and_then(new::New::run),
+        Some(("completions", matches)) => flags(matches)
+            .and_then(|completions: manual::Completions| completions.run(command(&jobs))),
+        Some(("man", matches)) => {
+            flags(matches).and_then(|manual: manual::Manual| manual.run(command(&jobs)))
+        }
         Some(("simulate", matches)) => flags(matches).and_then(simulate::Simulate::run),
         _ => unreachable!("clap asks for one of the commands"),
     };
@@ -174,6 +184,14 @@ fn command(jobs: &[JobEntry]) -> Command {
         "simulate",
         "Tries the scheduler on a simulated cluster, with faults",
     );
+    let doctor = with::<doctor::Doctor>(
+        "doctor",
+        "Looks whether this machine, and a cluster, are fit for jobs, and says what to do",
+    );
+    let new = with::<new::New>("new", "Makes a crate for jobs of your own");
+    let completions =
+        with::<manual::Completions>("completions", "Prints what a shell completes commands by");
+    let manual = with::<manual::Manual>("man", "Writes pages for `man`");
     Command::new("windrow")
         .bin_name(name)
         .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
@@ -191,4 +209,8 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(explain)
         .subcommand(replay)
         .subcommand(simulate)
+        .subcommand(doctor)
+        .subcommand(new)
+        .subcommand(completions)
+        .subcommand(manual)
 }
