@@ -3,6 +3,7 @@
 
 mod harness;
 
+use harness::disk::block_files;
 use harness::processes::{Slowed, children, kill};
 use harness::{Room, Running};
 use std::net::{TcpListener, TcpStream};
@@ -69,20 +70,7 @@ impl<'r> Cluster<'r> {
 
     /// The block files of a worker that are whole.
     fn blocks(&self, worker: usize) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.room.path(format!("scratch-{worker}"))];
-        while let Some(folder) = folders.pop() {
-            // A folder may be gone by now.
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|end| end == "blocks") {
-                    found.push(path);
-                }
-            }
-        }
-        found
+        block_files(&self.room.path(format!("scratch-{worker}")))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod harness;
 
+use harness::disk::block_files;
 use harness::{Room, Running, is_root};
 use std::net::TcpListener;
 use std::path::Path;
@@ -84,7 +85,7 @@ impl<'r> Slurm<'r> {
             "sbatch --parsable --exclusive --output {output}.log {script} {program} run terasort --input in --output {output}"
         ));
         let scratch = self.scratch(&job);
-        self.until("there are blocks", |_| has_blocks(&scratch));
+        self.until("there are blocks", |_| !block_files(&scratch).is_empty());
         job
     }
 
@@ -107,14 +108,6 @@ impl<'r> Slurm<'r> {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
-}
-
-/// Whether a file of blocks is below a folder.
-fn has_blocks(folder: &Path) -> bool {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-        let path = entry.path();
-        path.extension().is_some_and(|end| end == "blocks") || path.is_dir() && has_blocks(&path)
-    })
 }
 
 #[test]

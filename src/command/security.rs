@@ -155,9 +155,7 @@ impl TokenFlags {
                 print(&tokens.all().iter().map(line).collect::<String>())
             }
             TokenAction::Revoke { id } => {
-                let mut tokens = Tokens::read(&folder).map_err(because)?;
-                tokens.revoke(&id).map_err(because)?;
-                tokens.write(&folder).map_err(because)
+                Tokens::change(&folder, |tokens| tokens.revoke(&id)).map_err(because)
             }
         }
     }

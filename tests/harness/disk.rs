@@ -1,6 +1,23 @@
-//! Disks that are soon full.
+//! What is on disks: files of blocks, and disks that are soon full.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The block files below a folder that are whole. Folders may come and go meanwhile.
+pub fn block_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "blocks") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
 
 /// A small disk, which is unmounted when this is dropped.
 pub struct SmallDisk(PathBuf);

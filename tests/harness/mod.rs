@@ -78,6 +78,13 @@ impl Room {
         self.program(Path::new(env!("CARGO_BIN_EXE_windrow")), arguments)
     }
 
+    /// Makes sure that a command line of the real binary is one. It is not run: of what is wrong with one is told before anything
+    /// is started.
+    pub fn takes(&self, command: &str) {
+        let told = self.windrow(&format!("{command} --no-such-flag")).fails(2);
+        told.says(&["unexpected argument '--no-such-flag'"]);
+    }
+
     /// Some other program, in the same way.
     pub fn program(&self, program: &Path, arguments: &str) -> Run<'_> {
         let mut command = Command::new(program);

@@ -1,6 +1,5 @@
 //! Which calls of a coordinator need which identity. A call that is not named here is nobody's.
 
-use super::refusals::log_call;
 use super::{Gate, Identity, Role};
 use std::io;
 use std::sync::Arc;
@@ -79,7 +78,7 @@ where
         let method = req.name().rsplit('.').next().unwrap_or_default();
         let allowed = self.gate.holds(&self.who).and_then(|()| may(&self.who, method));
         if let Err(why) = allowed {
-            log_call(&self.who, method, &why);
+            self.gate.log_refused(&why);
             let why = format!("{DENIED}{why}");
             return Err(ServerError::new(io::ErrorKind::PermissionDenied, why));
         }

@@ -60,13 +60,13 @@ pub fn hand_out(
     let missing = "`ca.pem`: this is not a coordinator's folder";
     let missing = SecurityError::Missing { folder: coordinator.to_owned(), missing };
     let certificate = files::read(coordinator, CA)?.ok_or(missing)?;
-    let mut tokens = Tokens::read(coordinator)?;
-    let (id, text) = tokens.add(name, role, lifetime)?;
-    make_folder(output)?;
-    write_private(output, CA, &certificate)?;
-    write_private(output, TOKEN, &format!("{}\n", text.reveal()))?;
-    tokens.write(coordinator)?;
-    Ok(id)
+    Tokens::change(coordinator, |tokens| {
+        let (id, text) = tokens.add(name, role, lifetime)?;
+        make_folder(output)?;
+        write_private(output, CA, &certificate)?;
+        write_private(output, TOKEN, &format!("{}\n", text.reveal()))?;
+        Ok(id)
+    })
 }
 
 /// Makes a folder that was not there, for its owner alone.

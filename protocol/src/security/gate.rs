@@ -133,6 +133,11 @@ impl Gate {
         })
     }
 
+    /// Says that a call was refused.
+    pub(super) fn log_refused(&self, why: &str) {
+        self.refusals.log(None, &why);
+    }
+
     fn refused(&self, peer: Option<std::net::SocketAddr>, why: &str) -> Dropped {
         let dropped = Dropped::Refused(why.to_owned());
         self.refusals.log(peer, &dropped);

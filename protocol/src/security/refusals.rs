@@ -1,6 +1,5 @@
 //! A log of those who were refused, which strangers cannot fill.
 
-use super::Identity;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -49,11 +48,6 @@ impl Refusals {
         lately.refused += 1;
         (lately.refused <= LINES, silent)
     }
-}
-
-/// Says that a call was refused.
-pub(super) fn log_call(who: &Identity, method: &str, why: &str) {
-    tracing::warn!(target: TARGET, %who, method, "refused: {why}");
 }
 
 #[cfg(test)]

@@ -132,9 +132,7 @@ async fn people_show_tokens_until_these_are_revoked() {
     for of in [CertificateOf::Worker, CertificateOf::Executor(JobId(1))] {
         assert!(matches!(cluster.certify(&who, of).1, Err(Refusal::Denied(_))));
     }
-    let mut tokens = Tokens::read(coordinator).unwrap();
-    tokens.revoke(&id).unwrap();
-    tokens.write(coordinator).unwrap();
+    Tokens::change(coordinator, |tokens| tokens.revoke(&id)).unwrap();
     cluster.gate.look_again();
     assert!(cluster.gate.holds(&who).unwrap_err().contains("alice) was revoked"));
     assert!(cluster.admit(&alice).await.1.unwrap().unwrap().contains("was revoked"));
@@ -147,9 +145,7 @@ async fn a_worker_of_a_revoked_token_is_refused_its_certificate_notwithstanding(
     let Identity::Worker { token: Some(id) } = cluster.admit(&worker).await.0.unwrap() else {
         panic!("it joined by a token");
     };
-    let mut tokens = Tokens::read(&cluster.folders.coordinator).unwrap();
-    tokens.revoke(&id).unwrap();
-    tokens.write(&cluster.folders.coordinator).unwrap();
+    Tokens::change(&cluster.folders.coordinator, |tokens| tokens.revoke(&id)).unwrap();
     cluster.gate.look_again();
     assert!(cluster.admit(&worker).await.0.unwrap_err().to_string().contains("was revoked"));
 }

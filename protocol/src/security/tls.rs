@@ -1,13 +1,13 @@
-//! How rustls is set up.
+//! How rustls is set up. Sessions are not resumed: each connection proves anew who is there, with a certificate that holds now.
 
 use super::SecurityError;
 use super::authority::{chain, key};
 use super::credentials::Certificate;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::sync::{Arc, OnceLock};
@@ -82,12 +82,14 @@ pub(super) fn client(
         .with_protocol_versions(&[&TLS13])
         .map_err(failed)?
         .with_root_certificates(roots(authorities)?);
-    match certificate {
-        Some(own) => {
-            builder.with_client_auth_cert(chain(&own.chain), key(&own.key).into()).map_err(failed)
-        }
-        None => Ok(builder.with_no_client_auth()),
-    }
+    let mut config = match certificate {
+        Some(own) => builder
+            .with_client_auth_cert(chain(&own.chain), key(&own.key).into())
+            .map_err(failed)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// For connections from others.
@@ -101,10 +103,13 @@ pub(super) fn server(
         Callers::Certified => verifier,
         Callers::Any => verifier.allow_unauthenticated(),
     };
-    ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(failed)?
         .with_client_cert_verifier(verifier.build().map_err(failed)?)
         .with_single_cert(chain(&own.chain), key(&own.key).into())
-        .map_err(failed)
+        .map_err(failed)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
 }

@@ -8,11 +8,15 @@ use super::{Identity, Role, Secret, SecurityError};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest token that is looked at, in bytes.
 pub(super) const TOKEN_BYTES_MAX: usize = 256;
+
+/// Whoever changes tokens has a lock on this file.
+const LOCK: &str = ".tokens.lock";
 
 /// A token, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,11 +81,26 @@ impl Tokens {
         })
     }
 
-    /// Keeps them in a folder, in the place of those that are there.
+    /// Changes those of a folder; no other process does so meanwhile.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<(), SecurityError> {
+    /// If they cannot be read or written, or the change fails.
+    pub fn change<T>(
+        folder: &Path,
+        change: impl FnOnce(&mut Tokens) -> Result<T, SecurityError>,
+    ) -> Result<T, SecurityError> {
+        let path = folder.join(LOCK);
+        let lock = OpenOptions::new().create(true).append(true).open(&path);
+        let locked = lock.and_then(|lock| lock.lock().map(|()| lock));
+        let _lock = locked.map_err(|source| SecurityError::File { path, source })?;
+        let mut tokens = Tokens::read(folder)?;
+        let changed = change(&mut tokens)?;
+        tokens.write(folder)?;
+        Ok(changed)
+    }
+
+    /// Keeps them in a folder, in the place of those that are there.
+    fn write(&self, folder: &Path) -> Result<(), SecurityError> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| SecurityError::Certificate(error.to_string()))?;
         files::write_private(folder, TOKENS, &format!("{text}\n")).map(drop)
@@ -196,10 +215,14 @@ mod tests {
     #[test]
     fn what_is_kept_has_no_secret() {
         let folder = tempfile::tempdir().unwrap();
-        let mut tokens = Tokens::default();
-        let (_, text) = tokens.add("carol", Role::Admin, None).unwrap();
-        tokens.write(folder.path()).unwrap();
-        assert_eq!(Tokens::read(folder.path()).unwrap(), tokens);
+        let add = |name: &str| {
+            Tokens::change(folder.path(), |tokens| tokens.add(name, Role::Admin, None)).unwrap()
+        };
+        let (_, text) = add("carol");
+        std::thread::scope(|scope| {
+            (0..8).for_each(|number| drop(scope.spawn(move || add(&number.to_string()))));
+        });
+        assert_eq!(Tokens::read(folder.path()).unwrap().all().len(), 9, "none is lost");
         let secret = text.reveal().rsplit('-').next().unwrap();
         let kept = std::fs::read_to_string(folder.path().join(TOKENS)).unwrap();
         assert!(kept.contains("carol") && !kept.contains(secret), "{kept}");
