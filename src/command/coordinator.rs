@@ -17,6 +17,9 @@ pub(crate) struct CoordinatorFlags {
     /// Where clients and workers connect
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7077")]
     listen: SocketAddr,
+    /// Where monitors read how all is, over HTTP: `/metrics`, for Prometheus, and `/healthz` [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
     /// A worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     lease_ms: u64,
@@ -60,7 +63,8 @@ impl CoordinatorFlags {
         let gate = security::gate(self.security.as_deref())?;
         cluster::runtime()?.block_on(async {
             let (binary, gone_after_ms) = (binary::own().clone(), self.gone_after_ms);
-            let mut config = Config { binary, state, gate, gone_after_ms, ..Config::default() };
+            let mut config =
+                Config { binary, state, gate, http: self.http, gone_after_ms, ..Config::default() };
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
             config.scheduler.backup.twice_below = self.twice_below;
@@ -79,6 +83,9 @@ impl CoordinatorFlags {
                 _ = interrupt.recv() => return Ok(()),
             };
             println!("coordinator on {}", running.address);
+            if let Some(http) = running.http {
+                super::print(&format!("http on {http}\n"))?;
+            }
             tokio::select! {
                 ended = running.ended() => return ended.map_err(|error| because(&error)),
                 _ = terminate.recv() => {}

@@ -2,6 +2,7 @@
 
 use crate::journal::Home;
 use crate::scheduler;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use windrow_protocol::control::BinaryId;
 use windrow_protocol::security::Gate;
@@ -27,6 +28,8 @@ pub struct Config {
     pub collected_bytes: usize,
     /// Where all is kept that is decided, so that a coordinator that is started again goes on; without one nothing is kept.
     pub state: Option<Home>,
+    /// Where monitors connect, over HTTP; without one, nowhere.
+    pub http: Option<SocketAddr>,
     /// Who is let in; without one, who can connect.
     pub gate: Option<Arc<Gate>>,
     /// A coordinator with a state in a store that has not said for so long that it is there counts as gone.
@@ -49,6 +52,7 @@ impl Default for Config {
             details_bytes: 32 << 20,
             collected_bytes: 64 << 20,
             state: None,
+            http: None,
             gate: None,
             gone_after_ms: 5_000,
             snapshot_bytes: 16 << 20,

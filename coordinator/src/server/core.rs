@@ -10,6 +10,7 @@ use super::limits::{COLLECTED_KEPT, JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KE
 use super::outbox::Outbox;
 use super::worker::{Standing, Worker};
 use crate::explain::EventLog;
+use crate::http::Totals;
 use crate::journal::Journal;
 use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     /// Jobs that have ended, the longest ago first.
     pub(crate) ended: VecDeque<JobId>,
+    /// What the jobs have done that are forgotten.
+    pub(crate) forgotten: Totals,
     pub(super) job_tokens: BTreeMap<u128, JobId>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     /// Workers that are gone, the longest ago first.
@@ -73,6 +76,7 @@ impl Core {
             pools: BTreeMap::new(),
             jobs: BTreeMap::new(),
             ended: VecDeque::new(),
+            forgotten: Totals::default(),
             job_tokens: BTreeMap::new(),
             workers: BTreeMap::new(),
             gone: VecDeque::new(),
@@ -382,6 +386,7 @@ impl Core {
             && let Some(job) = self.ended.pop_front()
         {
             if let Some(job) = self.jobs.remove(&job) {
+                self.forgotten.add(&job);
                 self.job_tokens.remove(&job.submission.token);
             }
         }

@@ -22,18 +22,22 @@ mod worker;
 
 pub use config::Config;
 
-use self::core::Core;
+pub(crate) use self::core::Core;
+pub(crate) use job::Job;
+pub(crate) use service::Service;
+pub(crate) use worker::Standing;
+
+use crate::http::serve_http;
 use crate::journal::{Home, Journal, JournalError};
 use crate::scheduler::Millis;
 use crate::standby;
-use service::Service;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
 use windrow_protocol::control::Coordinator as _;
 use windrow_protocol::security::{Credentials, Gate, Identity, may_be_unsecured};
 use windrow_protocol::transport::{serve, serve_connection, serve_secured};
@@ -108,6 +112,11 @@ enum End {
 }
 
 impl Shared {
+    /// Since it started, in seconds.
+    pub(crate) fn uptime(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
     /// The one clock of the coordinator.
     fn now(&self) -> Millis {
         self.base.plus(self.started.elapsed().as_millis() as u64)
@@ -122,6 +131,45 @@ impl Shared {
             }
             is_first
         });
+    }
+}
+
+/// A port of this machine that this process has, and nobody else.
+struct Port {
+    at: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Port {
+    fn failed(at: SocketAddr, source: io::Error) -> StartError {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => StartError::PortInUse(at),
+            _ => StartError::Listen { address: at, source },
+        }
+    }
+
+    fn take(at: SocketAddr, is_secured: bool) -> Result<Port, StartError> {
+        if !is_secured && !may_be_unsecured(at) {
+            return Err(StartError::Unsecured(at));
+        }
+        let take = || {
+            let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(at).map(|()| socket)
+        };
+        let socket = take().map_err(|error| Port::failed(at, error))?;
+        Ok(Port { at, socket })
+    }
+
+    /// Listens there from now on.
+    fn listen(self) -> Result<(TcpListener, SocketAddr), StartError> {
+        let Port { at, socket } = self;
+        let listen = || {
+            let listener = socket.listen(BACKLOG)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        listen().map_err(|error| Port::failed(at, error))
     }
 }
 
@@ -146,18 +194,9 @@ impl Coordinator {
     }
 
     async fn start_now(listen: SocketAddr, config: Config) -> Result<Running, StartError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::PortInUse(listen),
-            _ => StartError::Listen { address: listen, source },
-        };
-        if config.gate.is_none() && !may_be_unsecured(listen) {
-            return Err(StartError::Unsecured(listen));
-        }
-        // It has the port from now on, and listens once it leads.
-        let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-        let socket = socket.map_err(failed)?;
-        socket.set_reuseaddr(true).map_err(failed)?;
-        socket.bind(listen).map_err(failed)?;
+        // It has the ports from now on, and listens once it leads.
+        let port = Port::take(listen, config.gate.is_some())?;
+        let http = config.http.map(|at| Port::take(at, config.gate.is_some())).transpose()?;
         #[allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
         let started = Instant::now();
         let (end, _) = watch::channel(End::No);
@@ -175,8 +214,8 @@ impl Coordinator {
         let recovered =
             recovered.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let (core, base) = recovered?;
-        let listener = socket.listen(BACKLOG).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = port.listen()?;
+        let http = http.map(Port::listen).transpose()?;
         let journal = core.journal.clone();
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
@@ -203,7 +242,10 @@ impl Coordinator {
             ended
         });
         let service = Service { shared, who: Identity::Unsecured };
-        Ok(Running { address, service, task: Some(task) })
+        let (http, monitors) = http.unzip();
+        let http_task = http.map(|listener| tokio::spawn(serve_http(listener, service.clone())));
+        let http_task = http_task.map(|task| task.abort_handle());
+        Ok(Running { address, http: monitors, service, task: Some(task), http_task })
     }
 }
 
@@ -240,8 +282,11 @@ impl Coordinator {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for monitors, if it does.
+    pub http: Option<SocketAddr>,
     service: Service,
     task: Option<JoinHandle<Result<(), JournalError>>>,
+    http_task: Option<AbortHandle>,
 }
 
 impl Running {
@@ -283,6 +328,9 @@ impl Running {
         let Some(task) = &mut self.task else { return Ok(()) };
         let ended = task.await;
         self.task = None;
+        if let Some(http) = &self.http_task {
+            http.abort();
+        }
         // If it panicked, that was told.
         ended.unwrap_or(Ok(()))
     }

@@ -19,7 +19,7 @@ use windrow_protocol::control::{
     WorkerHello, WorkerStatus,
 };
 use windrow_protocol::ids::{CollectId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
-use windrow_protocol::security::Identity;
+use windrow_protocol::security::{Gate, Identity};
 use windrow_protocol::transport::wait_for;
 
 /// One handle of the server, as each call gets it.
@@ -49,6 +49,11 @@ impl Service {
             self.shared.end(End::Failed(error));
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Where processes are let in; none if nothing is secured.
+    pub(crate) fn gate(&self) -> Option<Arc<Gate>> {
+        self.shared.gate.clone()
     }
 
     /// All events from now on.
@@ -238,7 +243,7 @@ impl Coordinator for Service {
         public_key: Vec<u8>,
         of: CertificateOf,
     ) -> Result<Issued, Refusal> {
-        let Some(gate) = &self.shared.gate else { return Err(Refusal::CertifiesNobody) };
+        let Some(gate) = self.gate() else { return Err(Refusal::CertifiesNobody) };
         gate.certify(&self.who, &public_key, of)
     }
 }

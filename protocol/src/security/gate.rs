@@ -152,13 +152,10 @@ impl Gate {
                 _ => Dropped::Refused("it does not speak TLS".into()),
             });
         }
-        let state = self.state();
-        let secured = state
-            .acceptor
-            .accept(stream)
+        let mut wire = self
+            .secure(stream)
             .await
             .map_err(|error| Dropped::Refused(format!("the TLS handshake failed: {error}")))?;
-        let mut wire = Wire::Secured(Box::new(secured.into()));
         match answer_greeting(&mut wire).await? {
             Peer::Same => {}
             Peer::Version(version) => return Err(Dropped::Version(version)),
@@ -184,7 +181,10 @@ impl Gate {
     }
 
     /// Who shows a token. One that is refused may have been made just now.
-    async fn identify(self: &Arc<Self>, token: &str) -> Result<Identity, String> {
+    ///
+    /// # Errors
+    /// Why it is refused, for people.
+    pub async fn identify(self: &Arc<Self>, token: &str) -> Result<Identity, String> {
         if let Ok(who) = self.state().tokens.identify(token) {
             return Ok(who);
         }
@@ -192,6 +192,15 @@ impl Gate {
         // What fails there is told there.
         let _ = tokio::task::spawn_blocking(move || gate.look_again()).await;
         self.state().tokens.identify(token)
+    }
+
+    /// Secures a connection of somebody who will say who it is later on.
+    ///
+    /// # Errors
+    /// If the other side speaks no TLS, or does not believe this one. Not cancel safe: the connection is of no more use then.
+    pub async fn secure(&self, stream: TcpStream) -> io::Result<Wire> {
+        let secured = self.state().acceptor.accept(stream).await?;
+        Ok(Wire::Secured(Box::new(secured.into())))
     }
 
     /// What a coordinator shows to another one of the same cluster; none where certificates are brought along.
