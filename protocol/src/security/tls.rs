@@ -25,8 +25,8 @@ fn failed(error: impl std::fmt::Display) -> SecurityError {
     SecurityError::Certificate(error.to_string())
 }
 
-/// The algorithms: those of ring, AES with keys of 128 bits first. It costs a fifth less than with 256, and holds as long
-/// as the curves do by which keys are agreed on.
+/// The algorithms: those of ring, AES with keys of 128 bits first, which takes fewer rounds than with 256 and is as hard to
+/// break as the curve is by which keys are agreed on.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let make = || {
