@@ -14,7 +14,7 @@ use crate::transport::Dropped;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -47,6 +47,8 @@ pub struct Gate {
     strangers: Semaphore,
     refusals: Refusals,
     state: RwLock<Arc<State>>,
+    /// The folder as it was when it was of no use: that is told once.
+    useless: Mutex<Option<Stamp>>,
 }
 
 struct State {
@@ -90,6 +92,7 @@ impl Gate {
             strangers: Semaphore::new(STRANGERS),
             refusals: Refusals::default(),
             state: RwLock::new(Arc::new(State::read(folder)?)),
+            useless: Mutex::default(),
         })
     }
 
@@ -100,18 +103,23 @@ impl Gate {
     /// Reads files that have changed since, and makes a new certificate where the old one is old. What cannot be read is
     /// said, and changes nothing. Reads from the disk.
     pub fn look_again(&self) {
-        let state = self.state();
-        if state.stamp == Stamp::of(&self.folder) && !state.certificate.is_old() {
+        let (state, stamp) = (self.state(), Stamp::of(&self.folder));
+        let mut useless = self.useless.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = state.stamp != stamp || state.certificate.is_old();
+        if !has_changed || useless.as_ref() == Some(&stamp) {
             return;
         }
         match State::read(&self.folder) {
             Ok(state) => {
                 *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
             }
-            Err(error) => tracing::warn!(
-                target: TARGET,
-                "what has changed is of no use, and what was there before holds: {error}"
-            ),
+            Err(error) => {
+                tracing::warn!(
+                    target: TARGET,
+                    "what has changed is of no use, and what was there before holds: {error}"
+                );
+                *useless = Some(stamp);
+            }
         }
     }
 

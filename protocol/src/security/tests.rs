@@ -232,6 +232,11 @@ async fn certificates_are_replaced_without_a_restart() {
     write_private(coordinator, CA, "no certificate").unwrap();
     cluster.gate.look_again();
     cluster.admit(&worker).await.0.unwrap();
+    // What is mended then is read.
+    write_private(coordinator, CA, &certificate).unwrap();
+    cluster.gate.look_again();
+    let told = cluster.admit(&worker).await.0.unwrap_err().to_string();
+    assert!(told.contains("UnknownIssuer"), "the old one is believed no more: {told}");
 }
 
 #[tokio::test]
