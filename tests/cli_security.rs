@@ -140,6 +140,7 @@ fn who_may_not_is_refused_and_logged() {
         assert!(log.contains(says), "{says}: {log}");
     }
     assert!(!log.contains("wr-"), "a secret is in the log: {log}");
+    assert!(!log.contains('\u{1b}'), "signs of a terminal are in the log: {log}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ mod worker;
 use crate::registry::JobEntry;
 use crate::trace::Trace;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -47,7 +47,9 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let log = log.with_filter(filter);
     // As above.
     let _ = tracing_subscriber::registry().with(Trace::of_environment()).with(log).try_init();
     if std::env::args_os().nth(1).is_some_and(|word| word == worker::EXECUTOR) {
