@@ -346,6 +346,32 @@ pub enum Dropped {
     Io(#[from] io::Error),
 }
 
+/// A service whose requests and answers can travel.
+pub trait Answers:
+    Serve<Req: serde::de::DeserializeOwned + tarpc::RequestName, Resp: serde::Serialize> + Clone
+{
+}
+
+impl<S> Answers for S where
+    S: Serve<Req: serde::de::DeserializeOwned + tarpc::RequestName, Resp: serde::Serialize> + Clone
+{
+}
+
+/// Answers a caller's preface.
+///
+/// # Errors
+/// If it is of another version, or a stranger. Not cancel safe, as [`answer_greeting`].
+pub(crate) async fn be_greeted<I>(io: &mut I) -> Result<(), Dropped>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    match answer_greeting(io).await? {
+        Peer::Same => Ok(()),
+        Peer::Version(version) => Err(Dropped::Version(version)),
+        Peer::Stranger | Peer::Gone | Peer::Secured => Err(Dropped::Stranger),
+    }
+}
+
 /// Serves one connection: preface, then requests, until the caller is gone or `stop` is true and nothing is under way.
 ///
 /// # Errors
@@ -358,19 +384,11 @@ pub async fn serve_connection<I, S>(
 ) -> Result<(), Dropped>
 where
     I: AsyncRead + AsyncWrite + Unpin,
-    S: Serve + Clone,
-    S::Req: serde::de::DeserializeOwned + tarpc::RequestName,
-    S::Resp: serde::Serialize,
+    S: Answers,
 {
     let deadline = tokio::time::Instant::now() + limits.first_request;
-    match tokio::time::timeout_at(deadline, answer_greeting(&mut io)).await {
-        Err(_) => return Err(Dropped::Silent),
-        Ok(peer) => match peer? {
-            Peer::Same => {}
-            Peer::Version(version) => return Err(Dropped::Version(version)),
-            Peer::Stranger | Peer::Gone | Peer::Secured => return Err(Dropped::Stranger),
-        },
-    }
+    let greeted = tokio::time::timeout_at(deadline, be_greeted(&mut io)).await;
+    greeted.map_err(|_| Dropped::Silent)??;
     answer_requests(io, service, limits, deadline, stop).await
 }
 
@@ -386,9 +404,7 @@ pub async fn serve_secured<S>(
     stop: watch::Receiver<bool>,
 ) -> Result<(), Dropped>
 where
-    S: Serve + Clone,
-    S::Req: serde::de::DeserializeOwned + tarpc::RequestName,
-    S::Resp: serde::Serialize,
+    S: Answers,
 {
     let deadline = tokio::time::Instant::now() + limits.first_request;
     let admitted = tokio::time::timeout_at(deadline, gate.admit(stream)).await;
@@ -407,9 +423,7 @@ async fn answer_requests<I, S>(
 ) -> Result<(), Dropped>
 where
     I: AsyncRead + AsyncWrite + Unpin,
-    S: Serve + Clone,
-    S::Req: serde::de::DeserializeOwned + tarpc::RequestName,
-    S::Resp: serde::Serialize,
+    S: Answers,
 {
     let gone = Arc::new(AtomicBool::new(false));
     let transport: tarpc::serde_transport::Transport<

@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking};
 use windrow_protocol::control::Coordinator as _;
 use windrow_protocol::security::{Credentials, Gate, Identity, may_be_unsecured};
 use windrow_protocol::transport::{serve, serve_connection, serve_secured};
@@ -227,13 +227,14 @@ impl Coordinator {
             end,
         });
         let service = Service { shared: shared.clone(), who: Identity::Unsecured };
+        let (http, monitors) = http.unzip();
         let task = tokio::spawn(async move {
             let epoch = service.shared.journal.as_ref().map_or(0, |journal| journal.epoch());
-            let Some(objects) = leads else { return run(listener, service).await };
+            let Some(objects) = leads else { return run(listener, http, service).await };
             let shared = service.shared.clone();
             let leading = standby::lead(objects.clone(), epoch, address, gone_after);
             let leading = tokio::spawn(async move { shared.end(End::Failed(leading.await)) });
-            let ended = run(listener, service).await;
+            let ended = run(listener, http, service).await;
             leading.abort();
             // Who has taken over says so itself.
             if ended.is_ok() {
@@ -242,10 +243,7 @@ impl Coordinator {
             ended
         });
         let service = Service { shared, who: Identity::Unsecured };
-        let (http, monitors) = http.unzip();
-        let http_task = http.map(|listener| tokio::spawn(serve_http(listener, service.clone())));
-        let http_task = http_task.map(|task| task.abort_handle());
-        Ok(Running { address, http: monitors, service, task: Some(task), http_task })
+        Ok(Running { address, http: monitors, service, task: Some(task) })
     }
 }
 
@@ -286,7 +284,6 @@ pub struct Running {
     pub http: Option<SocketAddr>,
     service: Service,
     task: Option<JoinHandle<Result<(), JournalError>>>,
-    http_task: Option<AbortHandle>,
 }
 
 impl Running {
@@ -328,9 +325,6 @@ impl Running {
         let Some(task) = &mut self.task else { return Ok(()) };
         let ended = task.await;
         self.task = None;
-        if let Some(http) = &self.http_task {
-            http.abort();
-        }
         // If it panicked, that was told.
         ended.unwrap_or(Ok(()))
     }
@@ -343,7 +337,11 @@ impl Drop for Running {
 }
 
 /// Serves until somebody wants the end.
-async fn run(listener: TcpListener, service: Service) -> Result<(), JournalError> {
+async fn run(
+    listener: TcpListener,
+    http: Option<TcpListener>,
+    service: Service,
+) -> Result<(), JournalError> {
     let (limits, tick_ms) = {
         let (core, _) = service.lock();
         let scheduler = &core.config.scheduler;
@@ -354,6 +352,7 @@ async fn run(listener: TcpListener, service: Service) -> Result<(), JournalError
     let for_each = stopped.clone();
     let each_service = service.clone();
     let each_limits = limits.clone();
+    let monitors = for_monitors(http, service.clone(), stopped.clone());
     let server = serve(listener, &limits, stopped, move |io| {
         let service = each_service.clone();
         let (limits, stop) = (each_limits.clone(), for_each.clone());
@@ -371,6 +370,7 @@ async fn run(listener: TcpListener, service: Service) -> Result<(), JournalError
         tokio::select! {
             () = server => {}
             () = look_at_gate(service.shared.gate.clone()) => {}
+            () = monitors => {}
         }
     };
     let end = async {
@@ -398,6 +398,14 @@ async fn run(listener: TcpListener, service: Service) -> Result<(), JournalError
         End::Failed(error) => Err(error),
         End::No | End::Process | End::Cluster => Ok(()),
     }
+}
+
+/// Answers monitors until `stop` is true, where that is wanted. Never ends.
+async fn for_monitors(http: Option<TcpListener>, service: Service, stop: watch::Receiver<bool>) {
+    if let Some(listener) = http {
+        serve_http(listener, service, stop).await;
+    }
+    std::future::pending().await
 }
 
 /// Looks whether certificates and tokens have changed. Never ends.

@@ -8,9 +8,9 @@ use super::refusals::{Refusals, TARGET};
 use super::tls::{self, Callers};
 use super::tokens::TOKEN_BYTES_MAX;
 use super::{Credentials, Identity, Role, SecurityError, Tokens, Wire};
-use crate::codec::{Peer, answer_greeting, answer_unsecured};
+use crate::codec::{Peer, answer_unsecured};
 use crate::control::{CertificateOf, Issued, Refusal};
-use crate::transport::Dropped;
+use crate::transport::{Dropped, be_greeted};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -164,11 +164,7 @@ impl Gate {
             .secure(stream)
             .await
             .map_err(|error| Dropped::Refused(format!("the TLS handshake failed: {error}")))?;
-        match answer_greeting(&mut wire).await? {
-            Peer::Same => {}
-            Peer::Version(version) => return Err(Dropped::Version(version)),
-            Peer::Stranger | Peer::Gone | Peer::Secured => return Err(Dropped::Stranger),
-        }
+        be_greeted(&mut wire).await?;
         let token = read_text(&mut wire, TOKEN_BYTES_MAX).await?;
         let proven = match wire.certified() {
             Some(who @ Identity::Worker { .. }) => self.holds(&who).map(|()| who),
