@@ -1,6 +1,12 @@
-//! Which code this process runs: the build id that the linker put into the executable, read from its own memory.
+//! Which code this process runs, and which one is in a file: the build id that the linker put into the executable, read from
+//! memory or the file.
 
+use object::Architecture;
+use object::read::{Object, ReadCache};
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use windrow_protocol::binary::own_machine;
 use windrow_protocol::control::BinaryId;
 
 /// The code of this process.
@@ -16,8 +22,82 @@ pub fn own() -> &'static BinaryId {
     })
 }
 
+/// The executable of this process; that which runs, also where another one has taken its place since.
+const OWN_FILE: &str = "/proc/self/exe";
+
+/// A binary that can be sent to workers.
+#[derive(Clone, Debug)]
+pub(crate) struct BinaryFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Which code it has.
+    pub(crate) id: BinaryId,
+    /// The kind of machine that it runs on.
+    pub(crate) machine: String,
+}
+
+/// Why a file cannot be the binary of a job.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// It cannot be read.
+    #[error("the binary {} cannot be read: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is none.
+    #[error("{} is no binary that workers could start (ELF): {why}", .path.display())]
+    NoBinary {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl BinaryFile {
+    /// That of this process.
+    pub(crate) fn own() -> BinaryFile {
+        BinaryFile { path: PathBuf::from(OWN_FILE), id: own().clone(), machine: own_machine() }
+    }
+
+    /// A file, which may be for another kind of machine.
+    ///
+    /// # Errors
+    /// [`BinaryError`].
+    pub(crate) fn open(path: &Path) -> Result<BinaryFile, BinaryError> {
+        let read = |source| BinaryError::Read { path: path.to_path_buf(), source };
+        let no_binary = |why: String| BinaryError::NoBinary { path: path.to_path_buf(), why };
+        let file = File::open(path).map_err(read)?;
+        let cache = ReadCache::new(file);
+        let parsed = object::File::parse(&cache).map_err(|error| no_binary(error.to_string()))?;
+        let build = parsed.build_id().map_err(|error| no_binary(error.to_string()))?;
+        let machine = match parsed.architecture() {
+            Architecture::X86_64 => "x86_64-linux",
+            Architecture::Aarch64 => "aarch64-linux",
+            Architecture::Riscv64 => "riscv64-linux",
+            other => return Err(no_binary(format!("its architecture is {other:?}"))),
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(BinaryFile {
+            path: path.to_path_buf(),
+            id: BinaryId {
+                build: build.map_or_else(|| hash_of(path), hexadecimal),
+                name: format!("{name} {}", env!("CARGO_PKG_VERSION")),
+            },
+            machine: machine.to_owned(),
+        })
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A hash of the file, where the linker left no build id.
-fn hash_of(executable: &std::path::Path) -> String {
+fn hash_of(executable: &Path) -> String {
     // A file that cannot be read has the hash of no bytes: it is then refused by processes that could read theirs.
     let bytes = std::fs::read(executable).unwrap_or_default();
     let mut crc = crc32fast::Hasher::new();
@@ -69,7 +149,7 @@ fn build_id() -> Option<String> {
             let name = notes.get(12..12 + name_len)?;
             let description = notes.get(at..at + len)?;
             if kind == BUILD_ID && name == b"GNU\0" {
-                return Some(description.iter().map(|byte| format!("{byte:02x}")).collect());
+                return Some(hexadecimal(description));
             }
             notes = notes.get((at + len).next_multiple_of(align)..)?;
         }
@@ -94,5 +174,24 @@ mod tests {
     fn the_code_has_an_id() {
         assert!(own().build.len() >= 16, "{:?}", own());
         assert_eq!(own(), own());
+    }
+
+    #[test]
+    fn the_file_has_the_id_of_the_process() {
+        let path = std::env::current_exe().unwrap();
+        let file = BinaryFile::open(&path).unwrap();
+        assert_eq!(file.id, *own());
+        assert_eq!(file.machine, BinaryFile::own().machine);
+    }
+
+    #[test]
+    fn what_is_no_binary_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script.sh");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        let refused = BinaryFile::open(&script).unwrap_err().to_string();
+        assert!(refused.contains("script.sh is no binary"), "{refused}");
+        let refused = BinaryFile::open(&folder.path().join("nowhere")).unwrap_err().to_string();
+        assert!(refused.contains("nowhere cannot be read"), "{refused}");
     }
 }

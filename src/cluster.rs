@@ -1,6 +1,6 @@
 //! Runs jobs on a cluster.
 
-use crate::binary;
+use crate::binary::BinaryFile;
 use crate::error::RunError;
 use crate::local::short_id;
 use std::collections::BTreeMap;
@@ -23,7 +23,8 @@ use windrow_worker::executor::task::outputs_of;
 use windrow_worker::executor_process::fingerprint;
 use windrow_worker::shape::shape_of;
 
-/// A connection to a cluster's coordinator. Its workers must run this program (`worker --coordinator HOST:PORT`).
+/// A connection to a cluster's coordinator. Its workers need not run this program: where they do not, its binary is sent to
+/// them.
 pub struct Cluster {
     client: Client,
     runtime: Arc<Runtime>,
@@ -34,6 +35,8 @@ pub struct Cluster {
     stores: StoreOptions,
     /// What a job ends with.
     runner: Runner,
+    /// What executors of the job run.
+    binary: BinaryFile,
 }
 
 /// A job's name, arguments and plan, ready to be sent.
@@ -81,7 +84,17 @@ impl Cluster {
             storage,
             stores,
             runner,
+            binary: BinaryFile::own(),
         })
+    }
+
+    /// Workers run this file in place of the binary of this process: the same program, built for other machines, or to run on
+    /// more of them.
+    ///
+    /// # Errors
+    /// If it is no such file.
+    pub fn binary(self, path: impl AsRef<Path>) -> Result<Cluster, RunError> {
+        Ok(Cluster { binary: BinaryFile::open(path.as_ref())?, ..self })
     }
 
     /// What is done about output that is there already.
@@ -167,12 +180,15 @@ impl Cluster {
                 bad_records_max: self.bad_records_max,
                 stores: self.stores.clone(),
             },
-            binary: binary::own().clone(),
+            binary: self.binary.id.clone(),
             fingerprint: fingerprint(&job.plan),
             shape: shape_of(&job.plan),
             weight: 1,
         };
-        let id = match self.runtime.block_on(self.client.submit(&submission)) {
+        let id = match self
+            .runtime
+            .block_on(self.client.submit_for_any(&submission, &self.binary.machine))
+        {
             Ok(id) => id,
             Err(error) => {
                 // Of any other error nobody knows whether the job has come.
@@ -182,7 +198,7 @@ impl Cluster {
                 return Err(RunError::Cluster(error));
             }
         };
-        let wait = self.client.wait(id, |status| shown(id, status));
+        let wait = self.client.wait_and_send(id, &self.binary.path, |status| shown(id, status));
         let status = self.runtime.block_on(wait).map_err(RunError::Cluster)?;
         let failure = match status.state.clone() {
             JobState::Succeeded => return self.outcome(&job.plan, &outputs, id, &status),

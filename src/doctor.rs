@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 use windrow_datasets::memory;
+use windrow_protocol::binary::{any_build, own_machine};
 use windrow_protocol::client::Client;
+use windrow_protocol::control::WorkerStatus;
 use windrow_protocol::link::LinkConfig;
 use windrow_protocol::security::Credentials;
 
@@ -222,14 +224,17 @@ pub(crate) async fn cluster(address: &str, credentials: Credentials) -> Vec<Find
     };
     let ready = workers.iter().filter(|worker| worker.state == "ready");
     let own = binary::own();
-    let same = ready.clone().filter(|worker| worker.binary.build == own.build).count();
+    let any = any_build(&own_machine());
+    let able = |worker: &WorkerStatus| [&any, &own.build].contains(&&worker.binary.build);
+    let able = ready.clone().filter(|worker| able(worker)).count();
     let all = ready.clone().count();
     let slots: u32 = ready.map(|worker| worker.slots).sum();
-    vec![reached, of_workers(all, same, slots)]
+    vec![reached, of_workers(all, able, slots)]
 }
 
-fn of_workers(all: usize, same: usize, slots: u32) -> Finding {
-    match (all, same) {
+/// Of all workers so many are able to run this binary.
+fn of_workers(all: usize, able: usize, slots: u32) -> Finding {
+    match (all, able) {
         (0, _) => doubtful(
             "workers",
             "none is ready: start some with `windrow worker --coordinator HOST:PORT`",
@@ -237,12 +242,14 @@ fn of_workers(all: usize, same: usize, slots: u32) -> Finding {
         (all, 0) => bad(
             "workers",
             format!(
-                "{all} are ready, all of another build than this binary: jobs of it will not run"
+                "{all} are ready, all on machines of another kind than this one: name a binary for them with `run --binary`"
             ),
         ),
-        (all, same) if same < all => doubtful(
+        (all, able) if able < all => doubtful(
             "workers",
-            format!("{same} of {all} are of this binary's build: the others will not work for it"),
+            format!(
+                "{able} of {all} are on machines of this kind: the others will not work for this binary"
+            ),
         ),
         (all, _) => good("workers", format!("{all} ready, {slots} slots")),
     }
@@ -268,7 +275,7 @@ mod tests {
             (memory_of_machine(1 << 29), Health::Doubtful, "0.5 GiB"),
             (scratch(Path::new("/nonexistent")), Health::Bad, "--scratch"),
             (of_workers(0, 0, 0), Health::Doubtful, "windrow worker"),
-            (of_workers(3, 0, 6), Health::Bad, "another build"),
+            (of_workers(3, 0, 6), Health::Bad, "--binary"),
             (of_workers(3, 2, 6), Health::Doubtful, "2 of 3"),
             (of_workers(3, 3, 6), Health::Good, "6 slots"),
         ] {

@@ -18,6 +18,9 @@ pub enum RunError {
     /// What secures a connection cannot be used.
     #[error("security: {0}")]
     Security(windrow_protocol::security::SecurityError),
+    /// What workers are to run cannot be sent to them.
+    #[error(transparent)]
+    Binary(#[from] crate::binary::BinaryError),
     /// Local processes could not be started.
     #[error("{0}")]
     Launch(String),

@@ -51,6 +51,7 @@ mod state;
 mod trace;
 
 // For tests that have worker processes of their own.
+pub use binary::BinaryError;
 #[doc(hidden)]
 pub use binary::own as own_binary;
 pub use cluster::Cluster;

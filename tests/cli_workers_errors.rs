@@ -59,41 +59,6 @@ fn a_job_succeeds(room: &Room, coordinator: &str, output: &str) {
     assert_eq!(rows, ["a\t1", "b\t2"]);
 }
 
-/// The binary with another build id; `None` where the linker gave it none.
-fn other_binary(room: &Room) -> Option<PathBuf> {
-    // Lengths of the name and of the id, the kind, the name.
-    const NOTE: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
-    let mut bytes = std::fs::read(windrow()).unwrap();
-    let at = bytes.windows(NOTE.len()).position(|window| window == NOTE)?;
-    bytes[at + NOTE.len()] ^= 0xff;
-    let path = room.write("other/windrow", bytes);
-    std::fs::copy(windrow(), path.with_extension("rights")).unwrap();
-    let rights = std::fs::metadata(path.with_extension("rights")).unwrap().permissions();
-    std::fs::set_permissions(&path, rights).unwrap();
-    Some(path)
-}
-
-#[test]
-fn a_worker_of_other_code() {
-    let room = room!();
-    let Some(other) = other_binary(&room) else {
-        eprintln!("skipped: the binary has no build id that could be changed");
-        return;
-    };
-    let (coordinator, address) = coordinator(&room);
-    let mut stranger = worker(&room, &other, &address);
-    room.write("in/a.txt", "a");
-    let run = format!("run wordcount --input in --output out --cluster {address}");
-    let done = room.windrow(&run).fails(1);
-    done.says(&["no connected worker runs the job's binary", "they run", "start workers with"]);
-    nothing_is_left(&room, &done);
-    // It does no harm to jobs that have workers of their own.
-    let mut ours = worker(&room, &windrow(), &address);
-    a_job_succeeds(&room, &address, "after");
-    assert!(!stranger.has_ended() && !ours.has_ended());
-    drop((stranger, ours, coordinator));
-}
-
 /// Answers each connection with these bytes, whatever it says.
 fn impostor(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -99,7 +99,7 @@ async fn most_of_it(running: &Running, tasks: u32) -> Result<(WorkerId, Duration
         binary: binary(),
     };
     let worker = call(PATIENCE, |ctx| client.register(ctx, hello)).await??.worker;
-    call(PATIENCE, |ctx| client.submit(ctx, PROTOCOL_VERSION, job())).await??;
+    call(PATIENCE, |ctx| client.submit(ctx, PROTOCOL_VERSION, job(), None)).await??;
     let mut poll = Poll { wait_ms: 1_000, ..Poll::default() };
     let (mut done, mut longest) = (0, Duration::ZERO);
     while done < tasks {

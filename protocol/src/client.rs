@@ -1,5 +1,6 @@
 //! What a process needs that submits jobs and looks after a cluster.
 
+use crate::binary::{BINARY_BYTES_MAX, BinaryContent, PIECE_BYTES};
 use crate::control::{
     JobRecord, JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, TaskRecord,
     WorkerStatus,
@@ -7,13 +8,26 @@ use crate::control::{
 use crate::ids::{CollectId, JobId, StageId, TaskId, TaskKind, WorkerId};
 use crate::link::{Link, LinkConfig, LinkError};
 use crate::security::Credentials;
+use bytes::Bytes;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 
 /// A call is answered within this time, or made again.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// So long for an explanation, for which a scheduler decides all once more.
 const EXPLANATION: Duration = Duration::from_secs(60);
+
+/// So long for a piece of a binary, which travels, and is kept; with the last one, all of it is read again.
+const PIECE_ANSWER: Duration = Duration::from_secs(60);
+
+/// Before it is asked again how a job stands whose binary was not taken.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long one status call waits for something new.
 const STATUS_WAIT: Duration = Duration::from_secs(5);
@@ -30,6 +44,14 @@ pub enum ClientError {
     /// What it answered cannot be.
     #[error("{0}")]
     Answer(String),
+    /// The job's binary cannot be read.
+    #[error("the binary of the job, {}, cannot be sent: {source}", .path.display())]
+    Binary {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 impl ClientError {
@@ -73,14 +95,36 @@ impl Client {
         self.link.address()
     }
 
-    /// Submits a job. Its token must be new ([`draw_token`](crate::link::draw_token)): the same one is the same job.
+    /// Submits a job for workers of its build. Its token must be new ([`draw_token`](crate::link::draw_token)): the same one is
+    /// the same job.
     ///
     /// # Errors
     /// The coordinator was not reached, or refused the job.
     pub async fn submit(&self, job: &JobSubmission) -> Result<JobId, ClientError> {
+        self.submit_for(job, None).await
+    }
+
+    /// As [`submit`](Client::submit), for any workers of a kind of machine: its binary is wanted then, and
+    /// [sent](Client::wait_and_send) by who waits for its end.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn submit_for_any(
+        &self,
+        job: &JobSubmission,
+        machine: &str,
+    ) -> Result<JobId, ClientError> {
+        self.submit_for(job, Some(machine)).await
+    }
+
+    async fn submit_for(
+        &self,
+        job: &JobSubmission,
+        machine: Option<&str>,
+    ) -> Result<JobId, ClientError> {
         let submit = |client: crate::control::CoordinatorClient, ctx| {
-            let job = job.clone();
-            async move { client.submit(ctx, PROTOCOL_VERSION, job).await }
+            let (job, machine) = (job.clone(), machine.map(str::to_owned));
+            async move { client.submit(ctx, PROTOCOL_VERSION, job, machine).await }
         };
         Ok(self.link.call(ANSWER, submit).await??)
     }
@@ -106,6 +150,28 @@ impl Client {
     pub async fn wait(
         &self,
         job: JobId,
+        on_progress: impl FnMut(&JobStatus),
+    ) -> Result<JobStatus, ClientError> {
+        self.wait_with(job, None, on_progress).await
+    }
+
+    /// As [`wait`](Client::wait), and sends the file `binary`, which is that of the job, if workers want it.
+    ///
+    /// # Errors
+    /// As there, and if the file cannot be read.
+    pub async fn wait_and_send(
+        &self,
+        job: JobId,
+        binary: &Path,
+        on_progress: impl FnMut(&JobStatus),
+    ) -> Result<JobStatus, ClientError> {
+        self.wait_with(job, Some(binary), on_progress).await
+    }
+
+    async fn wait_with(
+        &self,
+        job: JobId,
+        binary: Option<&Path>,
         mut on_progress: impl FnMut(&JobStatus),
     ) -> Result<JobStatus, ClientError> {
         let mut wait = Duration::ZERO;
@@ -115,8 +181,55 @@ impl Client {
             if !matches!(status.state, JobState::Running { .. }) {
                 return Ok(status);
             }
+            if let Some(binary) = binary.filter(|_| status.wants_binary) {
+                match self.send_binary(job, binary).await {
+                    // The job may have ended meanwhile, and its status says why.
+                    Err(ClientError::Refused(why)) => {
+                        tracing::debug!(%why, "the binary is not taken");
+                        wait = PAUSE;
+                        continue;
+                    }
+                    sent => sent?,
+                }
+            }
             wait = STATUS_WAIT;
         }
+    }
+
+    /// Sends the binary of a job, as far as the coordinator has not got it.
+    async fn send_binary(&self, job: JobId, path: &Path) -> Result<(), ClientError> {
+        let failed = |source| ClientError::Binary { path: path.to_path_buf(), source };
+        let opened = path.to_path_buf();
+        let opened = blocking(move || {
+            let file = File::open(opened)?;
+            let content = BinaryContent::of(&file)?;
+            Ok((Arc::new(file), content))
+        });
+        let (file, content) = opened.await.map_err(failed)?;
+        if content.bytes > BINARY_BYTES_MAX {
+            let text =
+                format!("it has {} bytes, and {BINARY_BYTES_MAX} are the most", content.bytes);
+            return Err(failed(io::Error::other(text)));
+        }
+        let offer = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.offer_binary(ctx, job, content).await
+        };
+        let first = self.link.call(ANSWER, offer).await??;
+        for piece in first..content.pieces() {
+            let file = file.clone();
+            let read = blocking(move || {
+                let mut bytes = vec![0; content.piece_bytes(piece) as usize];
+                file.read_exact_at(&mut bytes, u64::from(piece) * PIECE_BYTES)?;
+                Ok(Bytes::from(bytes))
+            });
+            let bytes = read.await.map_err(failed)?;
+            let put = |client: crate::control::CoordinatorClient, ctx| {
+                let bytes = bytes.clone();
+                async move { client.put_binary(ctx, job, piece, bytes).await }
+            };
+            self.link.call(PIECE_ANSWER, put).await??;
+        }
+        Ok(())
     }
 
     /// The rows of a collected dataset of a job that has succeeded: frames.
@@ -224,4 +337,11 @@ impl Client {
     pub async fn shut_down(&self) -> Result<(), ClientError> {
         Ok(self.link.call(ANSWER, |client, ctx| async move { client.shut_down(ctx).await }).await?)
     }
+}
+
+/// Reads from the disk, where no other task waits for that.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(read).await.map_err(io::Error::other)?
 }

@@ -3,6 +3,7 @@
 //! Every call is idempotent and has a deadline: a caller that got no answer calls again. Messages are small; bulk data
 //! goes over the data plane ([`data`](crate::data)), and lists come in pages.
 
+use crate::binary::{BinaryContent, BinarySource};
 use crate::failure::Failure;
 use crate::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
@@ -10,6 +11,7 @@ use crate::ids::{
 use crate::rests::Rests;
 use crate::shape::JobShape;
 use crate::task::{LeftOut, StagedFiles, TaskCounts, TaskOrder, TaskOutput};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -337,6 +339,8 @@ pub struct JobStatus {
     pub manifests: Vec<(SinkId, String)>,
     /// The last things that happened, for people: failures of attempts and lost workers with their causes.
     pub notes: Vec<String>,
+    /// Whether workers wait for the job's binary, which who submitted it has to send.
+    pub wants_binary: bool,
 }
 
 /// A stage's progress.
@@ -426,8 +430,13 @@ pub struct Issued {
 pub trait Coordinator {
     /// Who is there: the version of the protocol, and the coordinator's code.
     async fn hello() -> (u32, BinaryId);
-    /// Submits a job.
-    async fn submit(version: u32, job: JobSubmission) -> Result<JobId, Refusal>;
+    /// Submits a job. With a kind of machine, workers of that kind run it whatever they are built of: who submits it sends
+    /// its binary then, if [`JobStatus::wants_binary`] says so. Without one, it is run by workers of its build.
+    async fn submit(
+        version: u32,
+        job: JobSubmission,
+        machine: Option<String>,
+    ) -> Result<JobId, Refusal>;
     /// How a job stands. Waits up to `wait_ms` for its state to be another than running, or for progress.
     async fn status(job: JobId, wait_ms: u32) -> Result<JobStatus, Refusal>;
     /// The rows of a collected dataset of a job: frames, from byte `from` on; empty at the end.
@@ -466,4 +475,20 @@ pub trait Coordinator {
     async fn gone(tokens: Vec<u128>);
     /// Certifies the public key of a worker, or of an executor of one.
     async fn certify(public_key: Vec<u8>, of: CertificateOf) -> Result<Issued, Refusal>;
+    /// Says what the binary of a job is. Answers with the number of the first piece that is wanted; if that is behind the last
+    /// one, the coordinator has it whole.
+    async fn offer_binary(job: JobId, content: BinaryContent) -> Result<u32, Refusal>;
+    /// Sends a piece of what was offered for a job. With the last one, all of it is compared with what was offered.
+    async fn put_binary(job: JobId, piece: u32, bytes: Bytes) -> Result<(), Refusal>;
+    /// What the binary of a job is; none if nobody has said so yet: the one who submitted it is asked then.
+    async fn job_binary(job: JobId) -> Result<Option<BinaryContent>, Refusal>;
+    /// Where a worker is to read a binary.
+    async fn binary_source(
+        worker: WorkerId,
+        content: BinaryContent,
+    ) -> Result<BinarySource, Refusal>;
+    /// A piece of a binary.
+    async fn binary_piece(content: BinaryContent, piece: u32) -> Result<Bytes, Refusal>;
+    /// A worker has a binary, and other workers may read it there; or it could not read it where it was told to.
+    async fn binary_fetched(worker: WorkerId, content: BinaryContent, is_here: bool);
 }

@@ -1,24 +1,26 @@
 //! What a reader of shuffle blocks and the worker that has them say to each other: the data plane.
 //!
 //! A connection begins with a preface of [`PREFACE_BYTES`], the same from both sides. Then the reader sends requests,
-//! one after the other: the length (u32, little endian) and a [`BlockRequest`] in postcard. Each is answered by a
-//! [`BlockAnswer`], in the same form. After [`BlockAnswer::Stream`] the blocks follow: for each bucket of the request,
+//! one after the other: the length (u32, little endian) and a [`DataRequest`] in postcard. A [`BinaryRequest`] is answered by
+//! a [`BinaryAnswer`], in the same form, and after [`BinaryAnswer::Stream`] by the bytes of the binary, from the first one
+//! that was asked for to the last; a [`BlockRequest`] by a [`BlockAnswer`]. After [`BlockAnswer::Stream`] the blocks follow: for each bucket of the request,
 //! for each of its attempts, in the order of the request, a [`BlockHead`] and the bytes. A worker that finds that it
 //! cannot read a block after all sends [`BlockHead::UNREADABLE`] in its place, and closes the connection.
 
+use crate::binary::BinaryContent;
 use crate::ids::{AttemptId, JobId, ShuffleId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the data plane: processes of different versions refuse one another.
-pub const DATA_VERSION: u32 = 1;
+pub const DATA_VERSION: u32 = 2;
 
 /// The length of a preface: a magic word of 8 bytes, and the version (u32, little endian).
 pub const PREFACE_BYTES: usize = 12;
 
-/// The most bytes of an encoded [`BlockRequest`].
+/// The most bytes of an encoded [`DataRequest`].
 pub const REQUEST_BYTES_MAX: usize = 1 << 20;
 
-/// The most bytes of an encoded [`BlockAnswer`].
+/// The most bytes of an encoded [`BlockAnswer`] or [`BinaryAnswer`].
 pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The most attempts of one request: so many fit whatever their numbers are.
@@ -39,6 +41,33 @@ pub fn preface_version(bytes: &[u8; PREFACE_BYTES]) -> Option<u32> {
     let (magic, version) = bytes.split_at(8);
     let version = <[u8; 4]>::try_from(version).ok()?;
     (magic == MAGIC).then_some(u32::from_le_bytes(version))
+}
+
+/// What a reader asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataRequest {
+    /// Blocks.
+    Blocks(BlockRequest),
+    /// A binary.
+    Binary(BinaryRequest),
+}
+
+/// Asks for the binary of a job, which only workers may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinaryRequest {
+    /// Which one.
+    pub content: BinaryContent,
+    /// Bytes that have come already.
+    pub from: u64,
+}
+
+/// What a worker answers to a [`BinaryRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BinaryAnswer {
+    /// The bytes follow.
+    Stream,
+    /// The worker does not have it, or the reader may not have it, for people.
+    Refused(String),
 }
 
 /// Asks for blocks of one shuffle.
@@ -142,6 +171,7 @@ mod tests {
             bytes_seen: u64::MAX,
             host: "h".repeat(255),
         };
+        let request = DataRequest::Blocks(request);
         let bytes = postcard::to_allocvec(&request).map(|bytes| bytes.len());
         assert!(bytes.as_ref().is_ok_and(|bytes| *bytes <= REQUEST_BYTES_MAX), "{bytes:?}");
     }

@@ -1,6 +1,7 @@
 //! What a supervisor and an executor say to each other, over a Unix socket that the executor inherits.
 //!
-//! Each message is a frame: its length (u32, big endian) and the message in postcard. Both sides are of one binary.
+//! Each side begins with a preface of [`PREFACE_BYTES`]: a supervisor may be of another release of Windrow than the binary of
+//! a job. Each message is a frame then: its length (u32, big endian) and the message in postcard.
 
 use crate::control::{AttemptEnd, GiveUp, JobSpec, Progress};
 use crate::failure::Failure;
@@ -9,6 +10,29 @@ use crate::security::Given;
 use crate::task::TaskOrder;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+
+/// The version of what they say: processes of different versions refuse one another.
+pub const EXECUTOR_VERSION: u32 = 1;
+
+/// The length of a preface: a magic word of 8 bytes, and the version (u32, little endian).
+pub const PREFACE_BYTES: usize = 12;
+
+const MAGIC: [u8; 8] = *b"WREXEC\r\n";
+
+/// The preface of this version.
+pub fn preface() -> [u8; PREFACE_BYTES] {
+    let mut bytes = [0; PREFACE_BYTES];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..].copy_from_slice(&EXECUTOR_VERSION.to_le_bytes());
+    bytes
+}
+
+/// The version of a preface; `None` if it is none.
+pub fn preface_version(bytes: &[u8; PREFACE_BYTES]) -> Option<u32> {
+    let (magic, version) = bytes.split_at(8);
+    let version = <[u8; 4]>::try_from(version).ok()?;
+    (magic == MAGIC).then_some(u32::from_le_bytes(version))
+}
 
 /// The most bytes of a message.
 pub const EXECUTOR_MESSAGE_BYTES_MAX: usize = 512 << 20;

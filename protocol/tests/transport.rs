@@ -1,5 +1,6 @@
 //! The transport against well-behaved callers, strangers and nonsense, over loopback.
 
+use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +10,7 @@ use tarpc::context::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::codec::preface;
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
@@ -37,7 +39,13 @@ impl Coordinator for Dummy {
     async fn hello(self, _: Context) -> (u32, BinaryId) {
         (self.version, BinaryId { build: "b".into(), name: "dummy".into() })
     }
-    async fn submit(self, _: Context, _: u32, _: JobSubmission) -> Result<JobId, Refusal> {
+    async fn submit(
+        self,
+        _: Context,
+        _: u32,
+        _: JobSubmission,
+        _: Option<String>,
+    ) -> Result<JobId, Refusal> {
         Ok(JobId(1))
     }
     async fn status(self, _: Context, job: JobId, _: u32) -> Result<JobStatus, Refusal> {
@@ -86,6 +94,27 @@ impl Coordinator for Dummy {
         Ok(BlockPage::default())
     }
     async fn gone(self, _: Context, _: Vec<u128>) {}
+    async fn offer_binary(self, _: Context, _: JobId, _: BinaryContent) -> Result<u32, Refusal> {
+        Ok(0)
+    }
+    async fn put_binary(self, _: Context, _: JobId, _: u32, _: Bytes) -> Result<(), Refusal> {
+        Ok(())
+    }
+    async fn job_binary(self, _: Context, _: JobId) -> Result<Option<BinaryContent>, Refusal> {
+        Ok(None)
+    }
+    async fn binary_source(
+        self,
+        _: Context,
+        _: WorkerId,
+        _: BinaryContent,
+    ) -> Result<BinarySource, Refusal> {
+        Ok(BinarySource::NotYet)
+    }
+    async fn binary_piece(self, _: Context, _: BinaryContent, _: u32) -> Result<Bytes, Refusal> {
+        Ok(Bytes::new())
+    }
+    async fn binary_fetched(self, _: Context, _: WorkerId, _: BinaryContent, _: bool) {}
     async fn certify(self, _: Context, _: Vec<u8>, _: CertificateOf) -> Result<Issued, Refusal> {
         Err(Refusal::CertifiesNobody)
     }

@@ -166,8 +166,10 @@ fn command(jobs: &[JobEntry]) -> Command {
         "coordinator",
         "Runs a coordinator: what decides which worker does what",
     );
-    let worker =
-        with::<worker::Worker>("worker", "Runs a worker: does tasks of this program's jobs");
+    let worker = with::<worker::Worker>(
+        "worker",
+        "Runs a worker: does tasks of jobs, of this program and of others",
+    );
     let cluster = with::<cluster::ClusterFlags>(
         "cluster",
         "Starts, shows and ends a cluster of processes on this machine; secures and shows others",

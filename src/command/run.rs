@@ -37,6 +37,10 @@ pub(crate) struct RunFlags {
     /// On the cluster with this coordinator; where others stand by, all their addresses with commas between
     #[arg(long, value_name = "HOST:PORT", group = "over_workers")]
     pub(crate) cluster: Option<String>,
+    /// On a cluster, have workers run this file, which is the same program, in place of the binary that is run here: built for
+    /// another kind of machine, or linked statically
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pub(crate) binary: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) security: ClientSecurity,
     /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all
@@ -202,6 +206,9 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
         .skip_bad_records(flags.skip_bad_records)
         .stores(flags.stores.options()?)
         .task_timeout(flags.task_timeout.map(Duration::from_secs));
+    if let Some(binary) = &flags.binary {
+        cluster = cluster.binary(binary)?;
+    }
     if launched.is_some() {
         cluster = cluster.of_this_process();
     }

@@ -7,7 +7,7 @@ use crate::{binary, cluster};
 use clap::Args;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,6 +56,10 @@ pub(crate) struct Worker {
     /// turns [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR")]
     scratch: Vec<PathBuf>,
+    /// The folder in which binaries of jobs are kept, which nobody else may write to, and from which programs can be started;
+    /// workers of one user may share it [default: windrow-binaries-UID in the first folder for scratch]
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
     /// The folder with the `ca.pem` of a cluster that is secured, and a token or certificate of workers
     #[arg(long, value_name = "DIR")]
     security: Option<PathBuf>,
@@ -108,6 +112,11 @@ fn host() -> String {
     format!("{}-{}", name.trim(), boot.trim())
 }
 
+/// Where binaries of jobs are kept, if nobody says where.
+fn binaries_in(scratch: &Path) -> PathBuf {
+    scratch.join(format!("windrow-binaries-{}", rustix::process::geteuid().as_raw()))
+}
+
 /// Makes sure that it is no wrong address; where nobody is yet, the worker waits, and says so.
 async fn look_for(coordinator: &str, credentials: &Credentials) -> Result<(), ConnectError> {
     match connect_any(coordinator, credentials, LinkConfig::default().connect).await {
@@ -137,6 +146,11 @@ impl Worker {
                 of_listening(self.listen, &self.coordinator).map_err(|error| because(&error))?
             }
         };
+        let scratch = match self.scratch.is_empty() {
+            true => vec![std::env::temp_dir()],
+            false => self.scratch,
+        };
+        let binaries = self.binaries.unwrap_or_else(|| binaries_in(&scratch[0]));
         let config = SupervisorConfig {
             host: self.host.unwrap_or_else(host),
             data_listen: self.listen,
@@ -147,12 +161,9 @@ impl Worker {
             threads,
             memory: self.memory,
             memory_limit: self.memory_limit,
-            scratch: if self.scratch.is_empty() {
-                vec![std::env::temp_dir()]
-            } else {
-                self.scratch
-            },
+            scratch,
             binary: binary::own().clone(),
+            binaries: Some(binaries),
             executor,
             die_with_parent: self.die_with_parent,
             give_up_after: None,

@@ -228,6 +228,7 @@ fn worker() {
         memory_limit: None,
         scratch: vec![PathBuf::from(variable(SCRATCH))],
         binary: windrow::own_binary().clone(),
+        binaries: Some(PathBuf::from(variable(SCRATCH)).join("binaries")),
         executor,
         die_with_parent: true,
         give_up_after: None,

@@ -8,6 +8,7 @@
 // Each test binary uses a part of it, and it is a module of each.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod binaries;
 pub mod disk;
 pub mod link;
 pub mod processes;

@@ -5,16 +5,34 @@ use futures::{SinkExt, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
-use windrow_protocol::executor::EXECUTOR_MESSAGE_BYTES_MAX;
+use windrow_protocol::executor::{
+    EXECUTOR_MESSAGE_BYTES_MAX, EXECUTOR_VERSION, PREFACE_BYTES, preface, preface_version,
+};
 
 /// Reads messages.
 pub(crate) struct Reader(FramedRead<OwnedReadHalf, LengthDelimitedCodec>);
 
 /// Writes messages.
 pub(crate) struct Writer(FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>);
+
+/// Says on a new socket which version this process speaks, and hears that of the other side.
+pub(crate) async fn greet(socket: &mut UnixStream) -> io::Result<()> {
+    socket.write_all(&preface()).await?;
+    let mut theirs = [0; PREFACE_BYTES];
+    socket.read_exact(&mut theirs).await?;
+    let text = match preface_version(&theirs) {
+        Some(EXECUTOR_VERSION) => return Ok(()),
+        Some(version) => format!(
+            "it speaks version {version} of what workers and executors say, and this process version {EXECUTOR_VERSION}: build jobs with the release of Windrow that the workers run"
+        ),
+        None => "it does not speak as a program with Windrow's jobs does".to_owned(),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, text))
+}
 
 /// Both directions of a socket.
 pub(crate) fn split(socket: UnixStream) -> (Reader, Writer) {

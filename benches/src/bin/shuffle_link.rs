@@ -96,7 +96,7 @@ fn serve(folder: &Path, buckets: u32) -> Result<(), Error> {
         let start = async |credentials| {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let limits = ServerLimits::default();
-            DataServer::start(listener, blocks.clone(), "there".into(), limits, credentials)
+            DataServer::start(listener, blocks.clone(), None, "there".into(), limits, credentials)
         };
         let (plain, secured) = (start(Credentials::off()).await?, start(secured).await?);
         println!("{bare_at} {} {}", plain.address(), secured.address());

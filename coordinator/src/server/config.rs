@@ -19,6 +19,8 @@ pub struct Config {
     pub binary: BinaryId,
     /// A job whose code no connected worker has, while others are connected, fails after so long.
     pub wrong_binary_ms: u64,
+    /// A job fails whose binary workers want, if none of it has come for so long.
+    pub binary_ms: u64,
     /// Jobs that have ended and are remembered.
     pub ended_jobs: usize,
     /// About how many bytes are kept of what the tasks of ended jobs read and made, so that they can be run again; of the
@@ -48,6 +50,7 @@ impl Default for Config {
                 name: format!("windrow {}", env!("CARGO_PKG_VERSION")),
             },
             wrong_binary_ms: 10_000,
+            binary_ms: 60_000,
             ended_jobs: 100,
             details_bytes: 32 << 20,
             collected_bytes: 64 << 20,

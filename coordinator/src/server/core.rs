@@ -3,10 +3,11 @@
 //! Workers run one binary, and run only jobs of that binary: so the workers and jobs of one build are a *pool* with a
 //! scheduler of its own, which never has to know about binaries.
 
+use super::binaries::{JobBinary, Sources};
 use super::bus::{Bus, What};
 use super::config::Config;
 use super::job::Job;
-use super::limits::{COLLECTED_KEPT, JOBS_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
+use super::limits::{COLLECTED_KEPT, JOBS_MAX, MACHINE_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
 use super::outbox::Outbox;
 use super::worker::{Standing, Worker};
 use crate::explain::EventLog;
@@ -54,6 +55,8 @@ pub(crate) struct Core {
     pub(crate) bus: Bus,
     /// Why jobs were refused, until the submitting call has taken it.
     pub(crate) refused: Option<String>,
+    /// Where the binaries of jobs can be read.
+    pub(crate) sources: Sources,
     /// Events that follow from outcomes, to be handled next.
     pub(crate) next: VecDeque<(String, Event)>,
     pub(crate) stopping: bool,
@@ -86,6 +89,7 @@ impl Core {
             next_worker: 1,
             bus: Bus::default(),
             refused: None,
+            sources: Sources::default(),
             next: VecDeque::new(),
             stopping: false,
             log: EventLog::default(),
@@ -152,11 +156,12 @@ impl Core {
         })
     }
 
-    /// Takes a job on, or finds it by its token.
+    /// Takes a job on, or finds it by its token. With a kind of machine, workers of that kind run it, whatever they are of.
     pub(crate) fn submit(
         &mut self,
         version: u32,
         submission: JobSubmission,
+        machine: Option<String>,
         now: Millis,
     ) -> Result<JobId, Refusal> {
         check_version(version)?;
@@ -171,8 +176,13 @@ impl Core {
                 "{JOBS_MAX} jobs run or wait already: submit the job again when some have ended"
             )));
         }
+        if let Some(machine) = machine.as_ref().filter(|machine| machine.len() > MACHINE_MAX) {
+            return Err(Refusal::Invalid(format!(
+                "the name of a kind of machine has up to {MACHINE_MAX} bytes, and this one {}",
+                machine.len()
+            )));
+        }
         let id = JobId(self.next_job);
-        let build = submission.binary.build.clone();
         let request = JobRequest {
             job: id,
             name: submission.name.clone(),
@@ -180,7 +190,8 @@ impl Core {
             shape: submission.shape.clone(),
         };
         let token = submission.token;
-        self.enter_job(id, submission, now);
+        let binary = machine.map(|machine| JobBinary { machine, content: None });
+        let build = self.enter_job(id, submission, binary, now);
         self.handle(&build, Event::SubmitJob(Box::new(request)), None, now);
         if let Some(why) = self.refused.take() {
             self.jobs.remove(&id);
@@ -193,10 +204,19 @@ impl Core {
         Ok(id)
     }
 
-    /// Has a job, before the scheduler takes it on.
-    pub(crate) fn enter_job(&mut self, id: JobId, submission: JobSubmission, now: Millis) {
+    /// Has a job, before the scheduler takes it on. Returns the build of the workers that run it.
+    pub(crate) fn enter_job(
+        &mut self,
+        id: JobId,
+        submission: JobSubmission,
+        binary: Option<JobBinary>,
+        now: Millis,
+    ) -> String {
         self.next_job = self.next_job.max(id.0 + 1);
-        self.has_job(id, Job::new(id, submission, now));
+        let job = Job::new(id, submission, binary, now);
+        let build = job.pool();
+        self.has_job(id, job);
+        build
     }
 
     /// The job, or the refusal that says that there is none.
@@ -207,7 +227,7 @@ impl Core {
     pub(crate) fn cancel(&mut self, id: JobId, now: Millis) -> Result<(), Refusal> {
         let job = self.job(id)?;
         if job.is_running() {
-            let build = job.submission.binary.build.clone();
+            let build = job.pool();
             self.handle(&build, Event::Cancel { job: id }, None, now);
         }
         Ok(())
@@ -220,7 +240,7 @@ impl Core {
             && job.given_up.is_none()
         {
             job.given_up = Some(why.clone());
-            let build = job.submission.binary.build.clone();
+            let build = job.pool();
             self.keep_given_up(id, &why, now);
             self.next.push_back((build, Event::Cancel { job: id }));
         }
@@ -354,6 +374,7 @@ impl Core {
         self.explain_waiting(now);
         self.drop_empty_pools();
         self.forget_workers();
+        self.forget_sources();
         self.snapshot_if_due(now);
         self.log.flush();
     }
@@ -405,7 +426,7 @@ impl Core {
         }
     }
 
-    /// Says of each job what it waits for, and gives up those that no connected worker has the code of.
+    /// Says of each job what it waits for, and gives up those that no connected worker has the code of, or gets it.
     pub(crate) fn explain_waiting(&mut self, now: Millis) {
         let connected = self
             .workers
@@ -422,7 +443,8 @@ impl Core {
                         "no worker is connected: start one with `windrow worker --coordinator HOST:PORT`"
                             .to_owned(),
                     ),
-                    (_, Some(other)) => Some(no_such_binary(&job.submission.binary, other)),
+                    (_, Some(other)) => Some(no_such_worker(job, other)),
+                    _ if job.binary_wanted.is_some() => Some(BINARY_WANTED.to_owned()),
                     _ if job.running == 0 => Some("a free slot".to_owned()),
                     _ => None,
                 };
@@ -434,6 +456,11 @@ impl Core {
                             wrong.push((*id, waiting.clone().unwrap_or_default()));
                         }
                     }
+                }
+                if let Some(since) = job.binary_wanted
+                    && now.since(since) >= self.config.binary_ms
+                {
+                    wrong.push((*id, no_binary(now.since(since))));
                 }
                 let state = JobState::Running { waiting };
                 if job.is_running() && job.state != state {
@@ -484,7 +511,24 @@ fn check_version(caller: u32) -> Result<(), Refusal> {
     }
 }
 
-fn no_such_binary(job: &BinaryId, worker: &BinaryId) -> String {
+/// What a job waits for whose binary has not come.
+const BINARY_WANTED: &str = "its binary, which the program that submitted it sends";
+
+fn no_binary(ms: u64) -> String {
+    format!(
+        "workers need the job's binary, and the program that submitted it has not sent any of it for {} s: submit the job again, and let that program run until the job ends",
+        ms / 1000
+    )
+}
+
+fn no_such_worker(job: &Job, worker: &BinaryId) -> String {
+    if let Some(JobBinary { machine, .. }) = &job.binary {
+        return format!(
+            "no connected worker runs binaries for {machine}; there are such as {} (build {}): start workers on {machine}, or name with `--binary` the job's binary for their kind of machine",
+            worker.name, worker.build
+        );
+    }
+    let job = &job.submission.binary;
     format!(
         "no connected worker runs the job's binary {} (build {}); they run {} (build {}): start workers with the job's binary",
         job.name, job.build, worker.name, worker.build

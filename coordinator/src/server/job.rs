@@ -1,6 +1,7 @@
 //! What the coordinator keeps of a job beside the scheduler's state: payloads of splits, committed outputs, and what
 //! people are told. All of it follows from outcomes and from what attempts brought.
 
+use super::binaries::JobBinary;
 use super::limits::NOTES_MAX;
 use crate::scheduler::Millis;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,12 @@ pub(crate) struct Job {
     ran_on: BTreeSet<WorkerId>,
     /// Since when no connected worker has its code, while others are connected.
     pub(crate) wrong_binary_since: Option<Millis>,
+    /// Its binary, where workers get that of the one who submitted the job. It is written beside the job.
+    #[serde(skip)]
+    pub(crate) binary: Option<JobBinary>,
+    /// Since when who submitted it has been asked for its binary, and has sent nothing of it.
+    #[serde(skip)]
+    pub(crate) binary_wanted: Option<Millis>,
     /// A number that changes with the job, for those who wait.
     #[serde(skip)]
     pub(crate) changed: watch::Sender<u64>,
@@ -123,7 +130,12 @@ impl Stage {
 }
 
 impl Job {
-    pub(crate) fn new(id: JobId, submission: JobSubmission, now: Millis) -> Job {
+    pub(crate) fn new(
+        id: JobId,
+        submission: JobSubmission,
+        binary: Option<JobBinary>,
+        now: Millis,
+    ) -> Job {
         Job {
             id,
             submitted: now,
@@ -146,6 +158,8 @@ impl Job {
             given_up: None,
             ran_on: BTreeSet::new(),
             wrong_binary_since: None,
+            binary,
+            binary_wanted: None,
             changed: watch::Sender::new(0),
         }
     }
@@ -167,6 +181,11 @@ impl Job {
 
     pub(crate) fn is_running(&self) -> bool {
         self.ended.is_none()
+    }
+
+    /// Whether who submitted it is to send its binary.
+    pub(crate) fn wants_binary(&self) -> bool {
+        self.is_running() && self.binary_wanted.is_some()
     }
 
     /// Whether an attempt of it was ever assigned to a worker.
@@ -509,6 +528,7 @@ impl Job {
             elapsed_ms: end.since(self.submitted),
             manifests: if whole { self.manifests.clone() } else { Vec::new() },
             notes: if whole { self.notes.iter().cloned().collect() } else { Vec::new() },
+            wants_binary: self.wants_binary(),
         }
     }
 }

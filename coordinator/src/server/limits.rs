@@ -36,5 +36,11 @@ pub(crate) const WORKERS_KEPT: usize = 100;
 /// Slots that a worker may claim.
 pub(crate) const SLOTS_MAX: u32 = 100_000;
 
+/// Binaries of which it is known where they are, beside those of jobs that run.
+pub(crate) const SOURCES_MAX: usize = 1_000;
+
+/// Bytes in the name of a kind of machine.
+pub(crate) const MACHINE_MAX: usize = 100;
+
 /// A status call with progress to tell waits at least so long, so that progress does not flood the client.
 pub(crate) const PROGRESS_MS: u64 = 100;

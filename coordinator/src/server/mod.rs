@@ -1,9 +1,10 @@
 //! The coordinator's server: it drives the scheduler, tells workers and clients, and keeps what is needed to do so.
 //!
 //! `core` has the state and turns calls into events, `apply` does what outcomes say, `orders` builds what workers are
-//! told, `outbox` keeps it until they have seen it; `replay` tells what is kept of tasks; `service` is the tarpc side, [`bus`] tells what happens.
+//! told, `outbox` keeps it until they have seen it; `binaries` has those of jobs; `replay` tells what is kept of tasks; `service` is the tarpc side, [`bus`] tells what happens.
 
 mod apply;
+mod binaries;
 pub mod bus;
 mod config;
 mod core;
@@ -31,6 +32,7 @@ use crate::http::serve_http;
 use crate::journal::{Home, Journal, JournalError};
 use crate::scheduler::Millis;
 use crate::standby;
+use binaries::Store;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -90,6 +92,8 @@ pub(crate) struct Shared {
     base: Millis,
     /// That of the core, if there is one.
     journal: Option<Arc<Journal>>,
+    /// The binaries of jobs.
+    binaries: Arc<Store>,
     /// So many jobs may be explained at once.
     explaining: Semaphore,
     /// Who is let in; without one, who can connect.
@@ -206,9 +210,14 @@ impl Coordinator {
             Some(Home::Objects(objects)) => Some(objects.clone()),
             _ => None,
         };
+        let binaries = Arc::new(Store::beside(config.state.as_ref()));
+        let store = binaries.clone();
         // It reads from the disk or the network.
         let recovered = spawn_blocking(move || match config.state.clone() {
-            Some(home) => Core::recover(config, &home),
+            Some(home) => Core::recover(config, &home).map(|(mut core, base)| {
+                core.find_binaries(&store);
+                (core, base)
+            }),
             None => Ok((Core::new(config), Millis(0))),
         });
         let recovered =
@@ -222,6 +231,7 @@ impl Coordinator {
             started,
             base,
             journal,
+            binaries,
             explaining: Semaphore::new(1),
             gate,
             end,

@@ -5,10 +5,12 @@
 //! What the driver knows follows from outcomes and their payloads alone, so that a coordinator that applies them once more
 //! knows the same.
 
+use super::binaries::JobBinary;
 use super::core::Core;
 use crate::scheduler::{Millis, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use windrow_protocol::binary::BinaryContent;
 use windrow_protocol::control::{JobSubmission, WorkerHello};
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
@@ -16,6 +18,10 @@ use windrow_protocol::task::TaskOutput;
 
 /// A job is taken on.
 const ADMITTED: &str = "job admitted";
+/// A job is taken on that any worker runs on a kind of machine.
+const ADMITTED_FOR_ANY: &str = "job admitted for any worker";
+/// What the binary of a job is.
+const BINARY: &str = "job binary";
 /// A worker is taken on.
 const JOINED: &str = "worker joined";
 /// Something else was decided.
@@ -27,6 +33,10 @@ const GIVEN_UP: &str = "job given up";
 pub(super) enum Kept {
     /// The outcome follows from it.
     Admitted(JobId, JobSubmission),
+    /// The outcome follows from it; with the kind of machine.
+    AdmittedForAny(JobId, JobSubmission, String),
+    /// What the binary of such a job is.
+    Binary(JobId, BinaryContent),
     /// The outcome follows from it.
     Joined(WorkerId, WorkerHello),
     /// Of a build's scheduler; with the output of the attempt that committed.
@@ -43,6 +53,9 @@ impl Kept {
     pub(super) fn read(kind: &str, content: &[u8]) -> Result<(Millis, Kept), String> {
         match kind {
             ADMITTED => of(kind, content).map(|(at, (job, of))| (at, Kept::Admitted(job, of))),
+            ADMITTED_FOR_ANY => of(kind, content)
+                .map(|(at, (job, of, machine))| (at, Kept::AdmittedForAny(job, of, machine))),
+            BINARY => of(kind, content).map(|(at, (job, of))| (at, Kept::Binary(job, of))),
             JOINED => of(kind, content).map(|(at, (worker, of))| (at, Kept::Joined(worker, of))),
             DECIDED => of(kind, content)
                 .map(|(at, (build, of, with))| (at, Kept::Decided(build, of, with))),
@@ -73,8 +86,12 @@ impl Core {
             // They change nothing.
             Outcome::JobRefused { .. } | Outcome::RestAsked { .. } => {}
             Outcome::JobAdmitted { job, .. } => {
-                if let Some(of) = self.jobs.get(job) {
-                    self.write(ADMITTED, now, &(job, &*of.submission));
+                let Some(of) = self.jobs.get(job) else { return };
+                match &of.binary {
+                    None => self.write(ADMITTED, now, &(job, &*of.submission)),
+                    Some(JobBinary { machine, .. }) => {
+                        self.write(ADMITTED_FOR_ANY, now, &(job, &*of.submission, machine));
+                    }
                 }
             }
             Outcome::WorkerJoined { worker, .. } => {
@@ -96,6 +113,11 @@ impl Core {
     /// Journals why a job is given up.
     pub(super) fn keep_given_up(&self, job: JobId, why: &Failure, now: Millis) {
         self.write(GIVEN_UP, now, &(job, why));
+    }
+
+    /// Journals what the binary of a job is.
+    pub(super) fn keep_binary(&self, job: JobId, content: BinaryContent, now: Millis) {
+        self.write(BINARY, now, &(job, content));
     }
 
     fn write(&self, kind: &str, now: Millis, content: &impl Serialize) {

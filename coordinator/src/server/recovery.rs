@@ -1,9 +1,9 @@
 //! A coordinator that goes on from a journal: what was decided is applied once more, and then all is as it was, but for what
 //! workers have been told. They are told again.
 
+use super::binaries::JobBinary;
 use super::config::Config;
 use super::core::Core;
-use super::job::Job;
 use super::outbox::Item;
 use super::records::Kept;
 use super::snapshot::States;
@@ -54,7 +54,17 @@ impl Core {
 
     fn apply_again(&mut self, kept: Kept, states: &mut States, at: Millis) {
         let (build, outcome, mut arrived) = match kept {
-            Kept::Admitted(job, submission) => self.admitted_again(job, submission, at),
+            Kept::Admitted(job, submission) => self.admitted_again(job, submission, None, at),
+            Kept::AdmittedForAny(job, submission, machine) => {
+                let binary = JobBinary { machine, content: None };
+                self.admitted_again(job, submission, Some(binary), at)
+            }
+            Kept::Binary(job, content) => {
+                if let Some(binary) = self.jobs.get_mut(&job).and_then(|job| job.binary.as_mut()) {
+                    binary.content = Some(content);
+                }
+                return;
+            }
             Kept::Joined(worker, hello) => self.joined_again(worker, hello),
             Kept::Decided(build, outcome, arrived) => (build, outcome, arrived),
             Kept::GivenUp(job, why) => {
@@ -70,15 +80,20 @@ impl Core {
         self.apply(&build, outcome, &mut arrived, at);
     }
 
-    fn admitted_again(&mut self, id: JobId, submission: JobSubmission, at: Millis) -> Decided {
-        let build = submission.binary.build.clone();
+    fn admitted_again(
+        &mut self,
+        id: JobId,
+        submission: JobSubmission,
+        binary: Option<JobBinary>,
+        at: Millis,
+    ) -> Decided {
         let outcome = Outcome::JobAdmitted {
             job: id,
             name: submission.name.clone(),
             weight: submission.weight,
             shape: Box::new(submission.shape.clone()),
         };
-        self.enter_job(id, submission, at);
+        let build = self.enter_job(id, submission, binary, at);
         (build, outcome, None)
     }
 
@@ -118,8 +133,7 @@ impl Core {
         }
         // What was given up, and had not ended yet.
         let given_up = self.jobs.values().filter(|job| job.is_running() && job.given_up.is_some());
-        let build = |job: &Job| job.submission.binary.build.clone();
-        self.next = given_up.map(|job| (build(job), Event::Cancel { job: job.id })).collect();
+        self.next = given_up.map(|job| (job.pool(), Event::Cancel { job: job.id })).collect();
         self.handle_next(now);
         self.explain_waiting(now);
     }

@@ -2,17 +2,21 @@
 //! outside of it.
 #![allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
 
+use super::binaries::{Put, Store};
 use super::core::Core;
 use super::limits::PROGRESS_MS;
 use super::{End, Shared, bus::Subscriber};
 use crate::explain::explain;
 use crate::scheduler::Millis;
+use bytes::Bytes;
+use std::io;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tarpc::context::Context;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::control::{
     BinaryId, BlockPage, CertificateOf, Coordinator, Issued, JobRecord, JobSpec, JobStatus,
     JobSubmission, PROTOCOL_VERSION, Poll, PollAnswer, Refusal, Registered, TaskRecord,
@@ -51,6 +55,27 @@ impl Service {
         }
     }
 
+    /// Does something with the binaries that are kept, for a job; that ends if it fails.
+    async fn with_store<T: Send + 'static>(
+        &self,
+        job: JobId,
+        work: impl FnOnce(&Store) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let store = self.shared.binaries.clone();
+        let done = spawn_blocking(move || work(&store)).await.map_err(io::Error::other);
+        done.and_then(|done| done).map_err(|error| {
+            let why = format!("the coordinator cannot keep the job's binary: {error}");
+            let (mut core, now) = self.lock();
+            core.no_binary(job, why.clone(), now);
+            Refusal::Invalid(why)
+        })
+    }
+
+    fn binary_is_here(&self, content: BinaryContent) {
+        let (mut core, now) = self.lock();
+        core.binary_is_here(content, now);
+    }
+
     /// Where processes are let in; none if nothing is secured.
     pub(crate) fn gate(&self) -> Option<Arc<Gate>> {
         self.shared.gate.clone()
@@ -75,10 +100,16 @@ impl Coordinator for Service {
         (PROTOCOL_VERSION, self.lock().0.config.binary.clone())
     }
 
-    async fn submit(self, _: Context, version: u32, job: JobSubmission) -> Result<JobId, Refusal> {
+    async fn submit(
+        self,
+        _: Context,
+        version: u32,
+        job: JobSubmission,
+        machine: Option<String>,
+    ) -> Result<JobId, Refusal> {
         let submitted = {
             let (mut core, now) = self.lock();
-            core.submit(version, job, now)
+            core.submit(version, job, machine, now)
         };
         self.kept().await;
         submitted
@@ -88,14 +119,20 @@ impl Coordinator for Service {
         let begun = Instant::now();
         let deadline = begun + wait_for(&ctx, wait_ms);
         let progress = begun + Duration::from_millis(PROGRESS_MS);
-        let mut number = self.lock().0.job(id)?.changed.subscribe();
+        let (mut number, wanted) = {
+            let (core, _) = self.lock();
+            let job = core.job(id)?;
+            (job.changed.subscribe(), job.wants_binary())
+        };
         let mut news = false;
         loop {
             let told = {
                 let (core, now) = self.lock();
                 let job = core.job(id)?;
                 let at = Instant::now();
-                let is_time = !job.is_running() || at >= deadline || (news && at >= progress);
+                let is_wanted = job.wants_binary() && !wanted;
+                let is_time =
+                    !job.is_running() || at >= deadline || (news && (is_wanted || at >= progress));
                 is_time.then(|| job.status(now, true))
             };
             if let Some(status) = told {
@@ -245,5 +282,102 @@ impl Coordinator for Service {
     ) -> Result<Issued, Refusal> {
         let Some(gate) = self.gate() else { return Err(Refusal::CertifiesNobody) };
         gate.certify(&self.who, &public_key, of)
+    }
+
+    async fn offer_binary(
+        self,
+        _: Context,
+        job: JobId,
+        content: BinaryContent,
+    ) -> Result<u32, Refusal> {
+        {
+            let (mut core, now) = self.lock();
+            core.offered(job, content, now)?;
+        }
+        self.kept().await;
+        let next = self.with_store(job, move |store| store.next_piece(content)).await?;
+        if next == content.pieces() {
+            self.binary_is_here(content);
+        }
+        Ok(next)
+    }
+
+    async fn put_binary(
+        self,
+        _: Context,
+        job: JobId,
+        piece: u32,
+        bytes: Bytes,
+    ) -> Result<(), Refusal> {
+        let put = {
+            let (mut core, now) = self.lock();
+            core.put(job, (piece, bytes.len() as u64), now)?
+        };
+        let (Put::Part(content) | Put::Last(content)) = put;
+        self.with_store(job, move |store| store.put(content, piece, &bytes)).await?;
+        if matches!(put, Put::Last(_)) {
+            let in_use = self.lock().0.binaries_in_use();
+            let complete = move |store: &Store| {
+                store.make_room(&in_use);
+                store.complete(content)
+            };
+            if !self.with_store(job, complete).await? {
+                let why = format!(
+                    "the binary of job {job} is another one than {content}, which was offered: did it change while it was sent?"
+                );
+                let (mut core, now) = self.lock();
+                core.no_binary(job, why.clone(), now);
+                return Err(Refusal::Invalid(why));
+            }
+            self.binary_is_here(content);
+        }
+        Ok(())
+    }
+
+    async fn job_binary(self, _: Context, job: JobId) -> Result<Option<BinaryContent>, Refusal> {
+        let (mut core, now) = self.lock();
+        core.job_binary(job, now)
+    }
+
+    async fn binary_source(
+        self,
+        _: Context,
+        worker: WorkerId,
+        content: BinaryContent,
+    ) -> Result<BinarySource, Refusal> {
+        self.lock().0.binary_source(worker, content)
+    }
+
+    async fn binary_piece(
+        self,
+        _: Context,
+        content: BinaryContent,
+        piece: u32,
+    ) -> Result<Bytes, Refusal> {
+        let refused = |why: &dyn std::fmt::Display| {
+            Refusal::Invalid(format!("piece {piece} of binary {content} cannot be read: {why}"))
+        };
+        if !self.lock().0.sources.can_be_read_here(content) {
+            return Err(refused(&"the coordinator does not have it"));
+        }
+        let store = self.shared.binaries.clone();
+        let read = spawn_blocking(move || store.piece(content, piece)).await;
+        read.map_err(|error| refused(&error))?.map(Bytes::from).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                // It was removed, or damaged: who submitted the job is asked for it again.
+                self.lock().0.sources.is_not_here(content);
+            }
+            refused(&error)
+        })
+    }
+
+    async fn binary_fetched(
+        self,
+        _: Context,
+        worker: WorkerId,
+        content: BinaryContent,
+        is_here: bool,
+    ) {
+        self.lock().0.sources.fetched(worker, content, is_here);
     }
 }

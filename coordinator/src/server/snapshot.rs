@@ -1,6 +1,7 @@
 //! Snapshots: all that the coordinator knows in one piece, so that the records before it can go, and a restart need not read
 //! them.
 
+use super::binaries::JobBinary;
 use super::core::Core;
 use super::job::Job;
 use super::worker::Worker;
@@ -11,8 +12,8 @@ use windrow_protocol::ids::{JobId, WorkerId};
 use windrow_protocol::rests::Rests;
 
 /// The version of the encoding. A later one is not read: a coordinator of the release that wrote it has to bring its jobs to
-/// their end first. Version 1 has no [`Later`].
-const VERSION: u32 = 2;
+/// their end first. Version 1 has no [`More`], and version 2 no [`Binaries`].
+const VERSION: u32 = 3;
 
 /// The most bytes of a snapshot; what would be longer is not written.
 const BYTES_MAX: usize = 1 << 29;
@@ -39,6 +40,9 @@ struct More {
     rests: BTreeMap<JobId, Vec<Rests>>,
 }
 
+/// What is written behind it: the binaries of jobs that any worker runs.
+type Binaries = BTreeMap<JobId, JobBinary>;
+
 impl Core {
     /// Makes a snapshot, if the journal has grown so much that one pays.
     pub(super) fn snapshot_if_due(&mut self, now: Millis) {
@@ -57,7 +61,9 @@ impl Core {
             states: states.iter().map(|(build, state)| ((*build).clone(), state.later())).collect(),
             rests: jobs.iter().filter_map(|(&id, job)| Some((id, job.rests()?))).collect(),
         };
-        match postcard::to_allocvec(&(VERSION, now, states, tables, more)) {
+        let binaries = jobs.iter().filter_map(|(&id, job)| Some((id, job.binary.clone()?)));
+        let binaries: Binaries = binaries.collect();
+        match postcard::to_allocvec(&(VERSION, now, states, tables, more, binaries)) {
             Ok(bytes) if bytes.len() <= BYTES_MAX => {
                 tracing::debug!(bytes = bytes.len(), "a snapshot");
                 self.snapshot = bytes.len() as u64;
@@ -86,8 +92,12 @@ impl Core {
         }
         let ((now, states, tables), rest): ((Millis, States, Tables), &[u8]) =
             postcard::take_from_bytes(rest).map_err(failed)?;
-        let mut more = match version {
-            1 => More::default(),
+        let (mut more, rest) = match version {
+            1 => (More::default(), rest),
+            _ => postcard::take_from_bytes(rest).map_err(failed)?,
+        };
+        let mut binaries = match version {
+            1 | 2 => Binaries::new(),
             _ => postcard::from_bytes(rest).map_err(failed)?,
         };
         let with_later = |(build, state): (String, State)| {
@@ -101,6 +111,7 @@ impl Core {
         self.snapshot = bytes.len() as u64;
         for (id, mut job) in jobs {
             job.with_rests(more.rests.remove(&id).unwrap_or_default());
+            job.binary = binaries.remove(&id);
             self.has_job(id, job);
         }
         for (id, worker) in workers {
@@ -114,7 +125,7 @@ impl Core {
         job.measure_details();
         self.job_tokens.insert(job.submission.token, id);
         if job.is_running() {
-            self.pool(&job.submission.binary.build).jobs.insert(id);
+            self.pool(&job.pool()).jobs.insert(id);
         }
         self.jobs.insert(id, job);
     }

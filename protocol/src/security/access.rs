@@ -19,7 +19,8 @@ pub(crate) fn denied(error: &ServerError) -> Option<&str> {
 pub fn least_role(method: &str) -> Option<Role> {
     Some(match method {
         "status" | "jobs" | "workers" | "explain" => Role::View,
-        "submit" | "cancel" | "collected" | "job_record" | "task_record" => Role::Submit,
+        "submit" | "cancel" | "collected" | "job_record" | "task_record" | "offer_binary"
+        | "put_binary" => Role::Submit,
         "drain" | "shut_down" => Role::Admin,
         _ => return None,
     })
@@ -27,7 +28,19 @@ pub fn least_role(method: &str) -> Option<Role> {
 
 /// Whether workers make the call.
 fn is_of_workers(method: &str) -> bool {
-    matches!(method, "register" | "poll" | "job_spec" | "blocks" | "gone" | "certify")
+    matches!(
+        method,
+        "register"
+            | "poll"
+            | "job_spec"
+            | "blocks"
+            | "gone"
+            | "certify"
+            | "job_binary"
+            | "binary_source"
+            | "binary_piece"
+            | "binary_fetched"
+    )
 }
 
 /// Whether somebody may make a call, by what it is; whether that still holds is another question.
@@ -114,11 +127,20 @@ mod tests {
     #[test]
     fn workers_do_what_workers_do_and_executors_nothing() {
         let worker = Identity::Worker { token: None };
-        for method in ["register", "poll", "job_spec", "blocks", "gone", "certify"] {
+        for method in [
+            "register",
+            "poll",
+            "job_spec",
+            "blocks",
+            "gone",
+            "certify",
+            "job_binary",
+            "binary_piece",
+        ] {
             may(&worker, method).unwrap();
             may(&Identity::Executor(JobId(1)), method).unwrap_err();
         }
-        for method in ["submit", "cancel", "shut_down", "unknown"] {
+        for method in ["submit", "cancel", "shut_down", "put_binary", "unknown"] {
             may(&worker, method).unwrap_err();
         }
     }

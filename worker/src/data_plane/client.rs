@@ -1,5 +1,6 @@
 //! The side of the data plane that needs blocks.
 
+use super::dial::dial;
 use super::link::{Answer, Link};
 use super::receive::Connection;
 use super::wire::{receive, send, within};
@@ -11,18 +12,17 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 use windrow_datasets::codec::Choice;
 use windrow_datasets::spill::SpillError;
 use windrow_protocol::data::{
-    ANSWER_BYTES_MAX, BlockAnswer, BlockHead, BlockRequest, DATA_VERSION, PREFACE_BYTES,
-    REQUEST_ATTEMPTS_MAX, REQUEST_BYTES_MAX, preface, preface_version,
+    ANSWER_BYTES_MAX, BlockAnswer, BlockHead, BlockRequest, DataRequest, REQUEST_ATTEMPTS_MAX,
+    REQUEST_BYTES_MAX,
 };
 use windrow_protocol::executor::BlockWorker;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId};
-use windrow_protocol::security::{Callee, Credentials};
+use windrow_protocol::security::Credentials;
 
 /// The most attempts that one failure names: more are found out by the next reader.
 const LOST_MAX: usize = 1000;
@@ -251,23 +251,8 @@ impl BlockClient {
     }
 
     async fn connect(&self, address: &str) -> io::Result<Connection> {
-        within(self.limits.connect, "connecting", async {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let mut stream = self.credentials.connect(stream, Callee::Worker).await?;
-            stream.write_all(&preface()).await?;
-            stream.flush().await?;
-            let mut theirs = [0; PREFACE_BYTES];
-            stream.read_exact(&mut theirs).await?;
-            match preface_version(&theirs) {
-                Some(DATA_VERSION) => Ok(Connection::new(stream)),
-                Some(version) => Err(io::Error::other(format!(
-                    "it speaks version {version} of the data plane, and this process version {DATA_VERSION}: run the same release of Windrow everywhere"
-                ))),
-                None => Err(io::Error::other("it is no worker's data plane")),
-            }
-        })
-        .await
+        let stream = dial(address, &self.credentials, self.limits.connect).await?;
+        Ok(Connection::new(stream))
     }
 
     async fn ask(
@@ -278,7 +263,7 @@ impl BlockClient {
         coming: &Coming,
     ) -> io::Result<BlockAnswer> {
         let (blocks_seen, bytes_seen) = coming.position();
-        let request = BlockRequest {
+        let request = DataRequest::Blocks(BlockRequest {
             job: fetch.job,
             shuffle: fetch.shuffle,
             attempts: fetch.attempts.to_vec(),
@@ -287,7 +272,7 @@ impl BlockClient {
             blocks_seen,
             bytes_seen,
             host: host.to_string(),
-        };
+        });
         within(self.limits.stall, "an answer", async {
             send(connection, &request, REQUEST_BYTES_MAX).await?;
             receive(connection, ANSWER_BYTES_MAX).await

@@ -4,13 +4,16 @@
 //! the worker gets the names of the files and reads them in place. What is said is in
 //! [`windrow_protocol::data`].
 
+mod binary;
 mod client;
+mod dial;
 mod link;
 mod receive;
 mod server;
 mod stream;
 mod wire;
 
+pub(crate) use binary::fetch_binary;
 pub use client::{BlockClient, ClientLimits, Fetch};
 pub(crate) use client::{ReadError, no_room, read_blocks, read_in_place};
 pub use server::{DataServer, ServerLimits};

@@ -1,7 +1,9 @@
 //! The side of the data plane that has blocks.
 
+use super::binary::answer_binary;
 use super::stream::BlockStream;
 use super::wire::{receive_body, send, within};
+use crate::binaries::Binaries;
 use crate::blocks::Blocks;
 use std::io;
 use std::net::SocketAddr;
@@ -12,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use windrow_protocol::data::{
-    ANSWER_BYTES_MAX, BlockAnswer, BlockRequest, DATA_VERSION, PREFACE_BYTES, REQUEST_ATTEMPTS_MAX,
-    REQUEST_BYTES_MAX, preface, preface_version,
+    ANSWER_BYTES_MAX, BlockAnswer, BlockRequest, DATA_VERSION, DataRequest, PREFACE_BYTES,
+    REQUEST_ATTEMPTS_MAX, REQUEST_BYTES_MAX, preface, preface_version,
 };
 use windrow_protocol::security::{Credentials, Identity, Wire};
 
@@ -44,7 +46,7 @@ impl Default for ServerLimits {
     }
 }
 
-/// Serves a supervisor's blocks until it is dropped.
+/// Serves a supervisor's blocks, and binaries of jobs, until it is dropped.
 pub struct DataServer {
     address: SocketAddr,
     task: AbortHandle,
@@ -60,12 +62,13 @@ impl DataServer {
     pub fn start(
         listener: TcpListener,
         blocks: Arc<Blocks>,
+        binaries: Option<Arc<Binaries>>,
         host: String,
         limits: ServerLimits,
         credentials: Credentials,
     ) -> io::Result<DataServer> {
         let address = listener.local_addr()?;
-        let serving = Serving { blocks, host, limits, credentials };
+        let serving = Serving { blocks, binaries, host, limits, credentials };
         let task = tokio::spawn(accept(listener, Arc::new(serving))).abort_handle();
         Ok(DataServer { address, task })
     }
@@ -84,6 +87,7 @@ impl Drop for DataServer {
 
 struct Serving {
     blocks: Arc<Blocks>,
+    binaries: Option<Arc<Binaries>>,
     host: String,
     limits: ServerLimits,
     credentials: Credentials,
@@ -147,7 +151,13 @@ impl Serving {
                 receive_body(&mut stream, len, REQUEST_BYTES_MAX).await
             })
             .await?;
-            self.answer(&mut stream, &who, request).await?;
+            match request {
+                DataRequest::Blocks(request) => self.answer(&mut stream, &who, request).await?,
+                DataRequest::Binary(request) => {
+                    let (binaries, stall) = (self.binaries.as_ref(), limits.stall);
+                    answer_binary(&mut stream, &who, request, binaries, stall).await?;
+                }
+            }
         }
     }
 

@@ -75,7 +75,8 @@ async fn serve_secured(attempts: u32, host: &str, credentials: Credentials) -> S
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server =
-        DataServer::start(listener, Arc::new(blocks), host.into(), limits, credentials).unwrap();
+        DataServer::start(listener, Arc::new(blocks), None, host.into(), limits, credentials)
+            .unwrap();
     let attempts = (0..attempts).map(attempt).collect();
     Served { _folder: folder, server, files, attempts }
 }

@@ -110,11 +110,12 @@ pub fn main(
 /// # Errors
 /// If the socket fails, or what comes over it makes no sense.
 pub async fn serve(
-    socket: UnixStream,
+    mut socket: UnixStream,
     plans: Arc<dyn PlanSource>,
     engine: Arc<dyn Engine>,
     config: ExecutorConfig,
 ) -> io::Result<()> {
+    frames::greet(&mut socket).await?;
     let (mut reader, mut writer) = frames::split(socket);
     let start = match reader.next().await? {
         Some(ToExecutor::Start(start)) => *start,

@@ -33,9 +33,11 @@ pub struct SupervisorConfig {
     pub memory_limit: Option<u64>,
     /// The folders, at least one, in each of which the worker makes a scratch folder: they are used by turns.
     pub scratch: Vec<PathBuf>,
-    /// The code of this process, which is that of its executors.
+    /// The code of this process.
     pub binary: BinaryId,
-    /// How an executor is started.
+    /// The folder for binaries of jobs that are of other code; without one, the worker takes jobs of its own code alone.
+    pub binaries: Option<PathBuf>,
+    /// How an executor of this process's code is started; of another binary, with the same arguments.
     pub executor: ExecutorCommand,
     /// Whether the worker ends when the process that started it does.
     pub die_with_parent: bool,
@@ -103,6 +105,9 @@ pub enum SupervisorError {
     /// The scratch folder cannot be used.
     #[error("{0}; choose another folder with --scratch")]
     Scratch(io::Error),
+    /// The folder for binaries cannot be used.
+    #[error("{0}; choose another folder with --binaries")]
+    Binaries(io::Error),
     /// The data plane cannot listen.
     #[error(
         "the data plane cannot listen on {address}: {source}; choose another address with --listen"

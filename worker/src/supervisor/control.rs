@@ -1,5 +1,7 @@
 //! What a supervisor asks of its coordinator.
 
+use bytes::Bytes;
+use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::control::{
     BlockPage, CertificateOf, Issued, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
 };
@@ -55,6 +57,34 @@ pub trait Control: Send + Sync + 'static {
         public_key: Vec<u8>,
         of: CertificateOf,
     ) -> impl Future<Output = Result<Issued, ControlError>> + Send;
+
+    /// What the binary of a job is, once that is known.
+    fn job_binary(
+        &self,
+        job: JobId,
+    ) -> impl Future<Output = Result<Option<BinaryContent>, ControlError>> + Send;
+
+    /// Where to read a binary.
+    fn binary_source(
+        &self,
+        worker: WorkerId,
+        content: BinaryContent,
+    ) -> impl Future<Output = Result<BinarySource, ControlError>> + Send;
+
+    /// A piece of a binary.
+    fn binary_piece(
+        &self,
+        content: BinaryContent,
+        piece: u32,
+    ) -> impl Future<Output = Result<Bytes, ControlError>> + Send;
+
+    /// A binary is here, or did not come from where it was to be read.
+    fn binary_fetched(
+        &self,
+        worker: WorkerId,
+        content: BinaryContent,
+        is_here: bool,
+    ) -> impl Future<Output = Result<(), ControlError>> + Send;
 
     /// This process has other credentials: further calls are to be made with those.
     fn connect_anew(&self);

@@ -6,13 +6,14 @@ use super::control::{Control, ControlError};
 use super::ending::{Next, Over};
 use super::keeping::Keeping;
 use super::locations::Located;
+use super::programs::{self, Program};
 use super::state::{ExecutorName, ToDo, cancelled};
 use super::suspects::Suspects;
 use crate::frames::{self, Reader, Writer};
 use crate::process;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,10 @@ use windrow_protocol::task::{TaskInput, TaskOrder, Work};
 
 /// How often it is looked at how much memory an executor has.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
+
+/// A program that somebody still has open to write is tried again so often, after such a pause.
+const BUSY_TRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Removes an executor's scratch folders. What cannot be removed now goes with those of the worker.
 pub(super) async fn remove(scratch: Vec<PathBuf>) {
@@ -83,26 +88,19 @@ async fn start<C: Control>(
     wake: &Notify,
     scratch: &[PathBuf],
 ) -> Result<Option<Running>, Failure> {
-    let starting = Running::start(keeping, name, worker, scratch);
+    let starting = Running::of_job(keeping, name, worker, scratch);
     let dropped = async {
         // Woken for each order; what counts is whether it is to end.
         while keeping.state.is_wanted(name) {
             wake.notified().await;
         }
     };
-    let limit = keeping.config.limits.start;
     tokio::select! {
-        started = tokio::time::timeout(limit, starting) => match started {
-            Ok(running) => {
-                // Orders came while it started.
-                wake.notify_one();
-                running.map(Some)
-            }
-            Err(_) => {
-                let text = format!("the executor was not ready within {} s", limit.as_secs());
-                Err(Failure::new(FailureClass::LostExecutor, text))
-            }
-        },
+        started = starting => {
+            // Orders came while it started.
+            wake.notify_one();
+            started.map(Some)
+        }
         () = dropped => Ok(None),
     }
 }
@@ -159,24 +157,42 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts an executor, up to its being ready.
-    pub(super) async fn start<C: Control>(
+    /// Starts an executor, up to its being ready, once its program is here.
+    pub(super) async fn of_job<C: Control>(
         keeping: &Keeping<C>,
         name: ExecutorName,
         worker: WorkerId,
         scratch: &[PathBuf],
     ) -> Result<Running, Failure> {
         let spec = spec(keeping, name).await?;
+        let program = programs::of_job(keeping, worker, name.0, &spec).await?;
+        let limit = keeping.config.limits.start;
+        let starting = Running::start(keeping, name, worker, scratch, spec, program);
+        tokio::time::timeout(limit, starting).await.unwrap_or_else(|_| {
+            let text = format!("the executor was not ready within {} s", limit.as_secs());
+            Err(Failure::new(FailureClass::LostExecutor, text))
+        })
+    }
+
+    async fn start<C: Control>(
+        keeping: &Keeping<C>,
+        name: ExecutorName,
+        worker: WorkerId,
+        scratch: &[PathBuf],
+        spec: JobSpec,
+        program: Program,
+    ) -> Result<Running, Failure> {
         let credentials = certificates::of_executor(&keeping.config, &*keeping.control, name.0);
         let credentials = credentials.await.map_err(|error| {
             let text = format!("there is no certificate for an executor: {error}");
             Failure::new(FailureClass::LostExecutor, text)
         })?;
-        let mut running = Running::spawn(&keeping.config, name).await.map_err(|error| {
-            let program = keeping.config.executor.program.display();
-            let text = format!("cannot start an executor ({program}): {error}");
+        let spawned = Running::spawn(&keeping.config, name, &program.path).await;
+        let (child, socket) = spawned.map_err(|error| {
+            let text = format!("cannot start an executor ({}): {error}", program.path.display());
             Failure::new(FailureClass::LostWorker, text)
         })?;
+        let mut running = Running::greeted(child, socket, &program).await?;
         let start = ExecutorStart {
             job: name.0,
             spec,
@@ -196,22 +212,67 @@ impl Running {
         Ok(running)
     }
 
-    async fn spawn(config: &SupervisorConfig, (job, _): ExecutorName) -> io::Result<Running> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let mut command = Command::new(&config.executor.program);
-        command.args(&config.executor.arguments).stdin(Stdio::null()).kill_on_drop(true);
-        command.envs(config.executor.environment.iter().map(|(name, value)| (name, value)));
-        process::die_with_parent(&mut command);
-        process::pass_socket(&mut command, theirs);
-        process::ignore_termination(&mut command);
-        let child = process::spawn_from_lasting_thread(command).await?;
-        tracing::debug!(%job, pid = child.id(), "an executor has started");
-        let (reader, writer) = frames::split(UnixStream::from_std(ours)?);
+    async fn spawn(
+        config: &SupervisorConfig,
+        (job, _): ExecutorName,
+        program: &Path,
+    ) -> io::Result<(Child, UnixStream)> {
+        let mut tries = 0..BUSY_TRIES;
+        loop {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            let mut command = Command::new(program);
+            command.args(&config.executor.arguments).stdin(Stdio::null()).kill_on_drop(true);
+            command.envs(config.executor.environment.iter().map(|(name, value)| (name, value)));
+            process::die_with_parent(&mut command);
+            process::pass_socket(&mut command, theirs);
+            process::ignore_termination(&mut command);
+            match process::spawn_from_lasting_thread(command).await {
+                // Another process that starts just now may still have it open, as it was written.
+                Err(error)
+                    if error.kind() == io::ErrorKind::ExecutableFileBusy
+                        && tries.next().is_some() =>
+                {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+                Ok(child) => {
+                    tracing::debug!(%job, pid = child.id(), "an executor has started");
+                    return Ok((child, UnixStream::from_std(ours)?));
+                }
+            }
+        }
+    }
+
+    /// An executor process that speaks as one.
+    async fn greeted(
+        mut child: Child,
+        mut socket: UnixStream,
+        program: &Program,
+    ) -> Result<Running, Failure> {
+        if let Err(error) = frames::greet(&mut socket).await {
+            if error.kind() == io::ErrorKind::InvalidData {
+                let text = format!("the job's binary cannot be used: {error}");
+                return Err(Failure::new(FailureClass::WrongBinary, text));
+            }
+            let hint = if program.is_foreign {
+                "; what it said is in the worker's log: a binary that needs a newer C library than this machine has can be linked statically"
+            } else {
+                ""
+            };
+            let how = bury(&mut child).await;
+            let text = format!("the executor died while it started: {how}{hint}");
+            return Err(Failure::new(FailureClass::LostExecutor, text));
+        }
+        Ok(Running::of(child, socket))
+    }
+
+    fn of(child: Child, socket: UnixStream) -> Running {
+        let (reader, writer) = frames::split(socket);
         let (out, messages) = mpsc::channel(256);
         // Ends when the executor is dead, or `out` is dropped.
         tokio::spawn(write(writer, messages));
-        Ok(Running {
+        Running {
             child,
             reader,
             out,
@@ -223,7 +284,7 @@ impl Running {
             waiting: HashMap::new(),
             asking: JoinSet::new(),
             told: HashMap::new(),
-        })
+        }
     }
 
     /// Tells the executor what it is for, and hears whether it can do it.
@@ -253,15 +314,7 @@ impl Running {
 
     /// Kills what may still live, and says how it ended.
     pub(super) async fn bury(&mut self) -> String {
-        // It closes its socket just before it is dead: its own end says more than ours.
-        let limit = Duration::from_millis(200);
-        if tokio::time::timeout(limit, self.child.wait()).await.is_err() {
-            let _ = self.child.start_kill();
-        }
-        match self.child.wait().await {
-            Ok(status) => status.to_string(),
-            Err(error) => error.to_string(),
-        }
+        bury(&mut self.child).await
     }
 
     /// Kills it at once.
@@ -470,6 +523,18 @@ impl Running {
             }
         }
         self.ask(keeping, name, stage);
+    }
+}
+
+async fn bury(child: &mut Child) -> String {
+    // It closes its socket just before it is dead: its own end says more than ours.
+    let limit = Duration::from_millis(200);
+    if tokio::time::timeout(limit, child.wait()).await.is_err() {
+        let _ = child.start_kill();
+    }
+    match child.wait().await {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
     }
 }
 

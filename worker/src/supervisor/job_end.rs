@@ -40,7 +40,7 @@ async fn abort<C: Control>(
 ) -> Result<(), Failure> {
     let scratch = keeping.scratch_of(&format!("{job}-abort"));
     // Executors that run attempts have higher numbers.
-    let mut running = Running::start(keeping, (job, 0), worker, &scratch).await?;
+    let mut running = Running::of_job(keeping, (job, 0), worker, &scratch).await?;
     running.say(ToExecutor::Abort);
     let aborted = match running.reader.next().await {
         Ok(Some(FromExecutor::Aborted(aborted))) => aborted,

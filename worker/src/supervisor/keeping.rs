@@ -5,9 +5,11 @@ use super::config::SupervisorConfig;
 use super::locations::Locations;
 use super::replicate::Replicas;
 use super::state::State;
+use crate::binaries::Binaries;
 use crate::blocks::Blocks;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// What those have in common that keep executors, fetch ahead, copy and end jobs.
 pub(super) struct Keeping<C> {
@@ -16,6 +18,10 @@ pub(super) struct Keeping<C> {
     pub(super) locations: Locations<C>,
     pub(super) state: State,
     pub(super) blocks: Arc<Blocks>,
+    /// The binaries of jobs, where it takes jobs of any.
+    pub(super) binaries: Option<Arc<Binaries>>,
+    /// One of them is fetched at a time.
+    pub(super) fetching: Semaphore,
     /// The worker's own folders.
     pub(super) scratch: Vec<PathBuf>,
     pub(super) ahead: FetchAhead,

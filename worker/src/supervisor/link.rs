@@ -1,7 +1,9 @@
 //! The coordinator at the other end of a [`Link`].
 
 use super::control::{Control, ControlError};
+use bytes::Bytes;
 use std::time::Duration;
+use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::control::{
     BlockPage, CertificateOf, Issued, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
 };
@@ -12,6 +14,9 @@ use windrow_protocol::transport::ConnectError;
 
 /// What a call may take beyond the time that it asks the coordinator to wait.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// The same for a piece of a binary, which is as large as a message may be over a slow link.
+const PIECE: Duration = Duration::from_secs(60);
 
 /// A link for a supervisor, which tries again by itself: a call is given up after its first failure.
 pub fn supervisor_link(address: impl Into<String>, credentials: Credentials) -> Link {
@@ -91,6 +96,46 @@ impl Control for Link {
             async move { client.certify(context, public_key, of).await }
         });
         Ok(call.await??)
+    }
+
+    async fn job_binary(&self, job: JobId) -> Result<Option<BinaryContent>, ControlError> {
+        let call = self
+            .call(ANSWER, |client, context| async move { client.job_binary(context, job).await });
+        Ok(call.await??)
+    }
+
+    async fn binary_source(
+        &self,
+        worker: WorkerId,
+        content: BinaryContent,
+    ) -> Result<BinarySource, ControlError> {
+        let call = self.call(ANSWER, |client, context| async move {
+            client.binary_source(context, worker, content).await
+        });
+        Ok(call.await??)
+    }
+
+    async fn binary_piece(
+        &self,
+        content: BinaryContent,
+        piece: u32,
+    ) -> Result<Bytes, ControlError> {
+        let call = self.call(PIECE, |client, context| async move {
+            client.binary_piece(context, content, piece).await
+        });
+        Ok(call.await??)
+    }
+
+    async fn binary_fetched(
+        &self,
+        worker: WorkerId,
+        content: BinaryContent,
+        is_here: bool,
+    ) -> Result<(), ControlError> {
+        let call = self.call(ANSWER, |client, context| async move {
+            client.binary_fetched(context, worker, content, is_here).await
+        });
+        Ok(call.await?)
     }
 
     fn connect_anew(&self) {

@@ -16,6 +16,7 @@ mod job_end;
 mod keeping;
 mod link;
 mod locations;
+mod programs;
 mod replicate;
 mod state;
 mod suspects;
@@ -24,6 +25,7 @@ pub use config::{ExecutorCommand, SupervisorConfig, SupervisorError, SupervisorL
 pub use control::{Control, ControlError};
 pub use link::supervisor_link;
 
+use crate::binaries::Binaries;
 use crate::blocks::{Blocks, Scratch};
 use crate::data_plane::DataServer;
 use ahead::FetchAhead;
@@ -35,10 +37,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use windrow_protocol::binary::{any_build, own_machine};
 use windrow_protocol::control::{
-    JobOver, PROTOCOL_VERSION, Poll, PollAnswer, Registered, WorkerHello,
+    BinaryId, JobOver, PROTOCOL_VERSION, Poll, PollAnswer, Registered, WorkerHello,
 };
 use windrow_protocol::ids::WorkerId;
 use windrow_protocol::security::may_be_unsecured;
@@ -107,12 +111,21 @@ impl<C: Control> Supervisor<C> {
         }
         let listen = |source| SupervisorError::Listen { address: config.data_listen, source };
         let listener = TcpListener::bind(config.data_listen).await.map_err(listen)?;
+        let binaries = match config.binaries.clone() {
+            Some(folder) => {
+                let opened = tokio::task::spawn_blocking(move || Binaries::open(&folder)).await;
+                let opened = opened.map_err(std::io::Error::other).and_then(|opened| opened);
+                Some(Arc::new(opened.map_err(SupervisorError::Binaries)?))
+            }
+            None => None,
+        };
         let blocks = Arc::new(Blocks::new(scratch.paths().map(|path| path.join("blocks"))));
         let limits = config.limits.data.clone();
         let credentials = config.credentials.clone();
         let data = DataServer::start(
             listener,
             blocks.clone(),
+            binaries.clone(),
             config.host.clone(),
             limits,
             credentials.clone(),
@@ -126,6 +139,8 @@ impl<C: Control> Supervisor<C> {
             control,
             state: State::default(),
             blocks,
+            binaries,
+            fetching: Semaphore::new(1),
             scratch: folders(),
             ahead: FetchAhead::new(folders(), credentials.clone()),
             replicas: Replicas::new(folders(), credentials),
@@ -211,7 +226,12 @@ impl<C: Control> Supervisor<C> {
             data_address: format!("{}:{port}", config.data_host),
             slots: config.slots,
             memory: config.memory,
-            binary: config.binary.clone(),
+            binary: match &config.binaries {
+                None => config.binary.clone(),
+                Some(_) => {
+                    BinaryId { build: any_build(&own_machine()), name: config.binary.name.clone() }
+                }
+            },
         };
         let mut absent = Absent::new(Duration::MAX, config.give_up_after);
         loop {

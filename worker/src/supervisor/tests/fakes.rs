@@ -6,15 +6,17 @@ use crate::executor_process::{
     self, BlockOut, Careful, Engine, Env, ExecutorConfig, PlanSource, TaskRun,
 };
 use arrow::buffer::Buffer;
-use std::collections::HashMap;
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use windrow_datasets::source::Split;
 use windrow_jobs::Flow;
 use windrow_jobs::plan::Plan;
+use windrow_protocol::binary::{BinaryContent, BinarySource, PIECE_BYTES};
 use windrow_protocol::control::{
-    AttemptEnd, BinaryId, BlockPage, CertificateOf, Issued, JobOptions, JobSpec, Refusal, Term,
+    AttemptEnd, BlockPage, CertificateOf, Issued, JobOptions, JobSpec, Refusal, Term,
 };
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{
@@ -253,6 +255,12 @@ pub(super) struct Told {
     /// Who answers.
     pub(super) term: Term,
     pub(super) spec: Option<JobSpec>,
+    /// The job's binary, where it can be read, one place for each who asks, and its bytes.
+    pub(super) binary: Option<BinaryContent>,
+    pub(super) sources: VecDeque<BinarySource>,
+    pub(super) binary_bytes: Vec<u8>,
+    /// What was told of binaries.
+    pub(super) fetched: Vec<bool>,
 }
 
 impl Fake {
@@ -310,6 +318,34 @@ impl Control for Fake {
 
     async fn certify(&self, _: Vec<u8>, _: CertificateOf) -> Result<Issued, ControlError> {
         Err(Refusal::CertifiesNobody.into())
+    }
+
+    async fn job_binary(&self, _: JobId) -> Result<Option<BinaryContent>, ControlError> {
+        Ok(self.lock().binary)
+    }
+
+    async fn binary_source(
+        &self,
+        _: WorkerId,
+        _: BinaryContent,
+    ) -> Result<BinarySource, ControlError> {
+        Ok(self.lock().sources.pop_front().unwrap_or(BinarySource::NotYet))
+    }
+
+    async fn binary_piece(&self, _: BinaryContent, piece: u32) -> Result<Bytes, ControlError> {
+        let told = self.lock();
+        let mut pieces = told.binary_bytes.chunks(PIECE_BYTES as usize);
+        Ok(Bytes::copy_from_slice(pieces.nth(piece as usize).unwrap_or_default()))
+    }
+
+    async fn binary_fetched(
+        &self,
+        _: WorkerId,
+        _: BinaryContent,
+        is_here: bool,
+    ) -> Result<(), ControlError> {
+        self.lock().fetched.push(is_here);
+        Ok(())
     }
 
     fn connect_anew(&self) {}

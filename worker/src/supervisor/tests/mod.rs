@@ -2,6 +2,7 @@
 
 mod draining;
 mod fakes;
+mod programs;
 mod replicas;
 
 use super::*;
@@ -52,6 +53,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         memory_limit: None,
         scratch: vec![scratch.join("disk1"), scratch.join("disk2")],
         binary: binary(),
+        binaries: None,
         executor: command("executor"),
         die_with_parent: false,
         give_up_after: None,

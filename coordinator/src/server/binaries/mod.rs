@@ -1,0 +1,204 @@
+//! The binaries of jobs that any worker runs: the client that submitted a job is asked for its binary once a worker is without
+//! it, the coordinator [keeps](Store) it, and workers read it of the coordinator and of one another.
+//!
+//! What a job's binary is, is journalled. Who has it is not: workers say so again when they next start an executor of it.
+
+mod sources;
+mod store;
+
+pub(crate) use sources::Sources;
+pub(crate) use store::Store;
+
+use super::core::Core;
+use super::job::Job;
+use super::limits::SOURCES_MAX;
+use crate::scheduler::Millis;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use windrow_protocol::binary::{BINARY_BYTES_MAX, BinaryContent, BinarySource, any_build};
+use windrow_protocol::control::Refusal;
+use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::ids::{JobId, WorkerId};
+
+/// What a job's binary is, where workers get that of the one who submitted the job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobBinary {
+    /// The kind of machine that it runs on.
+    pub(crate) machine: String,
+    /// Once that is known.
+    pub(crate) content: Option<BinaryContent>,
+}
+
+/// What a piece is for that has come.
+pub(crate) enum Put {
+    /// More are to come.
+    Part(BinaryContent),
+    /// It is the last one.
+    Last(BinaryContent),
+}
+
+impl Job {
+    /// The build of the workers that run it.
+    pub(crate) fn pool(&self) -> String {
+        match &self.binary {
+            Some(binary) => any_build(&binary.machine),
+            None => self.submission.binary.build.clone(),
+        }
+    }
+
+    fn content(&self) -> Option<BinaryContent> {
+        self.binary.as_ref()?.content
+    }
+
+    /// That of a job which is to send one.
+    fn with_binary(&mut self) -> Result<&mut JobBinary, Refusal> {
+        let (id, is_running) = (self.id, self.is_running());
+        match self.binary.as_mut().filter(|_| is_running) {
+            Some(binary) => Ok(binary),
+            None => Err(Refusal::Invalid(format!("job {id} needs no binary"))),
+        }
+    }
+}
+
+impl Core {
+    fn job_mut(&mut self, job: JobId) -> Result<&mut Job, Refusal> {
+        self.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))
+    }
+
+    /// What a job's binary is; if it cannot be had anywhere, who submitted the job is asked for it.
+    pub(crate) fn job_binary(
+        &mut self,
+        id: JobId,
+        now: Millis,
+    ) -> Result<Option<BinaryContent>, Refusal> {
+        let job = self.job_mut(id)?;
+        if !job.is_running() {
+            // Workers may still have to remove what it has left.
+            return job.content().map(Some).ok_or(Refusal::NoJob(id));
+        }
+        let content = job.with_binary()?.content;
+        if !content.is_some_and(|content| self.sources.has(content)) {
+            let job = self.job_mut(id)?;
+            if job.binary_wanted.is_none() {
+                job.binary_wanted = Some(now);
+                job.touch();
+                self.explain_waiting(now);
+            }
+        }
+        Ok(content)
+    }
+
+    /// Who submitted a job says what its binary is.
+    pub(crate) fn offered(
+        &mut self,
+        id: JobId,
+        content: BinaryContent,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        if content.bytes == 0 || content.bytes > BINARY_BYTES_MAX {
+            return Err(Refusal::Invalid(format!(
+                "a binary has 1 to {BINARY_BYTES_MAX} bytes, and that of job {id} {}",
+                content.bytes
+            )));
+        }
+        let job = self.job_mut(id)?;
+        if let Some(wanted) = &mut job.binary_wanted {
+            *wanted = now;
+        }
+        let known = &mut job.with_binary()?.content;
+        match *known {
+            Some(known) if known != content => Err(Refusal::Invalid(format!(
+                "the binary of job {id} is {known}, and not {content}"
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                *known = Some(content);
+                self.keep_binary(id, content, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A piece of a job's binary has come.
+    pub(crate) fn put(
+        &mut self,
+        id: JobId,
+        (piece, bytes): (u32, u64),
+        now: Millis,
+    ) -> Result<Put, Refusal> {
+        let job = self.job_mut(id)?;
+        if let Some(wanted) = &mut job.binary_wanted {
+            *wanted = now;
+        }
+        let Some(content) = job.with_binary()?.content else {
+            return Err(Refusal::Invalid(format!("nobody has offered a binary for job {id}")));
+        };
+        if piece >= content.pieces() || bytes != content.piece_bytes(piece) {
+            return Err(Refusal::Invalid(format!(
+                "the binary of job {id} has no piece {piece} of {bytes} bytes"
+            )));
+        }
+        Ok(match piece + 1 == content.pieces() {
+            true => Put::Last(content),
+            false => Put::Part(content),
+        })
+    }
+
+    /// The coordinator has all of a binary.
+    pub(crate) fn binary_is_here(&mut self, content: BinaryContent, now: Millis) {
+        self.sources.is_here(content);
+        let waiting = self.jobs.values_mut().filter(|job| job.binary_wanted.is_some());
+        for job in waiting.filter(|job| job.content() == Some(content)) {
+            job.binary_wanted = None;
+            job.touch();
+        }
+        self.explain_waiting(now);
+    }
+
+    /// The binary of a job cannot be had.
+    pub(crate) fn no_binary(&mut self, id: JobId, why: String, now: Millis) {
+        self.give_up(id, Failure::new(FailureClass::WrongBinary, why), now);
+        self.handle_next(now);
+    }
+
+    /// Where a worker is to read a binary.
+    pub(crate) fn binary_source(
+        &mut self,
+        worker: WorkerId,
+        content: BinaryContent,
+    ) -> Result<BinarySource, Refusal> {
+        let workers = &self.workers;
+        let address = |id: WorkerId| {
+            let of = workers.get(&id).filter(|of| of.is_known())?;
+            Some(of.hello.data_address.clone())
+        };
+        if address(worker).is_none() {
+            return Err(Refusal::NoWorker(worker));
+        }
+        Ok(self.sources.next(worker, content, address))
+    }
+
+    /// The binaries of jobs that run.
+    pub(crate) fn binaries_in_use(&self) -> BTreeSet<BinaryContent> {
+        self.jobs.values().filter(|job| job.is_running()).filter_map(Job::content).collect()
+    }
+
+    /// Forgets where binaries are that no job wants, if there are many: who needs them says so again.
+    pub(crate) fn forget_sources(&mut self) {
+        if self.sources.len() > SOURCES_MAX {
+            let in_use = self.binaries_in_use();
+            self.sources.retain(&in_use);
+        }
+    }
+
+    /// Knows which of the binaries of jobs that run are here. Blocks on the disk or the network.
+    pub(crate) fn find_binaries(&mut self, store: &Store) {
+        for content in self.binaries_in_use() {
+            match store.next_piece(content) {
+                Ok(next) if next == content.pieces() => self.sources.is_here(content),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%content, %error, "a binary cannot be found"),
+            }
+        }
+    }
+}
