@@ -245,6 +245,8 @@ pub struct JobSpec {
     pub binary: BinaryId,
     /// The hash of its plan's outline.
     pub fingerprint: u64,
+    /// Who submitted it, by the name of their token; empty where nobody has to say so.
+    pub submitter: String,
 }
 
 /// What is kept of a job so that its tasks can be run again elsewhere.

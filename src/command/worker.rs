@@ -20,8 +20,9 @@ use windrow_protocol::security::Credentials;
 use windrow_protocol::transport::ConnectError;
 use windrow_worker::executor::task::Tasks;
 use windrow_worker::executor_process::{self, ExecutorConfig, PlanSource};
+use windrow_worker::process::ParentGroup;
 use windrow_worker::supervisor::{
-    ExecutorCommand, Supervisor, SupervisorConfig, SupervisorLimits, supervisor_link,
+    Confined, ExecutorCommand, Supervisor, SupervisorConfig, SupervisorLimits, supervisor_link,
 };
 
 /// The name of the hidden command that supervisors start executors by.
@@ -52,6 +53,16 @@ pub(crate) struct Worker {
     /// End an executor that has more memory [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
     memory_limit: Option<u64>,
+    /// Confine each executor, and what its job starts, to a control group of its own in this one, which the worker may make
+    /// groups in: it gets as many processors as it has threads, and no more memory than --memory-limit
+    #[arg(long, value_name = "GROUP")]
+    cgroup: Option<String>,
+    /// The most processes and threads of an executor that is confined
+    #[arg(long, value_name = "N", requires = "cgroup", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..))]
+    processes: u32,
+    /// Run executors under the accounts of those who submit jobs, by the names of their tokens: for a worker of root
+    #[arg(long, requires = "security")]
+    run_as_submitter: bool,
     /// The folder for shuffle files, and for what does not fit the memory; several, if given more than once, are used by
     /// turns [default: that of the system for temporary files]
     #[arg(long, value_name = "DIR")]
@@ -150,6 +161,9 @@ impl Worker {
             true => vec![std::env::temp_dir()],
             false => self.scratch,
         };
+        let group = self.cgroup.as_deref().map(ParentGroup::open).transpose();
+        let group = group.map_err(|error| because(&error))?;
+        let confined = group.map(|group| Confined { group, processes: self.processes });
         let binaries = self.binaries.unwrap_or_else(|| binaries_in(&scratch[0]));
         let config = SupervisorConfig {
             host: self.host.unwrap_or_else(host),
@@ -164,6 +178,8 @@ impl Worker {
             scratch,
             binary: binary::own().clone(),
             binaries: Some(binaries),
+            confined,
+            run_as_submitter: self.run_as_submitter,
             executor,
             die_with_parent: self.die_with_parent,
             give_up_after: None,

@@ -229,6 +229,8 @@ fn worker() {
         scratch: vec![PathBuf::from(variable(SCRATCH))],
         binary: windrow::own_binary().clone(),
         binaries: Some(PathBuf::from(variable(SCRATCH)).join("binaries")),
+        confined: None,
+        run_as_submitter: false,
         executor,
         die_with_parent: true,
         give_up_after: None,

@@ -24,6 +24,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -87,7 +88,7 @@ impl Seen {
 /// A server that runs until it is dropped.
 pub struct S3 {
     shared: Arc<Shared>,
-    port: u16,
+    address: SocketAddr,
     runtime: Option<Runtime>,
 }
 
@@ -106,6 +107,11 @@ struct Shared {
 impl S3 {
     /// A server over a folder, which is made.
     pub fn start(root: &Path) -> S3 {
+        S3::start_at(root, "127.0.0.1")
+    }
+
+    /// The same, at an address of this machine.
+    pub fn start_at(root: &Path, host: &str) -> S3 {
         std::fs::create_dir_all(root).unwrap();
         let mut store = S3ServiceBuilder::new(FileSystem::new(root).unwrap());
         store.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
@@ -125,10 +131,10 @@ impl S3 {
             .enable_all()
             .build()
             .unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = runtime.block_on(TcpListener::bind((host, 0))).unwrap();
+        let address = listener.local_addr().unwrap();
         runtime.spawn(accept(listener, shared.clone()));
-        S3 { shared, port, runtime: Some(runtime) }
+        S3 { shared, address, runtime: Some(runtime) }
     }
 
     /// Makes a bucket; gives its folder.
@@ -147,7 +153,7 @@ impl S3 {
 
     /// The server's address, as clients want it.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address)
     }
 
     /// The environment by which clients find the server.

@@ -24,16 +24,20 @@ const PART_LIFETIME_S: u64 = 3600;
 #[derive(Debug)]
 pub struct Binaries {
     folder: PathBuf,
+    /// Whether others may start what is in it.
+    is_for_others: bool,
     kept_bytes: u64,
 }
 
 impl Binaries {
-    /// Uses a folder. If it is not there, it is made, for this user alone, when there is something to keep.
+    /// Uses a folder. If it is not there, it is made when there is something to keep: for this user alone, unless executors are
+    /// started as others.
     ///
     /// # Errors
     /// Others may write to it: the error names it.
-    pub fn open(folder: &Path) -> io::Result<Binaries> {
-        let binaries = Binaries { folder: folder.to_path_buf(), kept_bytes: KEPT_BYTES };
+    pub fn open(folder: &Path, is_for_others: bool) -> io::Result<Binaries> {
+        let folder_path = folder.to_path_buf();
+        let binaries = Binaries { folder: folder_path, is_for_others, kept_bytes: KEPT_BYTES };
         match fs::symlink_metadata(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             found => binaries.check(found)?,
@@ -64,7 +68,13 @@ impl Binaries {
     fn make(&self) -> io::Result<()> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         made.map_err(|error| self.named(error))?;
-        self.check(fs::symlink_metadata(&self.folder))
+        self.check(fs::symlink_metadata(&self.folder))?;
+        if self.is_for_others {
+            // They find what they are told the name of.
+            let rights = Permissions::from_mode(0o711);
+            fs::set_permissions(&self.folder, rights).map_err(|error| self.named(error))?;
+        }
+        Ok(())
     }
 
     fn path(&self, content: BinaryContent) -> PathBuf {
@@ -111,7 +121,8 @@ impl Binaries {
         self.make_room(content.bytes);
         let path = self.folder.join(format!("{content}-{:032x}{PART}", draw_token()));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Part { path, whole: self.path(content), content, bytes: 0, file: Some(file) })
+        let (whole, mode) = (self.path(content), if self.is_for_others { 0o555 } else { 0o500 });
+        Ok(Part { path, whole, mode, content, bytes: 0, file: Some(file) })
     }
 
     /// Removes the binaries that were not used for longest, until there is room, and parts that nobody writes.
@@ -149,6 +160,7 @@ impl Binaries {
 pub struct Part {
     path: PathBuf,
     whole: PathBuf,
+    mode: u32,
     content: BinaryContent,
     bytes: u64,
     file: Option<File>,
@@ -185,7 +197,7 @@ impl Part {
         if BinaryContent::of(File::open(&self.path)?)? != self.content {
             return Ok(false);
         }
-        fs::set_permissions(&self.path, Permissions::from_mode(0o500))?;
+        fs::set_permissions(&self.path, Permissions::from_mode(self.mode))?;
         fs::rename(&self.path, &self.whole)?;
         Ok(true)
     }
@@ -213,7 +225,7 @@ mod tests {
 
     fn opened() -> (tempfile::TempDir, Binaries) {
         let folder = tempfile::tempdir().unwrap();
-        let binaries = Binaries::open(&folder.path().join("of/jobs")).unwrap();
+        let binaries = Binaries::open(&folder.path().join("of/jobs"), false).unwrap();
         (folder, binaries)
     }
 
@@ -235,6 +247,12 @@ mod tests {
         assert_eq!(ended.code(), Some(7));
         assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o500);
         assert!(binaries.read(content(script)).unwrap().is_some());
+
+        let folder = tempfile::tempdir().unwrap();
+        let others = Binaries::open(&folder.path().join("others"), true).unwrap();
+        let path = keep(&others, script);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o555);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777, 0o711);
     }
 
     #[test]
@@ -265,14 +283,14 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path(), &link).unwrap();
         for path in [&open, &link] {
-            let refused = Binaries::open(path).unwrap_err().to_string();
+            let refused = Binaries::open(path, false).unwrap_err().to_string();
             assert!(refused.contains(path.to_str().unwrap()), "{refused}");
         }
         fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-        Binaries::open(&open).unwrap();
+        Binaries::open(&open, false).unwrap();
         // Nor may they once it is used.
         let late = folder.path().join("late");
-        let binaries = Binaries::open(&late).unwrap();
+        let binaries = Binaries::open(&late, false).unwrap();
         assert!(!late.exists());
         std::os::unix::fs::symlink(&open, &late).unwrap();
         binaries.begin(content(b"any")).unwrap_err();

@@ -156,12 +156,12 @@ impl Core {
         })
     }
 
-    /// Takes a job on, or finds it by its token. With a kind of machine, workers of that kind run it, whatever they are of.
+    /// Takes a job on, or finds it by its token. With a binary, workers of its kind of machine run it, whatever they are of.
     pub(crate) fn submit(
         &mut self,
         version: u32,
         submission: JobSubmission,
-        machine: Option<String>,
+        binary: Option<JobBinary>,
         now: Millis,
     ) -> Result<JobId, Refusal> {
         check_version(version)?;
@@ -176,7 +176,9 @@ impl Core {
                 "{JOBS_MAX} jobs run or wait already: submit the job again when some have ended"
             )));
         }
-        if let Some(machine) = machine.as_ref().filter(|machine| machine.len() > MACHINE_MAX) {
+        if let Some(JobBinary { machine, .. }) = &binary
+            && machine.len() > MACHINE_MAX
+        {
             return Err(Refusal::Invalid(format!(
                 "the name of a kind of machine has up to {MACHINE_MAX} bytes, and this one {}",
                 machine.len()
@@ -190,7 +192,6 @@ impl Core {
             shape: submission.shape.clone(),
         };
         let token = submission.token;
-        let binary = machine.map(|machine| JobBinary { machine, content: None });
         let build = self.enter_job(id, submission, binary, now);
         self.handle(&build, Event::SubmitJob(Box::new(request)), None, now);
         if let Some(why) = self.refused.take() {

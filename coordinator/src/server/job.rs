@@ -217,6 +217,7 @@ impl Job {
             options: of.options.clone(),
             binary: of.binary.clone(),
             fingerprint: of.fingerprint,
+            submitter: self.binary.as_ref().map(|of| of.submitter.clone()).unwrap_or_default(),
         }
     }
 

@@ -33,8 +33,8 @@ const GIVEN_UP: &str = "job given up";
 pub(super) enum Kept {
     /// The outcome follows from it.
     Admitted(JobId, JobSubmission),
-    /// The outcome follows from it; with the kind of machine.
-    AdmittedForAny(JobId, JobSubmission, String),
+    /// The outcome follows from it.
+    AdmittedForAny(JobId, JobSubmission, JobBinary),
     /// What the binary of such a job is.
     Binary(JobId, BinaryContent),
     /// The outcome follows from it.
@@ -89,8 +89,8 @@ impl Core {
                 let Some(of) = self.jobs.get(job) else { return };
                 match &of.binary {
                     None => self.write(ADMITTED, now, &(job, &*of.submission)),
-                    Some(JobBinary { machine, .. }) => {
-                        self.write(ADMITTED_FOR_ANY, now, &(job, &*of.submission, machine));
+                    Some(binary) => {
+                        self.write(ADMITTED_FOR_ANY, now, &(job, &*of.submission, binary));
                     }
                 }
             }

@@ -55,8 +55,7 @@ impl Core {
     fn apply_again(&mut self, kept: Kept, states: &mut States, at: Millis) {
         let (build, outcome, mut arrived) = match kept {
             Kept::Admitted(job, submission) => self.admitted_again(job, submission, None, at),
-            Kept::AdmittedForAny(job, submission, machine) => {
-                let binary = JobBinary { machine, content: None };
+            Kept::AdmittedForAny(job, submission, binary) => {
                 self.admitted_again(job, submission, Some(binary), at)
             }
             Kept::Binary(job, content) => {

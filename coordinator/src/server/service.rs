@@ -2,7 +2,7 @@
 //! outside of it.
 #![allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
 
-use super::binaries::{Put, Store};
+use super::binaries::{JobBinary, Put, Store};
 use super::core::Core;
 use super::limits::PROGRESS_MS;
 use super::{End, Shared, bus::Subscriber};
@@ -107,9 +107,11 @@ impl Coordinator for Service {
         job: JobSubmission,
         machine: Option<String>,
     ) -> Result<JobId, Refusal> {
+        let submitter = self.who.holder().unwrap_or_default().to_owned();
+        let binary = machine.map(|machine| JobBinary { machine, submitter, content: None });
         let submitted = {
             let (mut core, now) = self.lock();
-            core.submit(version, job, machine, now)
+            core.submit(version, job, binary, now)
         };
         self.kept().await;
         submitted

@@ -62,6 +62,14 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// Whose token it is, if it was one.
+    pub fn holder(&self) -> Option<&str> {
+        match self {
+            Identity::Holder { name, .. } => Some(name),
+            Identity::Unsecured | Identity::Worker { .. } | Identity::Executor(_) => None,
+        }
+    }
+
     /// The names that a certificate of it has; none where there is no certificate for it.
     pub(super) fn names(&self) -> Vec<String> {
         match self {

@@ -1,11 +1,16 @@
 //! Starting executor processes, and what the system says of this one.
 //!
-//! Executors inherit one end of a socket, and die with the process that started them. The kernel kills a child by
+//! Executors may be in a control group, and have an account, of their own. They inherit one end of a socket, and die with the process that started them. The kernel kills a child by
 //! [`libc::PR_SET_PDEATHSIG`] when the *thread* that started it ends, so children are started from one thread that lives
 //! as long as the process.
 
+mod account;
+mod group;
 mod inherit;
 
+pub(crate) use account::Account;
+pub use group::ParentGroup;
+pub(crate) use group::{Group, Limits};
 pub use inherit::{die_with_parent, inherited_socket, outlive_termination};
 pub(crate) use inherit::{ignore_termination, pass_socket};
 

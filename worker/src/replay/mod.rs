@@ -85,8 +85,9 @@ impl Replay {
         let binary = record.spec.binary.clone();
         let (fetch, wanted) = (ClientLimits::default(), needed.buckets.clone());
         let of_executor = ExecutorConfig { binary, fetch, wanted };
-        let (ours, executors) = UnixStream::pair().map_err(|error| broken(&error))?;
+        let (mut ours, executors) = UnixStream::pair().map_err(|error| broken(&error))?;
         let serving = tokio::spawn(serve(executors, plans, engine, of_executor));
+        frames::greet(&mut ours).await.map_err(|error| broken(&error))?;
         let (reader, mut writer) = frames::split(ours);
         send(&mut writer, &ToExecutor::Start(Box::new(start))).await?;
         let (shape, ran, told) = (record.shape.clone(), BTreeMap::new(), BTreeSet::new());

@@ -2,6 +2,7 @@
 
 use super::control::ControlError;
 use crate::data_plane::ServerLimits;
+use crate::process::ParentGroup;
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +38,10 @@ pub struct SupervisorConfig {
     pub binary: BinaryId,
     /// The folder for binaries of jobs that are of other code; without one, the worker takes jobs of its own code alone.
     pub binaries: Option<PathBuf>,
+    /// What executors may take of the machine, beyond which the system does not let them go.
+    pub confined: Option<Confined>,
+    /// Whether an executor is started under the account of the one who submitted the job, by the name of their token.
+    pub run_as_submitter: bool,
     /// How an executor of this process's code is started; of another binary, with the same arguments.
     pub executor: ExecutorCommand,
     /// Whether the worker ends when the process that started it does.
@@ -45,6 +50,16 @@ pub struct SupervisorConfig {
     pub give_up_after: Option<Duration>,
     /// Waits and limits.
     pub limits: SupervisorLimits,
+}
+
+/// What an executor may take of the machine, with all that its job's code starts. Its memory is limited by
+/// [`SupervisorConfig::memory_limit`], and its processors are as many as it has threads.
+#[derive(Clone, Debug)]
+pub struct Confined {
+    /// The group in which each executor has its own.
+    pub group: ParentGroup,
+    /// The most processes and threads.
+    pub processes: u32,
 }
 
 /// The command line of an executor; it must come to [`crate::executor_process::main`].
@@ -123,6 +138,16 @@ pub enum SupervisorError {
         "{0} can be reached from other machines: `--security FOLDER` is needed, with a token of the cluster (`windrow cluster init` makes both), or a `--listen` on 127.0.0.1"
     )]
     Unsecured(SocketAddr),
+    /// Executors cannot be started as other users.
+    #[error(
+        "only root can run jobs as who submitted them; start the worker as root, or without --run-as-submitter"
+    )]
+    NotRoot,
+    /// Nobody knows who submits jobs.
+    #[error(
+        "--run-as-submitter needs --security: where nothing is secured, nobody has to say who they are"
+    )]
+    UnknownSubmitters,
     /// The coordinator refused the worker, or could not be reached for too long.
     #[error(transparent)]
     Control(#[from] ControlError),

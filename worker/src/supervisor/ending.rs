@@ -18,6 +18,7 @@ use super::executor::Running;
 use super::keeping::Keeping;
 use super::state::{ExecutorName, cancelled};
 use super::suspects::Suspects;
+use crate::process::Group;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -90,27 +91,22 @@ impl Running {
             Over::Oversized(bytes) => {
                 self.kill().await;
                 let limit = keeping.config.memory_limit.unwrap_or_default();
-                let attempts = state.attempts(name);
-                let text = format!(
-                    "the executor (process {pid}) was killed with {attempts} attempts in it: it had {} MiB of memory, and --memory-limit is {} MiB",
-                    bytes >> 20,
-                    limit >> 20
-                );
-                tracing::warn!(job = %name.0, "{text}");
-                let class = match attempts {
-                    0 | 1 => FailureClass::Memory,
-                    _ => FailureClass::LostExecutorOfSeveral,
-                };
-                state.executor_gone(name, |_, deadline| match deadline {
-                    Some(_) => cancelled(),
-                    None => Failure::new(class, text.clone()),
-                })
+                let (has, may) = (bytes >> 20, limit >> 20);
+                let why = format!("it had {has} MiB of memory, and --memory-limit is {may} MiB");
+                self.ran_out_of_memory(keeping, name, &why)
             }
             Over::Died(cause) => {
                 if cause.is_some() {
                     let _ = self.child.start_kill();
                 }
                 let status = self.bury().await;
+                if self.group.as_ref().is_some_and(Group::ran_out_of_memory) {
+                    let limit = keeping.config.memory_limit.unwrap_or_default() >> 20;
+                    let why = format!(
+                        "its control group may have {limit} MiB of memory (--memory-limit), and had that"
+                    );
+                    return Next::Over(self.ran_out_of_memory(keeping, name, &why));
+                }
                 for cancelled in state.end_cancelled(name) {
                     self.suspects.ended(cancelled);
                 }
@@ -136,5 +132,25 @@ impl Running {
             }
         };
         Next::Over(goes_on)
+    }
+
+    /// It is dead, since it had too much memory. Whether its job goes on.
+    fn ran_out_of_memory<C: Control>(
+        &self,
+        keeping: &Arc<Keeping<C>>,
+        name: ExecutorName,
+        why: &str,
+    ) -> bool {
+        let attempts = keeping.state.attempts(name);
+        let text = format!("the executor was killed with {attempts} attempts in it: {why}");
+        tracing::warn!(job = %name.0, "{text}");
+        let class = match attempts {
+            0 | 1 => FailureClass::Memory,
+            _ => FailureClass::LostExecutorOfSeveral,
+        };
+        keeping.state.executor_gone(name, |_, deadline| match deadline {
+            Some(_) => cancelled(),
+            None => Failure::new(class, text.clone()),
+        })
     }
 }

@@ -1,48 +1,37 @@
 //! One executor process, as its supervisor keeps it: started, given its orders, listened to.
 
-use super::certificates;
-use super::config::SupervisorConfig;
-use super::control::{Control, ControlError};
+use super::control::Control;
 use super::ending::{Next, Over};
 use super::keeping::Keeping;
 use super::locations::Located;
-use super::programs::{self, Program};
+use super::starting;
 use super::state::{ExecutorName, ToDo, cancelled};
 use super::suspects::Suspects;
-use crate::frames::{self, Reader, Writer};
+use crate::frames::Reader;
 use crate::process;
+use crate::process::Group;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use windrow_protocol::control::{AttemptEnd, JobSpec};
-use windrow_protocol::executor::{BlockPlaces, ExecutorStart, FromExecutor, ToExecutor};
-use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::control::AttemptEnd;
+use windrow_protocol::executor::{BlockPlaces, FromExecutor, ToExecutor};
+use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{AttemptId, ShuffleId, StageId, WorkerId};
 use windrow_protocol::task::{TaskInput, TaskOrder, Work};
 
 /// How often it is looked at how much memory an executor has.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
 
-/// A program that somebody still has open to write is tried again so often, after such a pause.
-const BUSY_TRIES: u32 = 50;
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
-
 /// Removes an executor's scratch folders. What cannot be removed now goes with those of the worker.
 pub(super) async fn remove(scratch: Vec<PathBuf>) {
     for folder in scratch {
         let _ = tokio::fs::remove_dir_all(folder).await;
     }
-}
-
-fn texts(paths: &[PathBuf]) -> Vec<String> {
-    paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// Keeps an executor until it is dead. Whether its job still goes on, as far as is known.
@@ -105,216 +94,43 @@ async fn start<C: Control>(
     }
 }
 
-/// Asks what the job is, until the coordinator says it.
-async fn spec<C: Control>(
-    keeping: &Keeping<C>,
-    (job, _): ExecutorName,
-) -> Result<JobSpec, Failure> {
-    let mut pause = Duration::from_millis(20);
-    loop {
-        let asked = super::within(keeping.config.limits.answer, keeping.control.job_spec(job));
-        match asked.await {
-            Ok(spec) => return Ok(spec),
-            Err(ControlError::Refused(refusal)) => {
-                return Err(Failure::new(FailureClass::Collateral, refusal.to_string()));
-            }
-            Err(error) => tracing::debug!(%job, %error, "asking again what the job is"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
-    }
-}
-
 /// Orders of one stage that wait to know where blocks are.
 #[derive(Default)]
-struct Waiting {
+pub(super) struct Waiting {
     /// Those for which it is asked now.
     asked: Vec<TaskOrder>,
     /// Those that came since.
     next: Vec<TaskOrder>,
 }
 
-type Answer = (StageId, Result<Vec<Located>, Failure>);
+pub(super) type Answer = (StageId, Result<Vec<Located>, Failure>);
 
 /// An executor process that runs.
 pub(super) struct Running {
     pub(super) child: Child,
+    /// Its control group. Behind the process: what is left in it is killed.
+    pub(super) group: Option<Group>,
     pub(super) reader: Reader,
     /// To the task that writes to the socket: an executor that does not read holds up nothing else.
     pub(super) out: mpsc::Sender<ToExecutor>,
     /// What does not fit into that; bounded by the orders that there are.
-    backlog: VecDeque<ToExecutor>,
-    inputs: Vec<Vec<ShuffleId>>,
+    pub(super) backlog: VecDeque<ToExecutor>,
+    pub(super) inputs: Vec<Vec<ShuffleId>>,
     /// How long an attempt may run.
     pub(super) limit: Option<Duration>,
     /// Whether the job may leave records out.
-    leaves_out: bool,
+    pub(super) leaves_out: bool,
     pub(super) suspects: Suspects,
-    waiting: HashMap<StageId, Waiting>,
-    asking: JoinSet<Answer>,
+    pub(super) waiting: HashMap<StageId, Waiting>,
+    pub(super) asking: JoinSet<Answer>,
     /// The versions of the lists of blocks that the executor has.
-    told: HashMap<ShuffleId, u64>,
+    pub(super) told: HashMap<ShuffleId, u64>,
 }
 
 impl Running {
-    /// Starts an executor, up to its being ready, once its program is here.
-    pub(super) async fn of_job<C: Control>(
-        keeping: &Keeping<C>,
-        name: ExecutorName,
-        worker: WorkerId,
-        scratch: &[PathBuf],
-    ) -> Result<Running, Failure> {
-        let spec = spec(keeping, name).await?;
-        let program = programs::of_job(keeping, worker, name.0, &spec).await?;
-        let limit = keeping.config.limits.start;
-        let starting = Running::start(keeping, name, worker, scratch, spec, program);
-        tokio::time::timeout(limit, starting).await.unwrap_or_else(|_| {
-            let text = format!("the executor was not ready within {} s", limit.as_secs());
-            Err(Failure::new(FailureClass::LostExecutor, text))
-        })
-    }
-
-    async fn start<C: Control>(
-        keeping: &Keeping<C>,
-        name: ExecutorName,
-        worker: WorkerId,
-        scratch: &[PathBuf],
-        spec: JobSpec,
-        program: Program,
-    ) -> Result<Running, Failure> {
-        let credentials = certificates::of_executor(&keeping.config, &*keeping.control, name.0);
-        let credentials = credentials.await.map_err(|error| {
-            let text = format!("there is no certificate for an executor: {error}");
-            Failure::new(FailureClass::LostExecutor, text)
-        })?;
-        let spawned = Running::spawn(&keeping.config, name, &program.path).await;
-        let (child, socket) = spawned.map_err(|error| {
-            let text = format!("cannot start an executor ({}): {error}", program.path.display());
-            Failure::new(FailureClass::LostWorker, text)
-        })?;
-        let mut running = Running::greeted(child, socket, &program).await?;
-        let start = ExecutorStart {
-            job: name.0,
-            spec,
-            worker,
-            host: keeping.config.host.clone(),
-            // Nobody elsewhere could reach its data plane.
-            peers_are_here: keeping.config.data_listen.ip().is_loopback(),
-            credentials,
-            threads: keeping.config.threads,
-            memory: keeping.config.memory,
-            scratch: texts(scratch),
-            blocks: texts(keeping.blocks.folders(name.0).paths()),
-        };
-        running.limit = start.spec.options.task_timeout_ms.map(Duration::from_millis);
-        running.leaves_out = start.spec.options.bad_records_max > 0;
-        running.introduce(start).await?;
-        Ok(running)
-    }
-
-    async fn spawn(
-        config: &SupervisorConfig,
-        (job, _): ExecutorName,
-        program: &Path,
-    ) -> io::Result<(Child, UnixStream)> {
-        let mut tries = 0..BUSY_TRIES;
-        loop {
-            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-            ours.set_nonblocking(true)?;
-            let mut command = Command::new(program);
-            command.args(&config.executor.arguments).stdin(Stdio::null()).kill_on_drop(true);
-            command.envs(config.executor.environment.iter().map(|(name, value)| (name, value)));
-            process::die_with_parent(&mut command);
-            process::pass_socket(&mut command, theirs);
-            process::ignore_termination(&mut command);
-            match process::spawn_from_lasting_thread(command).await {
-                // Another process that starts just now may still have it open, as it was written.
-                Err(error)
-                    if error.kind() == io::ErrorKind::ExecutableFileBusy
-                        && tries.next().is_some() =>
-                {
-                    tokio::time::sleep(BUSY_PAUSE).await;
-                }
-                Err(error) => return Err(error),
-                Ok(child) => {
-                    tracing::debug!(%job, pid = child.id(), "an executor has started");
-                    return Ok((child, UnixStream::from_std(ours)?));
-                }
-            }
-        }
-    }
-
-    /// An executor process that speaks as one.
-    async fn greeted(
-        mut child: Child,
-        mut socket: UnixStream,
-        program: &Program,
-    ) -> Result<Running, Failure> {
-        if let Err(error) = frames::greet(&mut socket).await {
-            if error.kind() == io::ErrorKind::InvalidData {
-                let text = format!("the job's binary cannot be used: {error}");
-                return Err(Failure::new(FailureClass::WrongBinary, text));
-            }
-            let hint = if program.is_foreign {
-                "; what it said is in the worker's log: a binary that needs a newer C library than this machine has can be linked statically"
-            } else {
-                ""
-            };
-            let how = bury(&mut child).await;
-            let text = format!("the executor died while it started: {how}{hint}");
-            return Err(Failure::new(FailureClass::LostExecutor, text));
-        }
-        Ok(Running::of(child, socket))
-    }
-
-    fn of(child: Child, socket: UnixStream) -> Running {
-        let (reader, writer) = frames::split(socket);
-        let (out, messages) = mpsc::channel(256);
-        // Ends when the executor is dead, or `out` is dropped.
-        tokio::spawn(write(writer, messages));
-        Running {
-            child,
-            reader,
-            out,
-            backlog: VecDeque::new(),
-            inputs: Vec::new(),
-            limit: None,
-            leaves_out: false,
-            suspects: Suspects::default(),
-            waiting: HashMap::new(),
-            asking: JoinSet::new(),
-            told: HashMap::new(),
-        }
-    }
-
-    /// Tells the executor what it is for, and hears whether it can do it.
-    async fn introduce(&mut self, start: ExecutorStart) -> Result<(), Failure> {
-        // If it is dead, reading says so.
-        let _ = self.out.send(ToExecutor::Start(Box::new(start))).await;
-        match self.reader.next().await {
-            Ok(Some(FromExecutor::Ready { inputs, .. })) => {
-                self.inputs = inputs;
-                Ok(())
-            }
-            Ok(Some(FromExecutor::Refused(failure))) => Err(failure),
-            Ok(Some(other)) => {
-                let text = format!("the executor said {other:?} before it was ready");
-                Err(Failure::new(FailureClass::Internal, text))
-            }
-            Ok(None) => {
-                let text = format!("the executor died while it started: {}", self.bury().await);
-                Err(Failure::new(FailureClass::LostExecutor, text))
-            }
-            Err(error) => {
-                let text = format!("the executor cannot be understood: {error}");
-                Err(Failure::new(FailureClass::LostExecutor, text))
-            }
-        }
-    }
-
     /// Kills what may still live, and says how it ended.
     pub(super) async fn bury(&mut self) -> String {
-        bury(&mut self.child).await
+        starting::bury(&mut self.child).await
     }
 
     /// Kills it at once.
@@ -526,18 +342,6 @@ impl Running {
     }
 }
 
-async fn bury(child: &mut Child) -> String {
-    // It closes its socket just before it is dead: its own end says more than ours.
-    let limit = Duration::from_millis(200);
-    if tokio::time::timeout(limit, child.wait()).await.is_err() {
-        let _ = child.start_kill();
-    }
-    match child.wait().await {
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
-    }
-}
-
 /// An executor said something.
 fn hear<C: Control>(
     keeping: &Keeping<C>,
@@ -562,16 +366,4 @@ fn hear<C: Control>(
         }
     }
     None
-}
-
-/// Writes to an executor until it is dead or there is nothing more to say.
-async fn write(mut writer: Writer, mut messages: mpsc::Receiver<ToExecutor>) -> io::Result<()> {
-    while let Some(message) = messages.recv().await {
-        writer.feed(&message).await?;
-        while let Ok(message) = messages.try_recv() {
-            writer.feed(&message).await?;
-        }
-        writer.flush().await?;
-    }
-    Ok(())
 }

@@ -18,10 +18,11 @@ mod link;
 mod locations;
 mod programs;
 mod replicate;
+mod starting;
 mod state;
 mod suspects;
 
-pub use config::{ExecutorCommand, SupervisorConfig, SupervisorError, SupervisorLimits};
+pub use config::{Confined, ExecutorCommand, SupervisorConfig, SupervisorError, SupervisorLimits};
 pub use control::{Control, ControlError};
 pub use link::supervisor_link;
 
@@ -111,9 +112,17 @@ impl<C: Control> Supervisor<C> {
         }
         let listen = |source| SupervisorError::Listen { address: config.data_listen, source };
         let listener = TcpListener::bind(config.data_listen).await.map_err(listen)?;
+        let as_others = config.run_as_submitter;
+        if as_others && !rustix::process::geteuid().is_root() {
+            return Err(SupervisorError::NotRoot);
+        }
+        if as_others && !config.credentials.are_on() {
+            return Err(SupervisorError::UnknownSubmitters);
+        }
         let binaries = match config.binaries.clone() {
             Some(folder) => {
-                let opened = tokio::task::spawn_blocking(move || Binaries::open(&folder)).await;
+                let open = move || Binaries::open(&folder, as_others);
+                let opened = tokio::task::spawn_blocking(open).await;
                 let opened = opened.map_err(std::io::Error::other).and_then(|opened| opened);
                 Some(Arc::new(opened.map_err(SupervisorError::Binaries)?))
             }

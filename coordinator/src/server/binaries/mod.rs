@@ -25,6 +25,8 @@ use windrow_protocol::ids::{JobId, WorkerId};
 pub(crate) struct JobBinary {
     /// The kind of machine that it runs on.
     pub(crate) machine: String,
+    /// Who submitted it, by the name of their token; empty where nobody has to say so.
+    pub(crate) submitter: String,
     /// Once that is known.
     pub(crate) content: Option<BinaryContent>,
 }

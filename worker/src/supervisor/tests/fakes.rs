@@ -396,6 +396,7 @@ impl Control for Fake {
             options: JobOptions::default(),
             binary: binary(),
             fingerprint: executor_process::fingerprint(&plan()),
+            submitter: String::new(),
         };
         if job == JobId(404) {
             return Err(Refusal::NoJob(job).into());

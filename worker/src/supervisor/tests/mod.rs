@@ -54,6 +54,8 @@ fn config(scratch: &Path) -> SupervisorConfig {
         scratch: vec![scratch.join("disk1"), scratch.join("disk2")],
         binary: binary(),
         binaries: None,
+        confined: None,
+        run_as_submitter: false,
         executor: command("executor"),
         die_with_parent: false,
         give_up_after: None,
@@ -363,7 +365,14 @@ async fn a_job_is_aborted_once_none_of_its_attempts_run() {
         let options = JobOptions { short_id: id.into(), ..JobOptions::default() };
         let fingerprint = crate::executor_process::fingerprint(&plan());
         let (name, arguments) = ("fake".into(), "{}".into());
-        Some(JobSpec { name, arguments, options, binary: binary(), fingerprint })
+        Some(JobSpec {
+            name,
+            arguments,
+            options,
+            binary: binary(),
+            fingerprint,
+            submitter: String::new(),
+        })
     };
     worker.fake.lock().spec = spec("ran");
     worker.fake.assign([map(1, LOOPS), map(1, COLLECTS_PID), map(1, 0)]);
