@@ -10,10 +10,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use windrow_coordinator::journal::Journal;
 use windrow_coordinator::{Config, Coordinator, Running, StartError};
+use windrow_protocol::binary::{BinaryContent, any_build};
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
 use windrow_protocol::security::Credentials;
-use windrow_protocol::transport::connect;
+use windrow_protocol::transport::{call, connect};
 
 const MAPS: u32 = 5;
 const PARTITIONS: u32 = 3;
@@ -57,7 +58,11 @@ struct Hand {
 
 impl Hand {
     async fn new(running: &Running) -> Hand {
-        let worker = Worker::register(running.address, hello("b1", 2)).await;
+        Hand::of(running, "b1").await
+    }
+
+    async fn of(running: &Running, build: &str) -> Hand {
+        let worker = Worker::register(running.address, hello(build, 2)).await;
         Hand { worker, known: BTreeSet::new(), ended: Vec::new() }
     }
 
@@ -187,33 +192,49 @@ fn copy(from: &Path, to: &Path) {
 /// The tasks of a job in the fixtures that are done.
 const DONE_IN_FIXTURE: usize = 5;
 
+/// What the binary is of the job in those fixtures in which any worker runs it.
+const BINARY: BinaryContent = BinaryContent { sha256: [7; 32], bytes: 9 };
+
 /// A journal in the midst of a job, as this release writes it.
-async fn write_fixture(folder: &Path, config: fn(&Path) -> Config) {
-    let _ = std::fs::remove_dir_all(folder);
+async fn write_fixture(folder: &Path, config: fn(&Path) -> Config, for_any: bool) {
     let running = start_with(config(folder)).await;
-    let mut hand = Hand::new(&running).await;
-    client(&running).await.submit(&submission(two_stages(PARTITIONS))).await.unwrap();
+    let (client, job) = (client(&running).await, submission(two_stages(PARTITIONS)));
+    let mut hand = if for_any {
+        let hand = Hand::of(&running, &any_build("abacus")).await;
+        let job = client.submit_for_any(&job, "abacus").await.unwrap();
+        let offer = |ctx| hand.worker.client.offer_binary(ctx, job, BINARY);
+        call(SECOND, offer).await.unwrap().unwrap();
+        hand
+    } else {
+        client.submit(&job).await.unwrap();
+        Hand::new(&running).await
+    };
     while hand.known.len() < DONE_IN_FIXTURE {
         hand.step().await;
     }
     // Tells the last ends, and what it is told then is never begun.
     hand.worker.poll(0, std::mem::take(&mut hand.ended)).await;
     // Time for a snapshot, where there are any.
-    client(&running).await.status(JobId(1), SECOND / 5).await.unwrap();
+    client.status(JobId(1), SECOND / 5).await.unwrap();
     running.stop().await.unwrap();
     std::fs::remove_file(folder.join("lock")).unwrap();
+    std::fs::remove_file(folder.join("events-00000000000000000000")).unwrap();
 }
 
-/// What an earlier release has journalled is understood: `WINDROW_BLESS=1` writes what this one does, which is to be done
-/// only beside the fixtures that there are.
+/// What an earlier release has journalled is understood: `WINDROW_BLESS=1` writes what this one does, where there is no fixture.
 #[tokio::test]
 async fn a_job_goes_on_from_a_journal_of_an_earlier_release() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for (name, with_snapshots) in [("records-1", false), ("snapshot-1", true)] {
+    for (name, with_snapshots, for_any) in [
+        ("records-1", false, false),
+        ("snapshot-1", true, false),
+        ("records-2", false, true),
+        ("snapshot-3", true, true),
+    ] {
         let config = if with_snapshots { config_with_snapshots } else { config_at };
         let fixture = fixtures.join(name);
-        if std::env::var_os("WINDROW_BLESS").is_some() {
-            write_fixture(&fixture, config).await;
+        if std::env::var_os("WINDROW_BLESS").is_some() && !fixture.exists() {
+            write_fixture(&fixture, config, for_any).await;
         }
         let state = tempfile::tempdir().unwrap();
         copy(&fixture, state.path());
@@ -225,6 +246,10 @@ async fn a_job_goes_on_from_a_journal_of_an_earlier_release() {
         let worker =
             connect(&running.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
         let worker = Worker { client: worker, id: WorkerId(1), seen: 0 };
+        if for_any {
+            let binary = call(SECOND, |ctx| worker.client.job_binary(ctx, job)).await.unwrap();
+            assert_eq!(binary, Ok(Some(BINARY)), "{name}");
+        }
         let mut hand = Hand { worker, known: BTreeSet::new(), ended: Vec::new() };
         let mut steps = 0;
         while matches!(

@@ -16,6 +16,9 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// The period of the limit for processors, in microseconds.
 const PERIOD_US: u64 = 100_000;
 
+/// The group of the worker's own process, where it cannot stay in the one that has those of executors.
+const OWN: &str = "windrow-worker";
+
 /// A group can be removed once the last of its processes is gone, which is killed: within so long.
 const EMPTY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -57,7 +60,17 @@ impl ParentGroup {
         let unified = root.join(name);
         let folders = if root.join("cgroup.controllers").exists() {
             // Groups below have the limits that this one lets them have.
-            write(&unified.join("cgroup.subtree_control"), "+memory +cpu +pids")?;
+            let enable = || write(&unified.join("cgroup.subtree_control"), "+memory +cpu +pids");
+            match enable() {
+                // It has processes itself, as that of a service has: this one, which goes below it.
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    let own = unified.join(OWN);
+                    fs::create_dir_all(&own).map_err(|error| named(&own, error))?;
+                    write(&own.join("cgroup.procs"), "0")?;
+                    enable()?;
+                }
+                enabled => enabled?,
+            }
             Folders::Unified(unified)
         } else {
             let of = |controller: &str| {
