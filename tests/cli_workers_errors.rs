@@ -89,7 +89,7 @@ fn another_version_of_the_protocol() {
     let address = impostor(b"WINDROW\x63");
     for command in callers(&room, &address) {
         let done = room.windrow(&command).fails(1);
-        done.says(&[&address, "version 99", "version 1", "the same release"]);
+        done.says(&[&address, "version 99", "version 2", "the same release"]);
         nothing_is_left(&room, &done);
     }
     // The other way round: whoever is of another version is told ours.
@@ -99,7 +99,7 @@ fn another_version_of_the_protocol() {
     caller.write_all(b"WINDROW\x63").unwrap();
     let mut answer = Vec::new();
     caller.read_to_end(&mut answer).unwrap();
-    assert_eq!(answer, b"WINDROW\x01");
+    assert_eq!(answer, b"WINDROW\x02");
     assert!(!coordinator.has_ended());
 }
 
@@ -159,7 +159,7 @@ fn no_coordinator_at_an_address() {
 }
 
 /// The beginning of a connection of control, and of one to a worker's blocks.
-const PREFACES: [&[u8]; 2] = [b"WINDROW\x01", b"WRDATA\r\n\x01\0\0\0"];
+const PREFACES: [&[u8]; 2] = [b"WINDROW\x02", b"WRDATA\r\n\x02\0\0\0"];
 
 /// What nobody should send: all of these begin as if they meant it.
 fn nonsense(preface: &[u8]) -> Vec<(&'static str, Vec<u8>)> {

@@ -82,14 +82,11 @@ struct Hosts {
     network: String,
 }
 
-/// Whether a command could be run, and succeeded.
-fn works(program: &str, arguments: &str) -> bool {
-    let done = Command::new(program).args(arguments.split_whitespace()).output();
+/// Whether the script that makes hosts could do what it is told.
+fn script(arguments: &str) -> bool {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness/hosts.sh");
+    let done = Command::new(script).args(arguments.split_whitespace()).output();
     done.is_ok_and(|done| done.status.success())
-}
-
-fn ip(arguments: &str) {
-    assert!(works("ip", arguments), "ip {arguments}");
 }
 
 impl Hosts {
@@ -98,21 +95,9 @@ impl Hosts {
         let id = std::process::id() % 200;
         let made =
             Hosts { name: format!("wr{id}"), network: format!("10.{}.{id}", 100 + id % 100) };
-        let Hosts { name, network } = &made;
-        if !harness::is_root() || !works("ip", &format!("link add {name} type bridge")) {
+        if !harness::is_root() || !script(&format!("up {} {} {hosts}", made.name, made.network)) {
             eprintln!("skipped: only root can make namespaces, with `ip` of iproute2");
             return None;
-        }
-        ip(&format!("addr add {network}.1/24 dev {name}"));
-        ip(&format!("link set {name} up"));
-        for host in 2..2 + hosts {
-            let (there, here) = (format!("{name}n{host}"), format!("{name}v{host}"));
-            ip(&format!("netns add {there}"));
-            ip(&format!("link add {here} type veth peer name eth0 netns {there}"));
-            ip(&format!("link set {here} master {name} up"));
-            ip(&format!("-n {there} addr add {network}.{host}/24 dev eth0"));
-            ip(&format!("-n {there} link set eth0 up"));
-            ip(&format!("-n {there} link set lo up"));
         }
         Some(made)
     }
@@ -129,15 +114,7 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        let listed = Command::new("ip").args(["netns", "list"]).output();
-        let listed = listed.map(|done| String::from_utf8_lossy(&done.stdout).into_owned());
-        for line in listed.unwrap_or_default().lines() {
-            let namespace = line.split_whitespace().next().unwrap_or_default();
-            if namespace.starts_with(&format!("{}n", self.name)) {
-                works("ip", &format!("netns del {namespace}"));
-            }
-        }
-        works("ip", &format!("link del {}", self.name));
+        script(&format!("down {}", self.name));
     }
 }
 
@@ -284,7 +261,7 @@ fn a_users_own_jobs_over_two_hosts_with_parquet_in_a_store() {
         refused.fails(1).says(&[says]);
     }
     let mut plain = TcpStream::connect(&address).unwrap();
-    plain.write_all(b"WINDROW\x01 and what a plain text worker would say").unwrap();
+    plain.write_all(b"WINDROW\x02 and what a plain text worker would say").unwrap();
     plain.set_read_timeout(Some(PATIENCE)).unwrap();
     // An alert, or the end.
     let _ = plain.read_to_end(&mut Vec::new());

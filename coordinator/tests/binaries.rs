@@ -89,7 +89,7 @@ async fn who_submitted_a_job_is_asked_for_its_binary_and_workers_read_it() {
             {
                 break;
             }
-            tokio::time::sleep(SECOND / 100).await;
+            client.status(job, SECOND / 100).await.unwrap();
         }
         assert!(read(&worker, content).await == bytes());
         let tell = |ctx| worker.client.binary_fetched(ctx, worker.id, content, true);
@@ -170,7 +170,8 @@ async fn a_coordinator_goes_on_with_what_had_come() {
         assert_eq!(binary_of(&one, job).await, Ok(None));
         assert_eq!(offer(&one, job, content).await, Ok(0));
         put(&one, job, 0, &piece(0)).await.unwrap();
-        tokio::time::sleep(SECOND / 20).await;
+        // Time for a snapshot, where there are any.
+        client(&running).await.status(job, SECOND / 5).await.unwrap();
         running.stop().await.unwrap();
 
         let running = start_with(config()).await;

@@ -543,7 +543,7 @@ async fn nonsense_on_the_port_does_not_disturb_a_job() {
     let client = client(&running).await;
     let job = client.submit(&submission(two_stages(2))).await.unwrap();
     for nonsense in
-        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WINDROW\x01\xff\xff\xff\xff", b"WIN", b"WINDROW\x09"]
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WINDROW\x02\xff\xff\xff\xff", b"WIN", b"WINDROW\x09"]
     {
         let mut io = tokio::net::TcpStream::connect(running.address).await.unwrap();
         io.write_all(nonsense).await.unwrap();

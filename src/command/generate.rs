@@ -57,7 +57,7 @@ enum Kind {
         #[command(flatten)]
         job: GenerateTpch,
         #[command(flatten)]
-        flags: run::RunFlags,
+        flags: Box<run::RunFlags>,
     },
 }
 

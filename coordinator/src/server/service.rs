@@ -294,7 +294,7 @@ impl Coordinator for Service {
     ) -> Result<u32, Refusal> {
         {
             let (mut core, now) = self.lock();
-            core.offered(job, content, now)?;
+            core.offered(job, content, &self.who, now)?;
         }
         self.kept().await;
         let next = self.with_store(job, move |store| store.next_piece(content)).await?;
@@ -313,7 +313,7 @@ impl Coordinator for Service {
     ) -> Result<(), Refusal> {
         let put = {
             let (mut core, now) = self.lock();
-            core.put(job, (piece, bytes.len() as u64), now)?
+            core.put(job, (piece, bytes.len() as u64), &self.who, now)?
         };
         let (Put::Part(content) | Put::Last(content)) = put;
         self.with_store(job, move |store| store.put(content, piece, &bytes)).await?;

@@ -19,6 +19,7 @@ use windrow_protocol::binary::{BINARY_BYTES_MAX, BinaryContent, BinarySource, an
 use windrow_protocol::control::Refusal;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{JobId, WorkerId};
+use windrow_protocol::security::Identity;
 
 /// What a job's binary is, where workers get that of the one who submitted the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,13 +53,28 @@ impl Job {
         self.binary.as_ref()?.content
     }
 
-    /// That of a job which is to send one.
+    /// That of a job which needs one.
     fn with_binary(&mut self) -> Result<&mut JobBinary, Refusal> {
         let (id, is_running) = (self.id, self.is_running());
         match self.binary.as_mut().filter(|_| is_running) {
             Some(binary) => Ok(binary),
             None => Err(Refusal::Invalid(format!("job {id} needs no binary"))),
         }
+    }
+
+    /// The same, for the one who submitted the job: what others send is not run in their name.
+    fn with_binary_by(&mut self, who: &Identity, now: Millis) -> Result<&mut JobBinary, Refusal> {
+        let id = self.id;
+        let submitter = &self.with_binary()?.submitter;
+        if submitter != who.holder().unwrap_or_default() {
+            return Err(Refusal::Denied(format!(
+                "the binary of job {id} comes from `{submitter}`, who submitted it, and this is {who}"
+            )));
+        }
+        if let Some(wanted) = &mut self.binary_wanted {
+            *wanted = now;
+        }
+        self.with_binary()
     }
 }
 
@@ -95,6 +111,7 @@ impl Core {
         &mut self,
         id: JobId,
         content: BinaryContent,
+        who: &Identity,
         now: Millis,
     ) -> Result<(), Refusal> {
         if content.bytes == 0 || content.bytes > BINARY_BYTES_MAX {
@@ -103,11 +120,7 @@ impl Core {
                 content.bytes
             )));
         }
-        let job = self.job_mut(id)?;
-        if let Some(wanted) = &mut job.binary_wanted {
-            *wanted = now;
-        }
-        let known = &mut job.with_binary()?.content;
+        let known = &mut self.job_mut(id)?.with_binary_by(who, now)?.content;
         match *known {
             Some(known) if known != content => Err(Refusal::Invalid(format!(
                 "the binary of job {id} is {known}, and not {content}"
@@ -126,13 +139,10 @@ impl Core {
         &mut self,
         id: JobId,
         (piece, bytes): (u32, u64),
+        who: &Identity,
         now: Millis,
     ) -> Result<Put, Refusal> {
-        let job = self.job_mut(id)?;
-        if let Some(wanted) = &mut job.binary_wanted {
-            *wanted = now;
-        }
-        let Some(content) = job.with_binary()?.content else {
+        let Some(content) = self.job_mut(id)?.with_binary_by(who, now)?.content else {
             return Err(Refusal::Invalid(format!("nobody has offered a binary for job {id}")));
         };
         if piece >= content.pieces() || bytes != content.piece_bytes(piece) {
@@ -202,5 +212,49 @@ impl Core {
                 Err(error) => tracing::warn!(%content, %error, "a binary cannot be found"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Config;
+    use windrow_protocol::control::{BinaryId, JobOptions, JobSubmission};
+    use windrow_protocol::security::Role;
+    use windrow_protocol::shape::JobShape;
+
+    fn holder(name: &str) -> Identity {
+        let (token, name) = ("12ab34cd".to_owned(), name.to_owned());
+        Identity::Holder { token, name, role: Role::Submit }
+    }
+
+    #[test]
+    fn a_binary_comes_from_who_submitted_the_job_and_nobody_else() {
+        let mut core = Core::new(Config::default());
+        let (id, now) = (JobId(1), Millis(0));
+        let submission = JobSubmission {
+            token: 1,
+            name: "test".to_owned(),
+            arguments: "{}".to_owned(),
+            options: JobOptions::default(),
+            binary: BinaryId { build: "b1".to_owned(), name: "b1".to_owned() },
+            fingerprint: 7,
+            shape: JobShape::default(),
+            weight: 1,
+        };
+        let (machine, submitter) = ("abacus".to_owned(), "alice".to_owned());
+        let binary = JobBinary { machine, submitter, content: None };
+        assert_eq!(core.enter_job(id, submission, Some(binary), now), "any-abacus");
+        let content = BinaryContent::of(&b"any"[..]).unwrap();
+        for other in [holder("eve"), Identity::Unsecured] {
+            let refused = core.offered(id, content, &other, now).unwrap_err();
+            assert!(matches!(&refused, Refusal::Denied(why) if why.contains("`alice`")));
+        }
+        core.offered(id, content, &holder("alice"), now).unwrap();
+        assert!(core.put(id, (0, 3), &holder("eve"), now).is_err());
+        assert!(
+            matches!(core.put(id, (0, 3), &holder("alice"), now), Ok(Put::Last(of)) if of == content)
+        );
+        assert_eq!(core.job(id).unwrap().spec().submitter, "alice");
     }
 }
