@@ -191,9 +191,8 @@ impl Part {
     /// # Errors
     /// It cannot be read, or not be given its name.
     pub fn finish(mut self) -> io::Result<bool> {
-        if let Some(file) = self.file.take() {
-            file.sync_data()?;
-        }
+        // What a crash may tear is noticed before it is started.
+        self.file = None;
         if BinaryContent::of(File::open(&self.path)?)? != self.content {
             return Ok(false);
         }

@@ -292,11 +292,16 @@ impl Coordinator for Service {
         job: JobId,
         content: BinaryContent,
     ) -> Result<u32, Refusal> {
-        {
+        let is_here = {
             let (mut core, now) = self.lock();
             core.offered(job, content, &self.who, now)?;
-        }
+            core.sources.can_be_read_here(content)
+        };
         self.kept().await;
+        if is_here {
+            self.binary_is_here(content);
+            return Ok(content.pieces());
+        }
         let next = self.with_store(job, move |store| store.next_piece(content)).await?;
         if next == content.pieces() {
             self.binary_is_here(content);
@@ -319,11 +324,11 @@ impl Coordinator for Service {
         self.with_store(job, move |store| store.put(content, piece, &bytes)).await?;
         if matches!(put, Put::Last(_)) {
             let in_use = self.lock().0.binaries_in_use();
-            let complete = move |store: &Store| {
+            let compare = move |store: &Store| {
                 store.make_room(&in_use);
-                store.complete(content)
+                store.is_right(content)
             };
-            if !self.with_store(job, complete).await? {
+            if !self.with_store(job, compare).await? {
                 let why = format!(
                     "the binary of job {job} is another one than {content}, which was offered: did it change while it was sent?"
                 );

@@ -1,21 +1,17 @@
 //! Where the coordinator keeps binaries: in pieces, each a file or an object, beside its state; without a state, in a folder
 //! for temporary files, which goes when the coordinator ends.
 //!
-//! | file or object | what |
-//! |---|---|
-//! | `binary-SHA256-N` | piece N |
-//! | `binary-SHA256-whole` | empty; all pieces are there, and the SHA-256 is right |
+//! Piece N is `binary-SHA256-N`. Whether all of a binary is there, and right, is found out once by each coordinator that is asked for
+//! it: no piece has to be on the disk for sure, and what a crash has torn is sent again.
 
 use crate::journal::{Home, Objects};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use windrow_protocol::binary::{BinaryContent, PIECE_BYTES};
 
 const PREFIX: &str = "binary-";
-const WHOLE: &str = "whole";
 
 /// Binaries that no job wants are removed, once all have more bytes than so many.
 const KEPT_BYTES: u64 = 4 << 30;
@@ -36,10 +32,6 @@ fn piece_name(content: BinaryContent, piece: u32) -> String {
     format!("{PREFIX}{content}-{piece:05}")
 }
 
-fn whole_name(content: BinaryContent) -> String {
-    format!("{PREFIX}{content}-{WHOLE}")
-}
-
 /// Which binary a name is of.
 fn binary_of(name: &str) -> Option<&str> {
     Some(name.strip_prefix(PREFIX)?.split_once('-')?.0)
@@ -55,19 +47,18 @@ impl Store {
         })
     }
 
-    /// The number of the first piece that is wanted; if that is behind the last one, all is here.
+    /// The number of the first piece that is wanted; if that is behind the last one, all is here, and right.
     ///
     /// # Errors
     /// It cannot be found out.
     pub(crate) fn next_piece(&self, content: BinaryContent) -> io::Result<u32> {
-        if self.0.get(&whole_name(content))?.is_some() {
-            return Ok(content.pieces());
-        }
         let names: BTreeSet<String> = self.0.names()?.into_iter().collect();
         let missing =
             (0..content.pieces()).find(|&piece| !names.contains(&piece_name(content, piece)));
-        // If none is missing, it has not been compared yet, which is done when the last one comes.
-        Ok(missing.unwrap_or(content.pieces() - 1))
+        match missing {
+            Some(missing) => Ok(missing),
+            None => Ok(if self.is_right(content)? { content.pieces() } else { 0 }),
+        }
     }
 
     /// Keeps a piece.
@@ -87,27 +78,17 @@ impl Store {
         self.0.get(&name)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, name))
     }
 
-    /// Compares the pieces with what they should be, and has it whole then; else they are removed, and the answer is `false`.
+    /// Compares the pieces with what they should be; if they are not, they are removed.
     ///
     /// # Errors
-    /// They cannot be read, or it cannot be noted.
-    pub(crate) fn complete(&self, content: BinaryContent) -> io::Result<bool> {
+    /// They cannot be read.
+    pub(crate) fn is_right(&self, content: BinaryContent) -> io::Result<bool> {
         let pieces = Pieces { store: self, content, next: 0, now: io::Cursor::default() };
         let is_right = BinaryContent::of(pieces)? == content;
-        if is_right {
-            self.sync(content)?;
-            self.0.put(&whole_name(content), &[])?;
-        } else {
+        if !is_right {
             self.remove(self.0.names()?.iter(), &content.to_string());
         }
         Ok(is_right)
-    }
-
-    /// Has the pieces of a binary on the disk, so that it is whole after a crash too.
-    fn sync(&self, content: BinaryContent) -> io::Result<()> {
-        let Some(folder) = self.0.folder()? else { return Ok(()) };
-        let mut names = (0..content.pieces()).map(|piece| piece_name(content, piece));
-        names.try_for_each(|name| File::open(folder.join(name))?.sync_data())
     }
 
     /// Makes room, if there is much: removes those that are not `in_use`.
@@ -128,15 +109,11 @@ impl Store {
         }
     }
 
-    /// Removes a binary; first what says that it is whole. What cannot be removed stays until the next time.
+    /// Removes a binary. What cannot be removed stays until the next time.
     fn remove<'n>(&self, names: impl Iterator<Item = &'n String>, binary: &str) {
-        let mut names: Vec<&String> =
-            names.filter(|name| binary_of(name) == Some(binary)).collect();
-        names.sort_by_key(|name| !name.ends_with(WHOLE));
-        for name in names {
+        for name in names.filter(|name| binary_of(name) == Some(binary)) {
             if let Err(error) = self.0.delete(name) {
                 tracing::warn!(name, %error, "a part of a binary cannot be removed");
-                return;
             }
         }
     }
@@ -242,10 +219,8 @@ mod tests {
             assert_eq!(store.next_piece(of).unwrap(), number as u32);
             store.put(of, number as u32, piece).unwrap();
         }
-        // It was not compared yet, and another process has to be sent the last one.
+        // Another process finds out that it is right.
         let store = Store::beside(Some(&home));
-        assert_eq!(store.next_piece(of).unwrap(), 2);
-        assert!(store.complete(of).unwrap());
         assert_eq!(store.next_piece(of).unwrap(), 3);
         assert_eq!(store.piece(of, 2).unwrap(), bytes[PIECE_BYTES as usize * 2..]);
     }
@@ -255,11 +230,14 @@ mod tests {
         let store = Store::beside(None);
         let (of, other) = (content(b"what it should be"), content(b"another one"));
         store.put(other, 0, b"another one").unwrap();
-        assert!(store.complete(other).unwrap());
+        assert!(store.is_right(other).unwrap());
         store.put(of, 0, b"what it is really").unwrap();
-        assert!(!store.complete(of).unwrap());
+        assert!(!store.is_right(of).unwrap());
         assert_eq!(store.piece(of, 0).unwrap_err().kind(), io::ErrorKind::NotFound);
+        // Nor is what a crash has torn.
+        store.put(of, 0, b"what it sh").unwrap();
         assert_eq!(store.next_piece(of).unwrap(), 0);
+        assert!(store.piece(of, 0).is_err());
         assert_eq!(store.next_piece(other).unwrap(), 1);
     }
 
