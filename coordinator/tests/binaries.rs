@@ -99,6 +99,8 @@ async fn who_submitted_a_job_is_asked_for_its_binary_and_workers_read_it() {
     let (waited, ()) = tokio::join!(waited, worked);
     let (status, waiting) = waited.unwrap();
     assert_eq!(status.state, JobState::Cancelled);
+    // Who removes what it has left may still need it.
+    assert_eq!(binary_of(&worker, job).await, Ok(Some(content)));
     assert!(waiting.iter().any(|text| text.contains("its binary")), "{waiting:?}");
     // Another job of it, and another worker: nothing is asked for, and the first worker has it.
     let other = submit(&client).await;
@@ -126,6 +128,8 @@ async fn a_binary_that_changed_on_the_way_fails_the_job() {
     assert!(why.contains("did it change"), "{why}");
     let status = client.wait(job, |_| ()).await.unwrap();
     assert!(matches!(&status.state, JobState::Failed(failure) if failure.message == why));
+    // Nobody waits for it any more.
+    assert_eq!(binary_of(&worker, job).await, Err(Refusal::NoJob(job)));
 }
 
 #[tokio::test]

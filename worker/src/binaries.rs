@@ -93,8 +93,11 @@ impl Binaries {
         };
         if BinaryContent::of(&file)? != content {
             tracing::warn!(path = %path.display(), "a binary is damaged, and is fetched again");
-            fs::remove_file(&path)?;
-            return Ok(None);
+            return match fs::remove_file(&path) {
+                // By another worker that keeps its binaries here.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(None),
+            };
         }
         // Who may not is not the owner, which was looked at.
         let _ = file.set_modified(SystemTime::now());

@@ -91,8 +91,9 @@ impl Core {
     ) -> Result<Option<BinaryContent>, Refusal> {
         let job = self.job_mut(id)?;
         if !job.is_running() {
-            // Workers may still have to remove what it has left.
-            return job.content().map(Some).ok_or(Refusal::NoJob(id));
+            // Workers may still have to remove what it has left; nobody is asked for the binary any more.
+            let content = job.content().filter(|content| self.sources.has(*content));
+            return content.map(Some).ok_or(Refusal::NoJob(id));
         }
         let content = job.with_binary()?.content;
         if !content.is_some_and(|content| self.sources.has(content)) {
