@@ -9,13 +9,12 @@
 
 use crate::binary::BinaryContent;
 use crate::ids::{AttemptId, JobId, ShuffleId};
+pub use crate::preface::PREFACE_BYTES;
+use crate::preface::{preface_of, version_of};
 use serde::{Deserialize, Serialize};
 
 /// The version of the data plane: processes of different versions refuse one another.
 pub const DATA_VERSION: u32 = 2;
-
-/// The length of a preface: a magic word of 8 bytes, and the version (u32, little endian).
-pub const PREFACE_BYTES: usize = 12;
 
 /// The most bytes of an encoded [`DataRequest`].
 pub const REQUEST_BYTES_MAX: usize = 1 << 20;
@@ -30,17 +29,12 @@ const MAGIC: [u8; 8] = *b"WRDATA\r\n";
 
 /// The preface of this version.
 pub fn preface() -> [u8; PREFACE_BYTES] {
-    let mut bytes = [0; PREFACE_BYTES];
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..].copy_from_slice(&DATA_VERSION.to_le_bytes());
-    bytes
+    preface_of(MAGIC, DATA_VERSION)
 }
 
 /// The version of a preface; `None` if it is none.
 pub fn preface_version(bytes: &[u8; PREFACE_BYTES]) -> Option<u32> {
-    let (magic, version) = bytes.split_at(8);
-    let version = <[u8; 4]>::try_from(version).ok()?;
-    (magic == MAGIC).then_some(u32::from_le_bytes(version))
+    version_of(MAGIC, bytes)
 }
 
 /// What a reader asks for.

@@ -6,6 +6,8 @@
 use crate::control::{AttemptEnd, GiveUp, JobSpec, Progress};
 use crate::failure::Failure;
 use crate::ids::{AttemptId, JobId, ShuffleId, WorkerId};
+pub use crate::preface::PREFACE_BYTES;
+use crate::preface::{preface_of, version_of};
 use crate::security::Given;
 use crate::task::TaskOrder;
 use serde::{Deserialize, Serialize};
@@ -14,24 +16,16 @@ use std::ops::Range;
 /// The version of what they say: processes of different versions refuse one another.
 pub const EXECUTOR_VERSION: u32 = 1;
 
-/// The length of a preface: a magic word of 8 bytes, and the version (u32, little endian).
-pub const PREFACE_BYTES: usize = 12;
-
 const MAGIC: [u8; 8] = *b"WREXEC\r\n";
 
 /// The preface of this version.
 pub fn preface() -> [u8; PREFACE_BYTES] {
-    let mut bytes = [0; PREFACE_BYTES];
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..].copy_from_slice(&EXECUTOR_VERSION.to_le_bytes());
-    bytes
+    preface_of(MAGIC, EXECUTOR_VERSION)
 }
 
 /// The version of a preface; `None` if it is none.
 pub fn preface_version(bytes: &[u8; PREFACE_BYTES]) -> Option<u32> {
-    let (magic, version) = bytes.split_at(8);
-    let version = <[u8; 4]>::try_from(version).ok()?;
-    (magic == MAGIC).then_some(u32::from_le_bytes(version))
+    version_of(MAGIC, bytes)
 }
 
 /// The most bytes of a message.

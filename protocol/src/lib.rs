@@ -17,6 +17,7 @@ pub mod failure;
 pub mod ids;
 pub mod link;
 pub mod parts;
+pub mod preface;
 pub mod rests;
 pub mod security;
 pub mod shape;
