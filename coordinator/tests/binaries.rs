@@ -191,6 +191,7 @@ async fn a_coordinator_goes_on_with_what_had_come() {
 
         let running = start_with(config()).await;
         let mut one = worker(&running).await;
+        assert_eq!(binary_of(&one, job).await, Ok(Some(content)));
         assert_eq!(source(&one, content).await, BinarySource::Coordinator);
         assert!(read(&one, content).await == bytes());
         // It is a job of any worker, as before.

@@ -211,13 +211,9 @@ impl Coordinator {
             _ => None,
         };
         let binaries = Arc::new(Store::beside(config.state.as_ref()));
-        let store = binaries.clone();
         // It reads from the disk or the network.
         let recovered = spawn_blocking(move || match config.state.clone() {
-            Some(home) => Core::recover(config, &home).map(|(mut core, base)| {
-                core.find_binaries(&store);
-                (core, base)
-            }),
+            Some(home) => Core::recover(config, &home),
             None => Ok((Core::new(config), Millis(0))),
         });
         let recovered =

@@ -2,7 +2,7 @@
 //! outside of it.
 #![allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
 
-use super::binaries::{JobBinary, Put, Store};
+use super::binaries::{JobBinary, Store};
 use super::core::Core;
 use super::limits::PROGRESS_MS;
 use super::{End, Shared, bus::Subscriber};
@@ -298,11 +298,10 @@ impl Coordinator for Service {
             core.sources.can_be_read_here(content)
         };
         self.kept().await;
-        if is_here {
-            self.binary_is_here(content);
-            return Ok(content.pieces());
-        }
-        let next = self.with_store(job, move |store| store.next_piece(content)).await?;
+        let next = match is_here {
+            true => content.pieces(),
+            false => self.with_store(job, move |store| store.next_piece(content)).await?,
+        };
         if next == content.pieces() {
             self.binary_is_here(content);
         }
@@ -316,13 +315,12 @@ impl Coordinator for Service {
         piece: u32,
         bytes: Bytes,
     ) -> Result<(), Refusal> {
-        let put = {
+        let content = {
             let (mut core, now) = self.lock();
             core.put(job, (piece, bytes.len() as u64), &self.who, now)?
         };
-        let (Put::Part(content) | Put::Last(content)) = put;
         self.with_store(job, move |store| store.put(content, piece, &bytes)).await?;
-        if matches!(put, Put::Last(_)) {
+        if piece + 1 == content.pieces() {
             let in_use = self.lock().0.binaries_in_use();
             let compare = move |store: &Store| {
                 store.make_room(&in_use);
@@ -342,6 +340,13 @@ impl Coordinator for Service {
     }
 
     async fn job_binary(self, _: Context, job: JobId) -> Result<Option<BinaryContent>, Refusal> {
+        let unseen = self.lock().0.unseen_binary(job);
+        if let Some(content) = unseen {
+            let next = self.with_store(job, move |store| store.next_piece(content)).await?;
+            if next == content.pieces() {
+                self.binary_is_here(content);
+            }
+        }
         let (mut core, now) = self.lock();
         core.job_binary(job, now)
     }

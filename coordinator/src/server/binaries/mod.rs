@@ -32,14 +32,6 @@ pub(crate) struct JobBinary {
     pub(crate) content: Option<BinaryContent>,
 }
 
-/// What a piece is for that has come.
-pub(crate) enum Put {
-    /// More are to come.
-    Part(BinaryContent),
-    /// It is the last one.
-    Last(BinaryContent),
-}
-
 impl Job {
     /// The build of the workers that run it.
     pub(crate) fn pool(&self) -> String {
@@ -81,6 +73,14 @@ impl Job {
 impl Core {
     fn job_mut(&mut self, job: JobId) -> Result<&mut Job, Refusal> {
         self.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))
+    }
+
+    /// The binary of a job that runs, if it is known, and nobody has been asked for it yet, nor has it, as far as is known: another
+    /// coordinator may have kept it.
+    pub(crate) fn unseen_binary(&self, id: JobId) -> Option<BinaryContent> {
+        let job =
+            self.jobs.get(&id).filter(|job| job.is_running() && job.binary_wanted.is_none())?;
+        job.content().filter(|content| !self.sources.has(*content))
     }
 
     /// What a job's binary is; if it cannot be had anywhere, who submitted the job is asked for it.
@@ -135,14 +135,14 @@ impl Core {
         }
     }
 
-    /// A piece of a job's binary has come.
+    /// A piece of a job's binary has come. Of which binary it is.
     pub(crate) fn put(
         &mut self,
         id: JobId,
         (piece, bytes): (u32, u64),
         who: &Identity,
         now: Millis,
-    ) -> Result<Put, Refusal> {
+    ) -> Result<BinaryContent, Refusal> {
         let Some(content) = self.job_mut(id)?.with_binary_by(who, now)?.content else {
             return Err(Refusal::Invalid(format!("nobody has offered a binary for job {id}")));
         };
@@ -151,10 +151,7 @@ impl Core {
                 "the binary of job {id} has no piece {piece} of {bytes} bytes"
             )));
         }
-        Ok(match piece + 1 == content.pieces() {
-            true => Put::Last(content),
-            false => Put::Part(content),
-        })
+        Ok(content)
     }
 
     /// The coordinator has all of a binary.
@@ -203,17 +200,6 @@ impl Core {
             self.sources.retain(&in_use);
         }
     }
-
-    /// Knows which of the binaries of jobs that run are here. Blocks on the disk or the network.
-    pub(crate) fn find_binaries(&mut self, store: &Store) {
-        for content in self.binaries_in_use() {
-            match store.next_piece(content) {
-                Ok(next) if next == content.pieces() => self.sources.is_here(content),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%content, %error, "a binary cannot be found"),
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -253,9 +239,7 @@ mod tests {
         }
         core.offered(id, content, &holder("alice"), now).unwrap();
         assert!(core.put(id, (0, 3), &holder("eve"), now).is_err());
-        assert!(
-            matches!(core.put(id, (0, 3), &holder("alice"), now), Ok(Put::Last(of)) if of == content)
-        );
+        assert_eq!(core.put(id, (0, 3), &holder("alice"), now), Ok(content));
         assert_eq!(core.job(id).unwrap().spec().submitter, "alice");
     }
 }

@@ -7,8 +7,9 @@
 use crate::journal::{Home, Objects};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use tempfile::TempDir;
 use windrow_protocol::binary::{BinaryContent, PIECE_BYTES};
 
 const PREFIX: &str = "binary-";
@@ -22,10 +23,15 @@ pub(crate) struct Store(Place);
 
 #[derive(Debug)]
 enum Place {
-    Folder(PathBuf),
+    Folder(Folder),
     Objects(Arc<dyn Objects>),
-    /// A folder that is made when it is needed.
-    Temporary(OnceLock<tempfile::TempDir>),
+}
+
+#[derive(Debug)]
+enum Folder {
+    Lasting(PathBuf),
+    /// It is made when it is needed.
+    Temporary(OnceLock<TempDir>),
 }
 
 fn piece_name(content: BinaryContent, piece: u32) -> String {
@@ -41,9 +47,9 @@ impl Store {
     /// That of a coordinator with such a state.
     pub(crate) fn beside(state: Option<&Home>) -> Store {
         Store(match state {
-            Some(Home::Folder(folder)) => Place::Folder(folder.join("binaries")),
+            Some(Home::Folder(folder)) => Place::Folder(Folder::Lasting(folder.join("binaries"))),
             Some(Home::Objects(objects)) => Place::Objects(objects.clone()),
-            None => Place::Temporary(OnceLock::new()),
+            None => Place::Folder(Folder::Temporary(OnceLock::new())),
         })
     }
 
@@ -119,26 +125,27 @@ impl Store {
     }
 }
 
-impl Place {
-    fn folder(&self) -> io::Result<Option<PathBuf>> {
+impl Folder {
+    fn path(&self) -> io::Result<&Path> {
         match self {
-            Place::Objects(_) => Ok(None),
-            Place::Folder(folder) => Ok(Some(folder.clone())),
-            Place::Temporary(made) => {
-                if let Some(made) = made.get() {
-                    return Ok(Some(made.path().to_path_buf()));
+            Folder::Lasting(folder) => Ok(folder),
+            Folder::Temporary(made) => match made.get() {
+                Some(made) => Ok(made.path()),
+                None => {
+                    let fresh = tempfile::Builder::new().prefix("windrow-binaries-").tempdir()?;
+                    // Of two that are made at once the other goes.
+                    Ok(made.get_or_init(|| fresh).path())
                 }
-                let fresh = tempfile::Builder::new().prefix("windrow-binaries-").tempdir()?;
-                // Of two that are made at once the other goes.
-                Ok(Some(made.get_or_init(|| fresh).path().to_path_buf()))
-            }
+            },
         }
     }
+}
 
+impl Place {
     fn get(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match (self, self.folder()?) {
-            (Place::Objects(objects), _) => objects.get(name),
-            (_, folder) => match std::fs::read(folder.unwrap_or_default().join(name)) {
+        match self {
+            Place::Objects(objects) => objects.get(name),
+            Place::Folder(folder) => match std::fs::read(folder.path()?.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 read => read.map(Some),
             },
@@ -146,13 +153,13 @@ impl Place {
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        match (self, self.folder()?) {
-            (Place::Objects(objects), _) => objects.put(name, bytes),
-            (_, folder) => {
-                let folder = folder.unwrap_or_default();
-                std::fs::create_dir_all(&folder)?;
+        match self {
+            Place::Objects(objects) => objects.put(name, bytes),
+            Place::Folder(folder) => {
+                let folder = folder.path()?;
+                std::fs::create_dir_all(folder)?;
                 // Whole or not at all.
-                let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+                let mut file = tempfile::NamedTempFile::new_in(folder)?;
                 io::Write::write_all(&mut file, bytes)?;
                 file.persist(folder.join(name)).map(drop).map_err(|error| error.error)
             }
@@ -160,9 +167,9 @@ impl Place {
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
-        match (self, self.folder()?) {
-            (Place::Objects(objects), _) => objects.names(),
-            (_, folder) => match std::fs::read_dir(folder.unwrap_or_default()) {
+        match self {
+            Place::Objects(objects) => objects.names(),
+            Place::Folder(folder) => match std::fs::read_dir(folder.path()?) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
                 listed => listed?
                     .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -172,9 +179,9 @@ impl Place {
     }
 
     fn delete(&self, name: &str) -> io::Result<()> {
-        match (self, self.folder()?) {
-            (Place::Objects(objects), _) => objects.delete(name),
-            (_, folder) => std::fs::remove_file(folder.unwrap_or_default().join(name)),
+        match self {
+            Place::Objects(objects) => objects.delete(name),
+            Place::Folder(folder) => std::fs::remove_file(folder.path()?.join(name)),
         }
     }
 }
