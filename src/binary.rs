@@ -14,12 +14,17 @@ pub fn own() -> &'static BinaryId {
     static OWN: OnceLock<BinaryId> = OnceLock::new();
     OWN.get_or_init(|| {
         let executable = std::env::current_exe().unwrap_or_default();
-        let name = executable.file_name().unwrap_or_default().to_string_lossy();
-        BinaryId {
-            build: build_id().unwrap_or_else(|| hash_of(&executable)),
-            name: format!("{name} {}", env!("CARGO_PKG_VERSION")),
-        }
+        id_of(&executable, build_id())
     })
+}
+
+/// The id of an executable with this build id, if the linker gave it one.
+fn id_of(executable: &Path, build: Option<String>) -> BinaryId {
+    let name = executable.file_name().unwrap_or_default().to_string_lossy();
+    BinaryId {
+        build: build.unwrap_or_else(|| hash_of(executable)),
+        name: format!("{name} {}", env!("CARGO_PKG_VERSION")),
+    }
 }
 
 /// The executable of this process; that which runs, also where another one has taken its place since.
@@ -80,13 +85,9 @@ impl BinaryFile {
             Architecture::Riscv64 => "riscv64-linux",
             other => return Err(no_binary(format!("its architecture is {other:?}"))),
         };
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(BinaryFile {
             path: path.to_path_buf(),
-            id: BinaryId {
-                build: build.map_or_else(|| hash_of(path), hexadecimal),
-                name: format!("{name} {}", env!("CARGO_PKG_VERSION")),
-            },
+            id: id_of(path, build.map(hexadecimal)),
             machine: machine.to_owned(),
         })
     }

@@ -4,9 +4,13 @@ use crate::ids::WorkerId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// The bytes of a piece; the last one of a binary may have fewer.
 pub const PIECE_BYTES: u64 = 4 << 20;
+
+/// So long for a piece, which travels, and is kept; with the last one, all of the binary is read again.
+pub const PIECE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The most bytes of a binary.
 pub const BINARY_BYTES_MAX: u64 = 8 << 30;

@@ -1,6 +1,6 @@
 //! What a process needs that submits jobs and looks after a cluster.
 
-use crate::binary::{BINARY_BYTES_MAX, BinaryContent, PIECE_BYTES};
+use crate::binary::{BINARY_BYTES_MAX, BinaryContent, PIECE_BYTES, PIECE_WITHIN};
 use crate::control::{
     JobRecord, JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, TaskRecord,
     WorkerStatus,
@@ -22,9 +22,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// So long for an explanation, for which a scheduler decides all once more.
 const EXPLANATION: Duration = Duration::from_secs(60);
-
-/// So long for a piece of a binary, which travels, and is kept; with the last one, all of it is read again.
-const PIECE_ANSWER: Duration = Duration::from_secs(60);
 
 /// Before it is asked again how a job stands whose binary was not taken.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -227,7 +224,7 @@ impl Client {
                 let bytes = bytes.clone();
                 async move { client.put_binary(ctx, job, piece, bytes).await }
             };
-            self.link.call(PIECE_ANSWER, put).await??;
+            self.link.call(PIECE_WITHIN, put).await??;
         }
         Ok(())
     }

@@ -189,19 +189,20 @@ impl Part {
         Ok(())
     }
 
-    /// Compares what was written with what it should be, and has it in the folder then. Whether it was that.
+    /// Compares what was written with what it should be, and has it in the folder then, ready to be started; none if it is not
+    /// that.
     ///
     /// # Errors
     /// It cannot be read, or not be given its name.
-    pub fn finish(mut self) -> io::Result<bool> {
+    pub fn finish(mut self) -> io::Result<Option<PathBuf>> {
         // What a crash may tear is noticed before it is started.
         self.file = None;
         if BinaryContent::of(File::open(&self.path)?)? != self.content {
-            return Ok(false);
+            return Ok(None);
         }
         fs::set_permissions(&self.path, Permissions::from_mode(self.mode))?;
         fs::rename(&self.path, &self.whole)?;
-        Ok(true)
+        Ok(Some(self.whole.clone()))
     }
 }
 
@@ -234,8 +235,10 @@ mod tests {
     fn keep(binaries: &Binaries, bytes: &[u8]) -> PathBuf {
         let mut part = binaries.begin(content(bytes)).unwrap();
         part.write(bytes).unwrap();
-        assert!(part.finish().unwrap());
-        binaries.find(content(bytes)).unwrap().unwrap()
+        let finished = part.finish().unwrap();
+        assert!(finished.is_some());
+        assert_eq!(binaries.find(content(bytes)).unwrap(), finished);
+        finished.unwrap()
     }
 
     #[test]
@@ -271,7 +274,7 @@ mod tests {
         part.write(b"ongly").unwrap_err();
         part.write(b"ong").unwrap();
         assert_eq!(part.bytes(), 5);
-        assert!(!part.finish().unwrap());
+        assert!(part.finish().unwrap().is_none());
         assert_eq!(binaries.find(content(b"right")).unwrap(), None);
         assert_eq!(files(&folder.path().join("of/jobs")), 0);
     }

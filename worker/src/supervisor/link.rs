@@ -3,7 +3,7 @@
 use super::control::{Control, ControlError};
 use bytes::Bytes;
 use std::time::Duration;
-use windrow_protocol::binary::{BinaryContent, BinarySource};
+use windrow_protocol::binary::{BinaryContent, BinarySource, PIECE_WITHIN};
 use windrow_protocol::control::{
     BlockPage, CertificateOf, Issued, JobSpec, Poll, PollAnswer, Refusal, Registered, WorkerHello,
 };
@@ -14,9 +14,6 @@ use windrow_protocol::transport::ConnectError;
 
 /// What a call may take beyond the time that it asks the coordinator to wait.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// The same for a piece of a binary, which is as large as a message may be over a slow link.
-const PIECE: Duration = Duration::from_secs(60);
 
 /// A link for a supervisor, which tries again by itself: a call is given up after its first failure.
 pub fn supervisor_link(address: impl Into<String>, credentials: Credentials) -> Link {
@@ -120,7 +117,7 @@ impl Control for Link {
         content: BinaryContent,
         piece: u32,
     ) -> Result<Bytes, ControlError> {
-        let call = self.call(PIECE, |client, context| async move {
+        let call = self.call(PIECE_WITHIN, |client, context| async move {
             client.binary_piece(context, content, piece).await
         });
         Ok(call.await??)

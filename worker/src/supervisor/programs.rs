@@ -11,16 +11,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
-use windrow_protocol::binary::{BinaryContent, BinarySource, PIECE_BYTES};
+use windrow_protocol::binary::{BinaryContent, BinarySource, PIECE_BYTES, PIECE_WITHIN};
 use windrow_protocol::control::JobSpec;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{JobId, WorkerId};
 
 /// The pauses before it is asked again for a binary that cannot be had yet.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
-/// A coordinator may take so long for a piece.
-const PIECE: Duration = Duration::from_secs(60);
 
 /// A program to start.
 pub(super) struct Program {
@@ -120,7 +117,8 @@ impl<C: Control> Fetching<'_, C> {
         content: BinaryContent,
         part: &mut Option<(BinaryContent, Part)>,
     ) -> Result<Option<PathBuf>, Failed> {
-        if let Some(path) = self.find(content).await? {
+        let binaries = self.binaries.clone();
+        if let Some(path) = self.blocking(move || binaries.find(content)).await? {
             self.tell(content, true).await;
             return Ok(Some(path));
         }
@@ -156,10 +154,9 @@ impl<C: Control> Fetching<'_, C> {
             self.tell(content, false).await;
             return Err(failed);
         }
-        let is_right = self.blocking(move || writing.finish()).await?;
-        let found = if is_right { self.find(content).await? } else { None };
-        self.tell(content, found.is_some()).await;
-        match found {
+        let finished = self.blocking(move || writing.finish()).await?;
+        self.tell(content, finished.is_some()).await;
+        match finished {
             Some(path) => {
                 tracing::info!(job = %self.job, %content, ?source, "a binary has come");
                 Ok(Some(path))
@@ -168,18 +165,13 @@ impl<C: Control> Fetching<'_, C> {
         }
     }
 
-    async fn find(&self, content: BinaryContent) -> Result<Option<PathBuf>, Failed> {
-        let binaries = self.binaries.clone();
-        self.blocking(move || binaries.find(content)).await
-    }
-
     async fn of_coordinator(&self, content: BinaryContent, part: &mut Part) -> Result<(), Failed> {
         let control = &self.keeping.control;
         while part.bytes() < content.bytes {
             // A part that another worker has sent may end within a piece.
             let piece = (part.bytes() / PIECE_BYTES) as u32;
             let seen = part.bytes() % PIECE_BYTES;
-            let bytes = within(PIECE, control.binary_piece(content, piece)).await;
+            let bytes = within(PIECE_WITHIN, control.binary_piece(content, piece)).await;
             let bytes = bytes.map_err(|error| Failed::There(error.to_string()))?;
             let Some(new) = bytes.get(seen as usize..).filter(|new| !new.is_empty()) else {
                 return Err(Failed::There(format!("piece {piece} has only {} bytes", bytes.len())));
