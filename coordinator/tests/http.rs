@@ -9,28 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use windrow_coordinator::{Config, Running};
+use windrow_coordinator::Config;
 use windrow_protocol::control::JobState;
-use windrow_protocol::security::{Callee, ClusterFolders, Credentials, Gate, Role, hand_out};
-
-async fn start_with_http(config: Config) -> Running {
-    start_with(Config { http: Some("127.0.0.1:0".parse().unwrap()), ..config }).await
-}
-
-/// What is answered to a request, with its head.
-async fn get(running: &Running, credentials: &Credentials, path: &str, token: &str) -> String {
-    let stream = TcpStream::connect(running.http.unwrap()).await.unwrap();
-    let mut wire = credentials.connect(stream, Callee::Coordinator).await.unwrap();
-    let shown =
-        if token.is_empty() { String::new() } else { format!("Authorization: {token}\r\n") };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{shown}\r\n");
-    wire.write_all(request.as_bytes()).await.unwrap();
-    wire.flush().await.unwrap();
-    let mut answer = Vec::new();
-    // That the other side is gone without a word is no harm once all has come.
-    let _ = wire.read_to_end(&mut answer).await;
-    String::from_utf8(answer).unwrap()
-}
+use windrow_protocol::security::{ClusterFolders, Credentials, Gate, Role, hand_out};
 
 /// The numbers of an answer.
 fn numbers(answer: &str) -> BTreeMap<&str, f64> {

@@ -5,6 +5,7 @@ use crate::control::{
     JobRecord, JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, TaskRecord,
     WorkerStatus,
 };
+use crate::events::{EventPage, Since};
 use crate::ids::{CollectId, JobId, StageId, TaskId, TaskKind, WorkerId};
 use crate::link::{Link, LinkConfig, LinkError};
 use crate::security::Credentials;
@@ -287,6 +288,24 @@ impl Client {
             client.explain(ctx, job, task).await
         };
         Ok(self.link.call(EXPLANATION, explain).await??)
+    }
+
+    /// What has happened since, on the cluster or to one job; after waiting up to `wait` for the next event where there is none.
+    ///
+    /// # Errors
+    /// The coordinator was not reached.
+    pub async fn events(
+        &self,
+        since: Since,
+        job: Option<JobId>,
+        wait: Duration,
+    ) -> Result<EventPage, ClientError> {
+        let wait_ms = wait.as_millis().min(60_000) as u32;
+        let answer = Duration::from_millis(u64::from(wait_ms)) + ANSWER;
+        let events = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.events(ctx, since, job, wait_ms).await
+        };
+        Ok(self.link.call(answer, events).await?)
     }
 
     /// All jobs that the coordinator remembers, the newest first.

@@ -4,6 +4,7 @@
 //! goes over the data plane ([`data`](crate::data)), and lists come in pages.
 
 use crate::binary::{BinaryContent, BinarySource};
+use crate::events::{EventPage, Since};
 use crate::failure::Failure;
 use crate::ids::{
     AttemptId, CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, TaskKind, WorkerId,
@@ -493,4 +494,6 @@ pub trait Coordinator {
     async fn binary_piece(content: BinaryContent, piece: u32) -> Result<Bytes, Refusal>;
     /// A worker has a binary, and other workers may read it there; or it could not read it where it was told to.
     async fn binary_fetched(worker: WorkerId, content: BinaryContent, is_here: bool);
+    /// What has happened since, on the cluster or to one job. Waits up to `wait_ms` for the next event where there is none.
+    async fn events(since: Since, job: Option<JobId>, wait_ms: u32) -> EventPage;
 }

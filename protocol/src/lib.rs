@@ -2,7 +2,7 @@
 //!
 //! `ids` names things, `shape` is what the coordinator knows of a plan, `parts` and `rests` are what tasks have of it, `failure` is why an attempt failed, `task` is
 //! what an executor is told to do and what it answers, `control` is what clients and workers say to a coordinator,
-//! `data` what workers say to one another, `binary` what is said of the binaries of jobs, and `executor` what a supervisor and its executors say. `codec` turns
+//! `data` what workers say to one another, `binary` what is said of the binaries of jobs, `events` what subscribers are told, and `executor` what a supervisor and its executors say. `codec` turns
 //! messages into bytes, `security` proves who is there, `transport` carries messages, `link` keeps a connection over faults, and `client` is what a submitting
 //! process needs.
 //! Nothing here decides, computes or stores.
@@ -12,6 +12,7 @@ pub mod client;
 pub mod codec;
 pub mod control;
 pub mod data;
+pub mod events;
 pub mod executor;
 pub mod failure;
 pub mod ids;

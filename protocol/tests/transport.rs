@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::codec::preface;
 use windrow_protocol::control::*;
+use windrow_protocol::events::{Cursor, EventPage, Since};
 use windrow_protocol::ids::*;
 use windrow_protocol::link::{Link, LinkConfig};
 use windrow_protocol::security::Credentials;
@@ -115,6 +116,9 @@ impl Coordinator for Dummy {
         Ok(Bytes::new())
     }
     async fn binary_fetched(self, _: Context, _: WorkerId, _: BinaryContent, _: bool) {}
+    async fn events(self, _: Context, _: Since, _: Option<JobId>, _: u32) -> EventPage {
+        EventPage { events: Vec::new(), cursor: Cursor { stream: 0, number: 0 }, missed: None }
+    }
     async fn certify(self, _: Context, _: Vec<u8>, _: CertificateOf) -> Result<Issued, Refusal> {
         Err(Refusal::CertifiesNobody)
     }

@@ -1,14 +1,15 @@
 //! What the driver does on outcomes: tells workers, keeps outputs, writes notes, wakes those who wait.
 
-use super::bus::What;
 use super::core::Core;
 use super::job::{Job, Reads};
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
+use crate::history::{Amounts, How};
 use crate::scheduler::{Cause, JobEnd, Millis, Outcome};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use windrow_protocol::control::{JobOver, JobState};
+use windrow_protocol::events::{End, What};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, StageId, TaskId, WorkerId};
 use windrow_protocol::shape::{RootShape, pack};
@@ -24,15 +25,18 @@ impl Core {
     ) {
         self.keep(build, &outcome, arrived, now);
         match outcome {
-            Outcome::JobAdmitted { job, .. } => self.publish(What::JobStarted(job), now),
+            Outcome::JobAdmitted { job, name, .. } => {
+                self.publish(What::JobStarted { job, name }, now);
+            }
             Outcome::JobRefused { why, .. } => self.refused = Some(why),
             Outcome::SplitsAdded { .. } | Outcome::CommitDecided { .. } => {}
             Outcome::StageOpened { job, stage, tasks, cut, parts } => {
                 self.stage_opened(job, stage, tasks, Reads { cut, parts }, now);
             }
-            Outcome::Assigned { attempt, worker, lanes, .. } => {
+            Outcome::Assigned { attempt, worker, lanes, backup } => {
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
                     job.begun(attempt, worker, now);
+                    job.history.begun(attempt, worker, backup, now.since(job.submitted));
                     if let JobState::Running { waiting } = &mut job.state {
                         *waiting = None;
                     }
@@ -78,12 +82,19 @@ impl Core {
                     to.outbox.push(Item::Cancel(attempt));
                     to.wake();
                 }
+                if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+                    let at_ms = now.since(job.submitted);
+                    job.history.ended(attempt, How::Revoked, Amounts::default(), at_ms);
+                }
+                self.publish(What::AttemptRevoked(attempt, worker), now);
             }
             Outcome::AttemptEnded { attempt, worker, failure, .. } => {
                 self.stopped(attempt, worker);
                 let host = self.host_of(worker);
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
                     job.retries += 1;
+                    let at_ms = now.since(job.submitted);
+                    job.history.failed(attempt, &failure.to_string(), at_ms);
                     job.note(format!("attempt {attempt} on {worker} ({host}): {failure}"));
                     job.touch();
                 }
@@ -101,7 +112,7 @@ impl Core {
             Outcome::WorkerJoined { worker, .. } => self.publish(What::WorkerJoined(worker), now),
             Outcome::WorkerLost { worker, why } => {
                 self.worker_gone(build, worker, Standing::Lost(why));
-                self.publish(What::WorkerLost(worker, why.text()), now);
+                self.publish(What::WorkerLost(worker, why.text().to_owned()), now);
             }
             Outcome::WorkerDraining { worker, .. } => {
                 if let Some(of) = self.workers.get_mut(&worker) {
@@ -177,6 +188,8 @@ impl Core {
             && let Some(job) = self.jobs.get_mut(&attempt.task.job)
         {
             let leaves_out = !output.left_out.is_empty();
+            let amounts = Amounts::of(&output);
+            job.history.ended(attempt, How::Done, amounts, now.since(job.submitted));
             let other_rows = job.committed(attempt, worker, output, now);
             let (bytes, most) = (job.collected_bytes, self.config.collected_bytes);
             if bytes > most {
@@ -266,11 +279,20 @@ impl Core {
                 (JobEnd::Failed { task, causes }, None) => JobState::Failed(failed(task, causes)),
                 (JobEnd::Cancelled, None) => JobState::Cancelled,
             };
+            let end = match &state {
+                JobState::Failed(failure) => End::Failed(failure.clone()),
+                JobState::Cancelled => End::Cancelled,
+                JobState::Succeeded | JobState::Running { .. } => End::Succeeded,
+            };
+            let name = job.submission.name.clone();
+            let history = Arc::new(std::mem::take(&mut job.history));
             job.end(state, now);
             job.touch();
             self.ended.push_back(id);
+            self.histories.put(id, history.clone());
+            self.ended_histories.push((id, history));
+            self.publish(What::JobEnded { job: id, name, end }, now);
         }
-        self.publish(What::JobEnded(id), now);
         self.log.flush();
         self.forget_jobs();
     }

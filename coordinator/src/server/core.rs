@@ -4,15 +4,16 @@
 //! scheduler of its own, which never has to know about binaries.
 
 use super::binaries::{JobBinary, Sources};
-use super::bus::{Bus, What};
+use super::bus::Bus;
 use super::config::Config;
 use super::job::Job;
 use super::limits::{COLLECTED_KEPT, JOBS_MAX, MACHINE_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
 use super::outbox::Outbox;
 use super::worker::{Standing, Worker};
 use crate::explain::EventLog;
+use crate::history::{Histories, History};
 use crate::http::Totals;
-use crate::journal::Journal;
+use crate::journal::{Home, Journal};
 use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use windrow_protocol::control::{
     AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered, Term,
     WorkerHello, WorkerStatus,
 };
+use windrow_protocol::events::What;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{AttemptId, JobId, TaskKind, WorkerId};
+use windrow_protocol::link::draw_token;
 use windrow_protocol::task::TaskOutput;
 
 /// The workers and jobs of one build.
@@ -53,6 +56,9 @@ pub(crate) struct Core {
     pub(super) next_job: u64,
     pub(super) next_worker: u64,
     pub(crate) bus: Bus,
+    /// What became of the attempts of ended jobs; and of those that have ended since that was written to the disk.
+    pub(crate) histories: Arc<Histories>,
+    pub(crate) ended_histories: Vec<(JobId, Arc<History>)>,
     /// Why jobs were refused, until the submitting call has taken it.
     pub(crate) refused: Option<String>,
     /// Where the binaries of jobs can be read.
@@ -74,6 +80,10 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: Config) -> Core {
+        let folder = match &config.state {
+            Some(Home::Folder(folder)) => Some(folder.join("history")),
+            _ => None,
+        };
         Core {
             config,
             pools: BTreeMap::new(),
@@ -87,7 +97,10 @@ impl Core {
             hosts: BTreeMap::new(),
             next_job: 1,
             next_worker: 1,
-            bus: Bus::default(),
+            // Without a state these events are those of this process alone.
+            bus: Bus::new(draw_token() as u64),
+            histories: Arc::new(Histories::new(folder)),
+            ended_histories: Vec::new(),
             refused: None,
             sources: Sources::default(),
             next: VecDeque::new(),
@@ -474,6 +487,11 @@ impl Core {
             self.give_up(job, Failure::new(FailureClass::WrongBinary, text), now);
         }
         self.handle_next(now);
+    }
+
+    /// What became of the attempts of jobs that have ended since that was taken last, to be written.
+    pub(crate) fn take_ended_histories(&mut self) -> (Arc<Histories>, Vec<(JobId, Arc<History>)>) {
+        (self.histories.clone(), std::mem::take(&mut self.ended_histories))
     }
 
     /// All workers that are known, and those that were lost last.

@@ -3,6 +3,7 @@
 
 use super::binaries::JobBinary;
 use super::limits::NOTES_MAX;
+use crate::history::History;
 use crate::scheduler::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -65,6 +66,9 @@ pub(crate) struct Job {
     /// Since when who submitted it has been asked for its binary, and has sent nothing of it.
     #[serde(skip)]
     pub(crate) binary_wanted: Option<Millis>,
+    /// What became of its attempts, until it has ended.
+    #[serde(skip)]
+    pub(crate) history: History,
     /// A number that changes with the job, for those who wait.
     #[serde(skip)]
     pub(crate) changed: watch::Sender<u64>,
@@ -160,6 +164,7 @@ impl Job {
             wrong_binary_since: None,
             binary,
             binary_wanted: None,
+            history: History::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -280,6 +285,12 @@ impl Job {
                 TaskId { partition: rest, ..task }
             ));
         }
+    }
+
+    /// About how many attempts of it have begun.
+    pub(crate) fn attempts_so_far(&self) -> u64 {
+        let done: u64 = self.stages.iter().map(|stage| u64::from(stage.done_count)).sum();
+        done + u64::from(self.running) + self.retries
     }
 
     /// An attempt has begun.
@@ -455,6 +466,12 @@ impl Job {
         })
     }
 
+    /// How many records were left out.
+    fn left_out_count(&self) -> u64 {
+        let of = |stage: &Stage| stage.left_out.values().map(Vec::len).sum::<usize>() as u64;
+        self.stages.iter().map(of).sum()
+    }
+
     /// What was staged for a sink, in (stage, partition) order.
     pub(crate) fn staged(&self, sink: SinkId) -> Vec<StagedFiles> {
         let staged = self.stages.iter().flat_map(move |stage| {
@@ -523,7 +540,7 @@ impl Job {
             state: self.state.clone(),
             stages: stages.collect(),
             counts: self.counts.clone(),
-            left_out: self.left_out().count() as u64,
+            left_out: self.left_out_count(),
             retries: self.retries,
             shuffle_bytes: self.shuffle_bytes,
             elapsed_ms: end.since(self.submitted),

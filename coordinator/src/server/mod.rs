@@ -1,11 +1,11 @@
 //! The coordinator's server: it drives the scheduler, tells workers and clients, and keeps what is needed to do so.
 //!
 //! `core` has the state and turns calls into events, `apply` does what outcomes say, `orders` builds what workers are
-//! told, `outbox` keeps it until they have seen it; `binaries` has those of jobs; `replay` tells what is kept of tasks; `service` is the tarpc side, [`bus`] tells what happens.
+//! told, `outbox` keeps it until they have seen it; `binaries` has those of jobs; `replay` tells what is kept of tasks; `service` is the tarpc side, `bus` tells what happens.
 
 mod apply;
 mod binaries;
-pub mod bus;
+mod bus;
 mod config;
 mod core;
 mod job;
@@ -28,6 +28,7 @@ pub(crate) use job::Job;
 pub(crate) use service::Service;
 pub(crate) use worker::Standing;
 
+use crate::history::{Histories, History};
 use crate::http::serve_http;
 use crate::journal::{Home, Journal, JournalError};
 use crate::scheduler::Millis;
@@ -36,11 +37,12 @@ use binaries::Store;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use windrow_protocol::control::Coordinator as _;
+use windrow_protocol::ids::JobId;
 use windrow_protocol::security::{Credentials, Gate, Identity, may_be_unsecured};
 use windrow_protocol::transport::{serve, serve_connection, serve_secured};
 
@@ -119,6 +121,13 @@ impl Shared {
     /// Since it started, in seconds.
     pub(crate) fn uptime(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
+    }
+
+    /// The time of the day, in milliseconds since 1970: for people, and nothing is decided by it.
+    #[allow(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
+    pub(crate) fn unix_ms(&self) -> u64 {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        unix.as_millis() as u64
     }
 
     /// The one clock of the coordinator.
@@ -293,11 +302,6 @@ pub struct Running {
 }
 
 impl Running {
-    /// All events from now on.
-    pub fn events(&self) -> bus::Subscriber {
-        self.service.subscribe()
-    }
-
     /// Cancels all jobs, tells workers to end, and ends. Cancel safe: it goes on by itself.
     ///
     /// # Errors
@@ -393,6 +397,8 @@ async fn run(
             };
             let _ = tokio::time::timeout(TELL_END, told).await;
         }
+        let histories = service.lock().0.take_ended_histories();
+        write_histories(histories).await;
         stop.send_replace(true);
         end
     };
@@ -433,14 +439,30 @@ async fn ticks(service: &Service, tick_ms: u64) -> End {
     loop {
         tokio::select! {
             _ = interval.tick() => {
-                let (mut core, now) = service.lock();
-                core.tick(now);
+                let histories = {
+                    let (mut core, now) = service.lock();
+                    core.tick(now);
+                    core.take_ended_histories()
+                };
+                write_histories(histories).await;
             }
-            wanted = end.wait_for(|end| !matches!(end, End::No)) => {
-                // The sender lives as long as the service.
-                return wanted.map_or(End::Process, |end| end.clone());
-            }
+            wanted = wanted(&mut end) => return wanted,
         }
+    }
+}
+
+/// Waits until somebody wants the end.
+async fn wanted(end: &mut watch::Receiver<End>) -> End {
+    // The sender lives as long as the service.
+    end.wait_for(|end| !matches!(end, End::No)).await.map_or(End::Process, |end| end.clone())
+}
+
+/// Writes what became of jobs that have ended.
+async fn write_histories((histories, ended): (Arc<Histories>, Vec<(JobId, Arc<History>)>)) {
+    if !ended.is_empty() {
+        let write = move || ended.iter().for_each(|(job, history)| histories.write(*job, history));
+        // What fails there is told there.
+        let _ = spawn_blocking(write).await;
     }
 }
 

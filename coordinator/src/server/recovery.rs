@@ -107,6 +107,7 @@ impl Core {
 
     /// All that was decided is known: what follows from it is decided now.
     fn go_on(&mut self, journal: Journal, states: States, now: Millis) {
+        self.bus.is_of(journal.id() as u64);
         self.term = Term { journal: journal.id(), epoch: journal.epoch() };
         self.answers_above = journal.epoch() * ANSWERS_OF_AN_EPOCH;
         let (jobs, above) = (&self.jobs, self.answers_above);

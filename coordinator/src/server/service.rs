@@ -5,7 +5,7 @@
 use super::binaries::{JobBinary, Store};
 use super::core::Core;
 use super::limits::PROGRESS_MS;
-use super::{End, Shared, bus::Subscriber};
+use super::{End, Shared};
 use crate::explain::explain;
 use crate::scheduler::Millis;
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use windrow_protocol::control::{
     JobSubmission, PROTOCOL_VERSION, Poll, PollAnswer, Refusal, Registered, TaskRecord,
     WorkerHello, WorkerStatus,
 };
+use windrow_protocol::events::{EventPage, Since};
 use windrow_protocol::ids::{CollectId, JobId, ShuffleId, StageId, TaskId, TaskKind, WorkerId};
 use windrow_protocol::security::{Gate, Identity};
 use windrow_protocol::transport::wait_for;
@@ -47,7 +48,7 @@ impl Service {
 
     /// Waits until all that was decided so far is kept: nobody must be told of it before. Where it cannot be kept, the
     /// coordinator ends, and this call does not.
-    async fn kept(&self) {
+    pub(crate) async fn kept(&self) {
         let Some(journal) = &self.shared.journal else { return };
         if let Err(error) = journal.synced(journal.number()).await {
             self.shared.end(End::Failed(error));
@@ -81,9 +82,72 @@ impl Service {
         self.shared.gate.clone()
     }
 
-    /// All events from now on.
-    pub(crate) fn subscribe(&self) -> Subscriber {
-        self.lock().0.bus.subscribe()
+    /// As [`next_events`](Service::next_events), and waits for so long.
+    pub(crate) async fn events_within(
+        &self,
+        since: Since,
+        job: Option<JobId>,
+        wait: Duration,
+    ) -> EventPage {
+        self.next_events(since, job, Instant::now() + wait).await
+    }
+
+    /// Cancels a job.
+    pub(crate) async fn cancelled(&self, job: JobId) -> Result<(), Refusal> {
+        let cancelled = {
+            let (mut core, now) = self.lock();
+            core.cancel(job, now)
+        };
+        self.kept().await;
+        cancelled
+    }
+
+    /// Why a job, or one task of it, did what it did.
+    pub(crate) async fn explained(
+        &self,
+        job: JobId,
+        task: Option<TaskId>,
+    ) -> Result<String, Refusal> {
+        let Ok(_only) = self.shared.explaining.try_acquire() else {
+            let text = "another job is being explained: try again when that is done";
+            return Err(Refusal::Invalid(text.to_owned()));
+        };
+        let (has_ended, kept) = {
+            let (mut core, _) = self.lock();
+            (!core.job(job)?.is_running(), core.log.kept())
+        };
+        let explained = spawn_blocking(move || explain(kept, job, task, has_ended)).await;
+        let explained = explained.map_err(|error| Refusal::Invalid(error.to_string()))?;
+        explained.map_err(|error| Refusal::Invalid(error.to_string()))
+    }
+
+    /// The next events, once there are some, or at the deadline. Nobody is told of what is not kept yet.
+    pub(crate) async fn next_events(
+        &self,
+        since: Since,
+        job: Option<JobId>,
+        deadline: Instant,
+    ) -> EventPage {
+        let mut number = self.lock().0.bus.changed();
+        // From a place that stays while it is waited.
+        let mut since = match since {
+            Since::Now => Since::Cursor(self.lock().0.bus.cursor()),
+            since => since,
+        };
+        let mut missed = None;
+        loop {
+            let mut page = self.lock().0.bus.since(since, job);
+            missed = missed.or(page.missed);
+            let is_new = !page.events.is_empty() || missed.is_some();
+            // What others may have, without an event of this job, is passed over.
+            let is_end = page.cursor == self.lock().0.bus.cursor();
+            if is_new || (is_end && !changed(&mut number, deadline).await) {
+                page.missed = missed;
+                self.kept().await;
+                return page;
+            }
+            since = Since::Cursor(page.cursor);
+        }
     }
 }
 
@@ -162,12 +226,7 @@ impl Coordinator for Service {
     }
 
     async fn cancel(self, _: Context, job: JobId) -> Result<(), Refusal> {
-        let cancelled = {
-            let (mut core, now) = self.lock();
-            core.cancel(job, now)
-        };
-        self.kept().await;
-        cancelled
+        self.cancelled(job).await
     }
 
     async fn workers(self, _: Context) -> Vec<WorkerStatus> {
@@ -255,17 +314,18 @@ impl Coordinator for Service {
         job: JobId,
         task: Option<TaskId>,
     ) -> Result<String, Refusal> {
-        let Ok(_only) = self.shared.explaining.try_acquire() else {
-            let text = "another job is being explained: try again when that is done";
-            return Err(Refusal::Invalid(text.to_owned()));
-        };
-        let (has_ended, kept) = {
-            let (mut core, _) = self.lock();
-            (!core.job(job)?.is_running(), core.log.kept())
-        };
-        let explained = spawn_blocking(move || explain(kept, job, task, has_ended)).await;
-        let explained = explained.map_err(|error| Refusal::Invalid(error.to_string()))?;
-        explained.map_err(|error| Refusal::Invalid(error.to_string()))
+        self.explained(job, task).await
+    }
+
+    async fn events(
+        self,
+        ctx: Context,
+        since: Since,
+        job: Option<JobId>,
+        wait_ms: u32,
+    ) -> EventPage {
+        let deadline = Instant::now() + wait_for(&ctx, wait_ms);
+        self.next_events(since, job, deadline).await
     }
 
     async fn gone(self, _: Context, tokens: Vec<u128>) {

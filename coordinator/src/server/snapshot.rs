@@ -12,8 +12,8 @@ use windrow_protocol::ids::{JobId, WorkerId};
 use windrow_protocol::rests::Rests;
 
 /// The version of the encoding. A later one is not read: a coordinator of the release that wrote it has to bring its jobs to
-/// their end first. Version 1 has no [`More`], and version 2 no [`Binaries`].
-const VERSION: u32 = 3;
+/// their end first. Version 1 has no [`More`], version 2 no [`Binaries`], and version 3 no [`Events`].
+const VERSION: u32 = 4;
 
 /// The most bytes of a snapshot; what would be longer is not written.
 const BYTES_MAX: usize = 1 << 29;
@@ -43,6 +43,9 @@ struct More {
 /// What is written behind it: the binaries of jobs that any worker runs.
 type Binaries = BTreeMap<JobId, JobBinary>;
 
+/// What is written behind that: how many events there were.
+type Events = u64;
+
 impl Core {
     /// Makes a snapshot, if the journal has grown so much that one pays.
     pub(super) fn snapshot_if_due(&mut self, now: Millis) {
@@ -63,7 +66,8 @@ impl Core {
         };
         let binaries = jobs.iter().filter_map(|(&id, job)| Some((id, job.binary.clone()?)));
         let binaries: Binaries = binaries.collect();
-        match postcard::to_allocvec(&(VERSION, now, states, tables, more, binaries)) {
+        let events: Events = self.bus.cursor().number;
+        match postcard::to_allocvec(&(VERSION, now, states, tables, more, binaries, events)) {
             Ok(bytes) if bytes.len() <= BYTES_MAX => {
                 tracing::debug!(bytes = bytes.len(), "a snapshot");
                 self.snapshot = bytes.len() as u64;
@@ -96,10 +100,15 @@ impl Core {
             1 => (More::default(), rest),
             _ => postcard::take_from_bytes(rest).map_err(failed)?,
         };
-        let mut binaries = match version {
-            1 | 2 => Binaries::new(),
+        let (mut binaries, rest) = match version {
+            1 | 2 => (Binaries::new(), rest),
+            _ => postcard::take_from_bytes(rest).map_err(failed)?,
+        };
+        let events: Events = match version {
+            1..=3 => 0,
             _ => postcard::from_bytes(rest).map_err(failed)?,
         };
+        self.bus.goes_on_after(events);
         let with_later = |(build, state): (String, State)| {
             let later = more.states.remove(&build).unwrap_or_default();
             (build, state.with(later))
@@ -112,6 +121,7 @@ impl Core {
         for (id, mut job) in jobs {
             job.with_rests(more.rests.remove(&id).unwrap_or_default());
             job.binary = binaries.remove(&id);
+            job.history.begins_late(job.attempts_so_far());
             self.has_job(id, job);
         }
         for (id, worker) in workers {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use windrow_coordinator::{Config, Coordinator, Running};
 use windrow_protocol::client::Client;
@@ -13,7 +15,7 @@ use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::*;
 use windrow_protocol::link::{LinkConfig, draw_token};
 use windrow_protocol::parts::BucketSizes;
-use windrow_protocol::security::Credentials;
+use windrow_protocol::security::{Callee, Credentials};
 use windrow_protocol::shape::*;
 use windrow_protocol::task::*;
 use windrow_protocol::transport::{call, connect};
@@ -42,6 +44,52 @@ pub(crate) async fn start_patient() -> Running {
 
 pub(crate) async fn start_with(config: Config) -> Running {
     Coordinator::start("127.0.0.1:0".parse().unwrap(), config).await.unwrap()
+}
+
+/// One that is asked over HTTP too.
+pub(crate) async fn start_with_http(config: Config) -> Running {
+    start_with(Config { http: Some("127.0.0.1:0".parse().unwrap()), ..config }).await
+}
+
+/// What is answered to a request, with its head.
+pub(crate) async fn get(
+    running: &Running,
+    credentials: &Credentials,
+    path: &str,
+    token: &str,
+) -> String {
+    let shown =
+        if token.is_empty() { String::new() } else { format!("Authorization: {token}\r\n") };
+    ask(running, credentials, &format!("GET {path}"), &format!("Host: 127.0.0.1\r\n{shown}")).await
+}
+
+/// As [`get`], with a method, and these heads.
+pub(crate) async fn ask(
+    running: &Running,
+    credentials: &Credentials,
+    what: &str,
+    heads: &str,
+) -> String {
+    let stream = TcpStream::connect(running.http.unwrap()).await.unwrap();
+    let mut wire = credentials.connect(stream, Callee::Coordinator).await.unwrap();
+    let request = format!("{what} HTTP/1.1\r\nConnection: close\r\n{heads}\r\n");
+    wire.write_all(request.as_bytes()).await.unwrap();
+    wire.flush().await.unwrap();
+    let mut answer = Vec::new();
+    // That the other side is gone without a word is no harm once all has come.
+    let _ = wire.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..500 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never: {what}");
 }
 
 pub(crate) async fn client(running: &Running) -> Client {
