@@ -42,6 +42,9 @@ enum Action {
         /// Where the coordinator listens; port 0 takes any. One that is started again listens where it did
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        /// Where its page is, and what programs and monitors ask; port 0 takes any
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+        http: SocketAddr,
         /// A worker that was not heard for so long is lost
         #[arg(long, value_name = "MS", default_value_t = 10_000)]
         lease_ms: u64,
@@ -95,6 +98,9 @@ struct State {
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
     address: String,
+    /// Where its page is; empty for one that an earlier release started.
+    #[serde(default)]
+    http: String,
     coordinator: u32,
     workers: Vec<u32>,
 }
@@ -129,15 +135,17 @@ impl State {
 impl ClusterFlags {
     pub(super) fn run(self) -> Result<(), Failed> {
         match self.action {
-            Action::Up { workers, threads, listen, lease_ms, memory, scratch, state } => {
-                let up = Up { threads, listen, lease_ms, memory, scratch };
+            Action::Up { workers, threads, listen, http, lease_ms, memory, scratch, state } => {
+                let up = Up { threads, listen, http, lease_ms, memory, scratch };
                 up.run(workers, &state)
             }
             Action::Status { state: _, cluster: Some(address), security } => {
                 status(&address, security.credentials()?)
             }
             Action::Status { state, cluster: None, security: _ } => {
-                status(&state.read()?.address, Credentials::off())
+                let there = state.read()?;
+                status(&there.address, Credentials::off())?;
+                if there.http.is_empty() { Ok(()) } else { page_at(&there.http) }
             }
             Action::Drain { worker, on } => drain(worker, &on),
             Action::Init(init) => init.run(),
@@ -150,6 +158,7 @@ impl ClusterFlags {
 struct Up {
     threads: u16,
     listen: SocketAddr,
+    http: SocketAddr,
     lease_ms: u64,
     memory: u64,
     scratch: Vec<PathBuf>,
@@ -183,17 +192,21 @@ impl Up {
             .map_err(|error| because(format!("{}: {error}", folder.display())))?;
         // Clients and workers of one that has died know its address.
         let listen = before.as_ref().map_or(self.listen.to_string(), |there| there.address.clone());
+        let http = before.as_ref().map(|there| there.http.clone()).filter(|http| !http.is_empty());
+        let http = http.unwrap_or_else(|| self.http.to_string());
         let mut coordinator = detached(&folder.join("coordinator.log"))?;
         coordinator
-            .args(["coordinator", "--listen", &listen])
+            .args(["coordinator", "--listen", &listen, "--http", &http])
             .args(["--lease-ms", &self.lease_ms.to_string(), "--state"])
             .arg(state.journal())
             .stdout(Stdio::piped());
         let mut coordinator = coordinator.spawn().map_err(because)?;
-        let address = match coordinator.stdout.take().map(first_line) {
-            Some(Ok(line)) => line.trim_start_matches("coordinator on ").to_string(),
+        let mut told = coordinator.stdout.take();
+        let mut line = |begins: &str| match told.as_mut().map(next_line) {
+            Some(Ok(line)) => line.trim_start_matches(begins).to_string(),
             _ => String::new(),
         };
+        let (address, http) = (line("coordinator on "), line("http on "));
         if address.is_empty() {
             let log = fs::read_to_string(folder.join("coordinator.log")).unwrap_or_default();
             return Err(because(format!("the coordinator did not start: {}", log.trim())));
@@ -202,7 +215,8 @@ impl Up {
         alive.retain(|&worker| is_alive(worker));
         let there = alive.len() as u16;
         let coordinator = coordinator.id();
-        let mut remembered = Remembered { address: address.clone(), coordinator, workers: alive };
+        let mut remembered =
+            Remembered { address: address.clone(), http, coordinator, workers: alive };
         for number in there..workers {
             let mut worker = detached(&folder.join(format!("worker-{number}.log")))?;
             worker
@@ -220,8 +234,13 @@ impl Up {
     }
 }
 
-/// The first line that a process writes, without its end.
-fn first_line(mut from: impl Read) -> std::io::Result<String> {
+/// Says where the page of a cluster is.
+fn page_at(http: &str) -> Result<(), Failed> {
+    super::print(&format!("page http://{http}/\n"))
+}
+
+/// The next line that a process writes, without its end.
+fn next_line(from: &mut impl Read) -> std::io::Result<String> {
     let (mut line, mut byte) = (Vec::new(), [0]);
     while from.read(&mut byte)? == 1 && byte[0] != b'\n' {
         line.push(byte[0]);

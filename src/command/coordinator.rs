@@ -17,7 +17,8 @@ pub(crate) struct CoordinatorFlags {
     /// Where clients and workers connect
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7077")]
     listen: SocketAddr,
-    /// Where monitors read how all is, over HTTP: `/metrics`, for Prometheus, and `/healthz` [default: nowhere]
+    /// Where its page is, and what programs and monitors ask over HTTP: `/api/v1/`, `/metrics` for Prometheus, and `/healthz`
+    /// [default: nowhere]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
     /// A worker that was not heard for so long is lost

@@ -4,6 +4,7 @@ mod advertised;
 mod cluster;
 mod coordinator;
 mod doctor;
+mod events;
 mod explain;
 mod generate;
 mod inspect;
@@ -17,6 +18,7 @@ mod run;
 mod security;
 mod simulate;
 mod stores;
+mod top;
 mod verify;
 mod worker;
 
@@ -66,6 +68,8 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("cluster", matches)) => flags(matches).and_then(cluster::ClusterFlags::run),
         Some(("jobs", matches)) => flags(matches).and_then(jobs::JobsFlags::run),
         Some(("inspect", matches)) => flags(matches).and_then(inspect::Inspect::run),
+        Some(("events", matches)) => flags(matches).and_then(events::EventsFlags::run),
+        Some(("top", matches)) => flags(matches).and_then(top::TopFlags::run),
         Some(("explain", matches)) => flags(matches).and_then(explain::ExplainFlags::run),
         Some(("replay", matches)) => {
             flags(matches).and_then(|replay: replay::ReplayFlags| replay.run(jobs))
@@ -182,6 +186,10 @@ fn command(jobs: &[JobEntry]) -> Command {
     );
     let verify = with::<verify::Verify>("verify", "Compares an output with its manifest");
     let explain = with::<explain::ExplainFlags>("explain", "Says why a job did what it did");
+    let top =
+        with::<top::TopFlags>("top", "Shows a cluster, or a job, in the terminal as it goes on");
+    let events =
+        with::<events::EventsFlags>("events", "Tells what happens on a cluster, or to a job");
     let replay =
         with::<replay::ReplayFlags>("replay", "Runs one task of a job again, in this process");
     let simulate = with::<simulate::Simulate>(
@@ -210,6 +218,8 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(generate)
         .subcommand(inspect)
         .subcommand(verify)
+        .subcommand(top)
+        .subcommand(events)
         .subcommand(explain)
         .subcommand(replay)
         .subcommand(simulate)

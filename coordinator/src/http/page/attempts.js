@@ -127,24 +127,28 @@ export class Attempts {
 
   // What the stages come to, and the attempts that took longest.
   sums(stages, now) {
-    const sums = Array.from({ length: stages }, () => ({ done: 0, failed: 0, revoked: 0, backups: 0, records: 0, read: 0, shuffled: 0, written: 0, spilled: 0, took: [], sizes: [] }));
+    const count = new Uint32Array(stages);
+    for (let row = 0; row < this.count; row += 1) {
+      if (this.end[row] === 1 && this.kind[row] === 1) count[this.stage[row]] += 1;
+    }
+    const sums = Array.from(count, (tasks) => ({ done: 0, failed: 0, revoked: 0, backups: 0, records: 0, read: 0, shuffled: 0, written: 0, spilled: 0, took: new Uint32Array(tasks), sizes: new Float64Array(tasks) }));
     const slowest = [];
     let least = -1;
     for (let row = 0; row < this.count; row += 1) {
+      if (this.kind[row] !== 1) continue;
       const sum = sums[this.stage[row]];
-      if (!sum || this.kind[row] !== 1) continue;
       const took = this.endOf(row, now) - this.begun[row];
       const end = this.end[row];
       sum.backups += this.backup[row];
       if (end === 1) {
+        sum.took[sum.done] = took;
+        sum.sizes[sum.done] = this.read[row];
         sum.done += 1;
         sum.records += this.records[row];
         sum.read += this.read[row];
         sum.shuffled += this.shuffled[row];
         sum.written += this.written[row];
         sum.spilled += this.spilled[row];
-        sum.took.push(took);
-        sum.sizes.push(this.read[row]);
       } else if (end === 2) sum.failed += 1;
       else if (end === 3) sum.revoked += 1;
       if (end < 2 && took > least) {
@@ -154,8 +158,8 @@ export class Attempts {
     }
     this.trim(slowest);
     for (const sum of sums) {
-      sum.took = Float64Array.from(sum.took).sort();
-      sum.sizes = Float64Array.from(sum.sizes).sort();
+      sum.took.sort();
+      sum.sizes.sort();
     }
     return { sums, slowest };
   }

@@ -52,7 +52,7 @@ export class Table {
     this.body = make("tbody");
     const heads = columns.map((column) => make("th", { scope: "col", class: column.number ? "number" : null }, column.title));
     const table = make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...heads)), this.body);
-    this.element = make("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": caption }, table);
+    this.element = make("div", { class: "scrolls tall", tabindex: 0, role: "region", "aria-label": caption }, table);
   }
 
   show(rows, key) {

@@ -18,15 +18,15 @@ const NUMBERS = [
   ["submitted by", (job) => job.submitter],
   ["tasks done", (job) => `${number(job.done)} of ${number(job.tasks)}${job.tasks_are_known ? "" : "+"}`],
   ["attempts running", (job) => number(job.running)],
-  ["retries", (job) => number(job.retries)],
+  ["retries", (job) => job.retries && number(job.retries)],
   ["records read", (job) => number(job.records_read)],
   ["bytes read", (job) => bytes(job.read_bytes)],
-  ["shuffled", (job) => bytes(job.shuffle_bytes)],
-  ["spilled", (job) => bytes(job.spilled_bytes)],
-  ["records written", (job) => number(job.records_written)],
-  ["bytes written", (job) => bytes(job.written_bytes)],
-  ["records left out", (job) => number(job.records_left_out)],
-  ["most memory", (job) => bytes(job.memory_peak_bytes)],
+  ["shuffled", (job) => job.shuffle_bytes && bytes(job.shuffle_bytes)],
+  ["spilled", (job) => job.spilled_bytes && bytes(job.spilled_bytes)],
+  ["records written", (job) => job.records_written && number(job.records_written)],
+  ["bytes written", (job) => job.written_bytes && bytes(job.written_bytes)],
+  ["records left out", (job) => job.records_left_out && number(job.records_left_out)],
+  ["most memory", (job) => job.memory_peak_bytes && bytes(job.memory_peak_bytes)],
   ["binary", (job) => job.binary],
 ];
 
@@ -152,10 +152,12 @@ export class JobView {
       this.measured(() => this.take(page, job));
       more = page.more;
       // The page answers between two of them.
-      if (more) await new Promise((resume) => setTimeout(resume));
-      else this.isWhole = true;
+      await new Promise((resume) => setTimeout(resume));
+      if (more) continue;
+      this.isWhole = true;
+      this.measured(() => this.sumUp(job));
     }
-    if (this.isEnded && job.state === "succeeded" && !this.hasOutputs) await this.showOutputs(signal);
+    if (job.state === "succeeded" && this.hasOutputs === undefined) await this.showOutputs(signal);
   }
 
   // Notes how long something takes, for whoever measures the page.
@@ -172,12 +174,14 @@ export class JobView {
     const missing = this.attempts.leftOut;
     this.leftOut.hidden = !missing;
     say(this.leftOut, `${number(missing)} attempts are not kept: the coordinator was restarted, or there are too many.`);
-    if (page.more || (rows.length === 0 && this.isEnded && this.isSummed)) return;
+  }
+
+  // Sums up what there is, unless that was just done.
+  sumUp(job) {
     const begun = performance.now();
     if (begun < this.sumsAgain && !this.isEnded) return;
     this.sums = this.attempts.sums(job.stages.length, this.now);
     this.sumsAgain = performance.now() + (performance.now() - begun) * REST;
-    this.isSummed = this.isEnded;
     this.showSums(job);
   }
 
@@ -196,7 +200,7 @@ export class JobView {
     this.cancel.hidden = this.isEnded;
     NUMBERS.forEach(([, of], at) => {
       const shown = of(job);
-      say(this.numbers[at], shown ?? "");
+      say(this.numbers[at], shown || "");
       this.numbers[at].parentElement.hidden = !shown;
     });
     this.chosen ??= (job.stages.find((stage) => stage.running) ?? job.stages[0])?.stage;
@@ -254,8 +258,8 @@ export class JobView {
     const of = (manifest, at) => {
       return { name: `output ${at}`, files: manifest?.files?.length, records: manifest?.rows, bytes: manifest?.bytes };
     };
-    this.hasOutputs = true;
-    this.written.hidden = outputs.length === 0;
+    this.hasOutputs = outputs.length > 0;
+    this.written.hidden = !this.hasOutputs;
     this.outputs.show(outputs.map(of), (output) => output.name);
   }
 

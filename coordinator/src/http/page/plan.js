@@ -32,10 +32,9 @@ export class Plan {
       const box = this.boxes.get(stage.stage);
       const part = stage.tasks ? stage.done / stage.tasks : stage.tasks === 0 ? 1 : 0;
       box.done.setAttribute("width", (WIDTH - 20) * part);
-      const running = stage.running ? `, ${number(stage.running)} running` : "";
-      const tasks = stage.tasks == null ? "not begun" : `${number(stage.done)} of ${number(stage.tasks)} tasks${running}`;
-      say(box.tasks, stage.is_dissolved ? "done by those that it reads" : tasks);
-      box.link.setAttribute("aria-label", `Stage ${stage.stage}: ${stage.operators.join(", ")}; ${tasks}`);
+      const tasks = stage.is_dissolved ? "done by those it reads" : stage.tasks == null ? "not begun" : `${number(stage.done)} of ${number(stage.tasks)}`;
+      say(box.tasks, tasks);
+      box.link.setAttribute("aria-label", `Stage ${stage.stage}: ${stage.operators.join(", ")}; tasks: ${tasks}; ${number(stage.running)} run`);
       box.link.setAttribute("class", stage.stage === chosen ? "chosen" : "");
     }
   }
