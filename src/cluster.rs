@@ -31,6 +31,7 @@ pub struct Cluster {
     mode: WriteMode,
     task_timeout: Option<Duration>,
     bad_records_max: u32,
+    once: Option<u128>,
     storage: Storage,
     stores: StoreOptions,
     /// What a job ends with.
@@ -81,6 +82,7 @@ impl Cluster {
             mode,
             task_timeout,
             bad_records_max,
+            once: None,
             storage,
             stores,
             runner,
@@ -114,6 +116,13 @@ impl Cluster {
     #[must_use]
     pub fn skip_bad_records(self, most: u32) -> Cluster {
         Cluster { bad_records_max: most, ..self }
+    }
+
+    /// A job that is run with this key is run once: where it was submitted with it before, and the coordinator remembers that
+    /// (it does of the last jobs that have ended), it is that job whose end is waited for, and no other is submitted.
+    #[must_use]
+    pub fn once(self, key: &str) -> Cluster {
+        Cluster { once: Some(token_of(key)), ..self }
     }
 
     /// The cluster is gone when this process is.
@@ -160,6 +169,54 @@ impl Cluster {
         job: &Prepared,
         mut shown: impl FnMut(JobId, &JobStatus),
     ) -> Result<Outcome, RunError> {
+        let (id, outputs) = match self.submitted(job)? {
+            Some(id) => (id, outputs_of(&job.plan, self.mode, &short_id())),
+            None => self.submit(job)?,
+        };
+        let wait = self.client.wait_and_send(id, &self.binary.path, |status| shown(id, status));
+        let status = self.runtime.block_on(wait).map_err(RunError::Cluster)?;
+        let failure = match status.state.clone() {
+            JobState::Succeeded => return self.outcome(&job.plan, &outputs, id, &status),
+            JobState::Failed(failure) => failure,
+            JobState::Cancelled => Failure::new(FailureClass::Cancelled, "the job was cancelled"),
+            JobState::Running { .. } => {
+                Failure::new(FailureClass::Internal, "the job's end was told before it ended")
+            }
+        };
+        self.abort(&outputs);
+        Err(failure.into())
+    }
+
+    /// Submits a job, and leaves it to the cluster: this process may end then.
+    pub(crate) fn detach_prepared(&self, job: &Prepared) -> Result<JobId, RunError> {
+        if let Some(id) = self.submitted(job)? {
+            return Ok(id);
+        }
+        let (id, _) = self.submit(job)?;
+        match self.runtime.block_on(self.client.send_binary(id, &self.binary.path)) {
+            // It has ended meanwhile, and needs no binary.
+            Err(error) if error.is_refusal() => Ok(id),
+            sent => sent.map(|()| id).map_err(RunError::Cluster),
+        }
+    }
+
+    /// The job that was submitted with the key that there may be.
+    fn submitted(&self, job: &Prepared) -> Result<Option<JobId>, RunError> {
+        let Some(token) = self.once else { return Ok(None) };
+        let found = self.runtime.block_on(async {
+            let Some(id) = self.client.submitted(token).await? else { return Ok(None) };
+            Ok(Some(self.client.status(id, Duration::ZERO).await?))
+        });
+        match found.map_err(RunError::Cluster)? {
+            Some(status) if status.name != job.name => {
+                Err(RunError::OtherJob { job: status.job, name: status.name })
+            }
+            found => Ok(found.map(|status| status.job)),
+        }
+    }
+
+    /// Submits a job. Gives its outputs, too.
+    fn submit(&self, job: &Prepared) -> Result<(JobId, Vec<commit::Output>), RunError> {
         let short_id = short_id();
         let outputs = outputs_of(&job.plan, self.mode, &short_id);
         let begun = outputs.iter().try_for_each(|output| {
@@ -170,7 +227,7 @@ impl Cluster {
             return Err(failure.into());
         }
         let submission = JobSubmission {
-            token: draw_token(),
+            token: self.once.unwrap_or_else(draw_token),
             name: job.name.clone(),
             arguments: job.arguments.clone(),
             options: JobOptions {
@@ -185,31 +242,17 @@ impl Cluster {
             shape: shape_of(&job.plan),
             weight: 1,
         };
-        let id = match self
-            .runtime
-            .block_on(self.client.submit_for_any(&submission, &self.binary.machine))
-        {
-            Ok(id) => id,
+        let submitted = self.client.submit_for_any(&submission, &self.binary.machine);
+        match self.runtime.block_on(submitted) {
+            Ok(id) => Ok((id, outputs)),
             Err(error) => {
                 // Of any other error nobody knows whether the job has come.
                 if error.is_refusal() {
                     self.abort(&outputs);
                 }
-                return Err(RunError::Cluster(error));
+                Err(RunError::Cluster(error))
             }
-        };
-        let wait = self.client.wait_and_send(id, &self.binary.path, |status| shown(id, status));
-        let status = self.runtime.block_on(wait).map_err(RunError::Cluster)?;
-        let failure = match status.state.clone() {
-            JobState::Succeeded => return self.outcome(&job.plan, &outputs, id, &status),
-            JobState::Failed(failure) => failure,
-            JobState::Cancelled => Failure::new(FailureClass::Cancelled, "the job was cancelled"),
-            JobState::Running { .. } => {
-                Failure::new(FailureClass::Internal, "the job's end was told before it ended")
-            }
-        };
-        self.abort(&outputs);
-        Err(failure.into())
+        }
     }
 
     /// Removes what a job has left that did not succeed.
@@ -254,6 +297,14 @@ impl Cluster {
         outcome.summary = summary(status);
         Ok(outcome)
     }
+}
+
+/// The token of what is submitted with a key.
+fn token_of(key: &str) -> u128 {
+    let hash = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+    let mut token = [0; 16];
+    token.copy_from_slice(&hash.as_ref()[..16]);
+    u128::from_le_bytes(token)
 }
 
 fn summary(status: &JobStatus) -> Summary {

@@ -15,6 +15,16 @@ pub enum RunError {
     /// The coordinator was not reached, or refused.
     #[error(transparent)]
     Cluster(ClientError),
+    /// The key with which a job is to be run once was used for another one.
+    #[error(
+        "job {job} (`{name}`) was submitted with this key (--once): a job of another name needs another key"
+    )]
+    OtherJob {
+        /// That job.
+        job: windrow_protocol::ids::JobId,
+        /// Its name.
+        name: String,
+    },
     /// What secures a connection cannot be used.
     #[error("security: {0}")]
     Security(windrow_protocol::security::SecurityError),

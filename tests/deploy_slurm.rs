@@ -131,7 +131,8 @@ fn an_allocation_is_a_cluster_that_survives_preemption_and_leaves_nothing() {
     });
     room.same_output("quiet", "preempted");
     let log = std::fs::read_to_string(room.path("preempted.log")).unwrap();
-    assert!(log.contains("job j1 terasort") && log.contains("succeeded"), "{log}");
+    // Once, though the script ran twice: another job would have found its output there.
+    assert!(log.contains("terasort succeeded"), "{log}");
 
     let job = slurm.sort("cancelled");
     slurm.tell(&format!("scancel {job}"));

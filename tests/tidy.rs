@@ -118,7 +118,9 @@ fn files() -> Vec<File> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                if name == "target" || (name.starts_with('.') && name != ".ci") {
+                if ["target", "node_modules"].contains(&&*name)
+                    || (name.starts_with('.') && name != ".ci")
+                {
                     continue;
                 }
                 folders.push(path);

@@ -17,4 +17,5 @@ pub mod simulator;
 mod standby;
 mod sync;
 
+pub use http::{Webhook, WebhookError};
 pub use server::{Config, Coordinator, Running, StartError};

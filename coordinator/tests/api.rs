@@ -97,7 +97,9 @@ fn conforms(value: &Value, schema: &Value, all: &Value, at: &str) {
 
 #[tokio::test]
 async fn what_is_answered_is_as_it_is_described() {
-    let (running, job) = with_a_job(patient(None)).await;
+    let programs = tempfile::tempdir().unwrap();
+    let config = Config { programs: Some(programs.path().to_owned()), ..patient(None) };
+    let (running, job) = with_a_job(config).await;
     let described = json_at(&running, "/api/v1/openapi.json").await;
     let mut asked = 0;
     for (path, of) in described["paths"].as_object().unwrap() {
@@ -109,7 +111,7 @@ async fn what_is_answered_is_as_it_is_described() {
         conforms(&answer, schema, &described, path);
         asked += 1;
     }
-    assert_eq!(asked, 7);
+    assert_eq!(asked, 8);
     let nothing = get(&running, &Credentials::off(), "/api/v1/jobs/j99", "").await;
     assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
     assert!(
@@ -353,4 +355,59 @@ async fn tokens_see_and_do_what_their_role_allows() {
         let answer = ask(&running, credentials, what, &format!("{json}{token}")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {answer}");
     }
+}
+
+/// Takes one request, and answers with a status; its body.
+async fn taken(listener: &tokio::net::TcpListener, status: &str) -> Value {
+    use tokio::io::AsyncReadExt;
+    let (mut stream, _) =
+        tokio::time::timeout(10 * SECOND, listener.accept()).await.expect("it is told").unwrap();
+    let mut bytes = Vec::new();
+    let body = loop {
+        let mut more = [0; 4096];
+        let read = stream.read(&mut more).await.unwrap();
+        assert!(read > 0, "the request is cut short");
+        bytes.extend_from_slice(&more[..read]);
+        let text = String::from_utf8_lossy(&bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        assert!(head.starts_with("POST /hook?secret HTTP/1.1"), "{head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if length.unwrap().parse::<usize>().unwrap() == body.len() {
+            break serde_json::from_str(body).unwrap();
+        }
+    };
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    body
+}
+
+#[tokio::test]
+async fn webhooks_are_told_how_jobs_end_until_they_answer_and_after_a_restart() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let state = tempfile::tempdir().unwrap();
+    let hook = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let file = state.path().join("addresses");
+    std::fs::write(&file, format!("http://{}/hook?secret\n", hook.local_addr().unwrap())).unwrap();
+    let config = || Config {
+        webhooks: windrow_coordinator::Webhook::of_file(&file).unwrap(),
+        ..patient(Some(&state.path().join("state")))
+    };
+    let (running, _) = with_a_job(config()).await;
+    let told = taken(&hook, "500 Not now").await;
+    assert_eq!((&told["event"], &told["end"]), (&json!("job_ended"), &json!("succeeded")));
+    assert_eq!(told["result"]["tasks"], json!(8));
+    assert_eq!(taken(&hook, "204 No Content").await, told);
+    let kept = state.path().join("state").join("webhooks");
+    eventually("it is kept", async || std::fs::read_dir(&kept).is_ok_and(|all| all.count() == 1))
+        .await;
+    let client = client(&running).await;
+    let second = client.submit(&submission(two_stages(1))).await.unwrap();
+    client.cancel(second).await.unwrap();
+    // Told, and the coordinator ends before it has heard an answer.
+    let (stream, _) = hook.accept().await.unwrap();
+    running.stop().await.unwrap();
+    drop(stream);
+    let _running = start_with_http(config()).await;
+    let told = taken(&hook, "200 OK").await;
+    assert_eq!((&told["job"], &told["name"]), (&json!("j2"), &json!("test")));
 }

@@ -89,12 +89,8 @@ srun --quiet --ntasks-per-node=1 --cpu-bind=none --no-kill --kill-on-bad-exit=0 
 ' "$program" --coordinator "$address" --listen 0.0.0.0:0 --security "$security/worker" ${WINDROW_MEMORY:+--memory "$WINDROW_MEMORY"} &
 workers=$!
 
-# The job that this one was before it was put back into the queue, if it had come as far as that. Clients outlive the first signal.
-before=$(newest)
-if [ -n "$before" ]; then
-  set -- jobs attach "$before"
-fi
-(trap '' TERM && exec "$program" "$@" --cluster "$address") &
+# Once: where this one was put back into the queue, it goes on with the job that it had submitted. Clients outlive the first signal.
+(trap '' TERM && exec "$program" "$@" --cluster "$address" --once "slurm-$SLURM_JOB_ID") &
 client=$!
 ended=0
 wait $client || ended=$?

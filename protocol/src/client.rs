@@ -194,8 +194,22 @@ impl Client {
         }
     }
 
-    /// Sends the binary of a job, as far as the coordinator has not got it.
-    async fn send_binary(&self, job: JobId, path: &Path) -> Result<(), ClientError> {
+    /// The job that was submitted with this token, if it is remembered.
+    ///
+    /// # Errors
+    /// The coordinator was not reached.
+    pub async fn submitted(&self, token: u128) -> Result<Option<JobId>, ClientError> {
+        let submitted = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.submitted(ctx, token).await
+        };
+        Ok(self.link.call(ANSWER, submitted).await?)
+    }
+
+    /// Sends the binary of a job, as far as the coordinator has not got it: nobody needs this process then.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, does not take it (a job that has ended needs none), or the file cannot be read.
+    pub async fn send_binary(&self, job: JobId, path: &Path) -> Result<(), ClientError> {
         let failed = |source| ClientError::Binary { path: path.to_path_buf(), source };
         let opened = path.to_path_buf();
         let opened = blocking(move || {

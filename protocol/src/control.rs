@@ -494,6 +494,8 @@ pub trait Coordinator {
     async fn binary_piece(content: BinaryContent, piece: u32) -> Result<Bytes, Refusal>;
     /// A worker has a binary, and other workers may read it there; or it could not read it where it was told to.
     async fn binary_fetched(worker: WorkerId, content: BinaryContent, is_here: bool);
+    /// The job that was submitted with this token, if it is remembered.
+    async fn submitted(token: u128) -> Option<JobId>;
     /// What has happened since, on the cluster or to one job. Waits up to `wait_ms` for the next event where there is none.
     async fn events(since: Since, job: Option<JobId>, wait_ms: u32) -> EventPage;
 }

@@ -116,6 +116,9 @@ impl Coordinator for Dummy {
         Ok(Bytes::new())
     }
     async fn binary_fetched(self, _: Context, _: WorkerId, _: BinaryContent, _: bool) {}
+    async fn submitted(self, _: Context, _: u128) -> Option<JobId> {
+        None
+    }
     async fn events(self, _: Context, _: Since, _: Option<JobId>, _: u32) -> EventPage {
         EventPage { events: Vec::new(), cursor: Cursor { stream: 0, number: 0 }, missed: None }
     }

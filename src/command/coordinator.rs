@@ -7,7 +7,7 @@ use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
-use windrow_coordinator::{Config, Coordinator};
+use windrow_coordinator::{Config, Coordinator, Webhook};
 use windrow_datasets::location::Location;
 use windrow_datasets::storage::Storage;
 
@@ -21,6 +21,12 @@ pub(crate) struct CoordinatorFlags {
     /// [default: nowhere]
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
+    /// The folder with programs whose jobs may be submitted over HTTP: they are started on this machine, to make plans
+    #[arg(long, value_name = "DIR", requires = "http")]
+    programs: Option<PathBuf>,
+    /// The file with addresses, one a line, to which the end of each job is posted, as JSON
+    #[arg(long, value_name = "FILE")]
+    webhooks: Option<PathBuf>,
     /// A worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     lease_ms: u64,
@@ -61,11 +67,14 @@ impl CoordinatorFlags {
         let storage = Storage::with_options(self.stores.options()?);
         let state = self.state.map(|location| state::home(storage, location));
         let state = state.transpose().map_err(|error| because(&error))?;
+        let webhooks = self.webhooks.as_deref().map(Webhook::of_file);
+        let webhooks = webhooks.transpose().map_err(|error| because(&error))?.unwrap_or_default();
         let gate = security::gate(self.security.as_deref())?;
         cluster::runtime()?.block_on(async {
             let (binary, gone_after_ms) = (binary::own().clone(), self.gone_after_ms);
             let mut config =
                 Config { binary, state, gate, http: self.http, gone_after_ms, ..Config::default() };
+            (config.programs, config.webhooks) = (self.programs, webhooks);
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
             config.scheduler.backup.twice_below = self.twice_below;

@@ -18,6 +18,7 @@ mod run;
 mod security;
 mod simulate;
 mod stores;
+mod submit;
 mod top;
 mod verify;
 mod worker;
@@ -57,6 +58,9 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == worker::EXECUTOR) {
         return worker::executor(jobs);
     }
+    if std::env::args_os().nth(1).is_some_and(|word| word == submit::SUBMIT) {
+        return ended(submit::submit(&jobs));
+    }
     let matches = command(&jobs).get_matches();
     let result = match matches.subcommand() {
         Some(("run", matches)) => run::run(&jobs, matches),
@@ -85,6 +89,11 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("simulate", matches)) => flags(matches).and_then(simulate::Simulate::run),
         _ => unreachable!("clap asks for one of the commands"),
     };
+    ended(result)
+}
+
+/// Tells how a command has ended.
+fn ended(result: Result<(), Failed>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::Usage(error)) => error.exit(),

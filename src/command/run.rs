@@ -41,6 +41,13 @@ pub(crate) struct RunFlags {
     /// another kind of machine, or linked statically
     #[arg(long, value_name = "FILE", requires = "cluster")]
     pub(crate) binary: Option<PathBuf>,
+    /// On a cluster, submit the job, print its name, and do not wait for its end: `jobs attach` does
+    #[arg(long, requires = "cluster", conflicts_with_all = ["json", "explain"])]
+    pub(crate) detach: bool,
+    /// On a cluster, run the job once: if it was submitted with this key before, which the coordinator knows of the last jobs, it
+    /// is that one whose end is waited for
+    #[arg(long, value_name = "KEY", requires = "cluster")]
+    pub(crate) once: Option<String>,
     #[command(flatten)]
     pub(crate) security: ClientSecurity,
     /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all
@@ -137,6 +144,9 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
     if !flags.explain && (flags.workers.is_some() || flags.cluster.is_some()) {
         let arguments = job.arguments()?;
         let prepared = Prepared { name: name.to_string(), arguments, plan };
+        if flags.detach {
+            return detach(flags, &prepared);
+        }
         return show(flags, job, &on_cluster(flags, prepared)?);
     }
     let mut local = Local::new()
@@ -173,6 +183,35 @@ pub(super) fn run_job(name: &str, job: &dyn AnyJob, flags: &RunFlags) -> Result<
     show(flags, job, &outcome)
 }
 
+/// Submits a job to a cluster, and leaves it there.
+fn detach(flags: &RunFlags, job: &Prepared) -> Result<(), Failed> {
+    let runtime = Arc::new(cluster::runtime()?);
+    let address = flags.cluster.as_deref().unwrap_or_default();
+    let cluster = connected(flags, runtime, address, flags.security.credentials()?)?;
+    super::print(&format!("{}\n", cluster.detach_prepared(job)?))
+}
+
+/// A connection to a cluster, on which jobs run as the flags say.
+fn connected(
+    flags: &RunFlags,
+    runtime: Arc<tokio::runtime::Runtime>,
+    address: &str,
+    credentials: Credentials,
+) -> Result<Cluster, Failed> {
+    let mut cluster = Cluster::connect_on(runtime, address, credentials)?
+        .mode(flags.write_mode())
+        .skip_bad_records(flags.skip_bad_records)
+        .stores(flags.stores.options()?)
+        .task_timeout(flags.task_timeout.map(Duration::from_secs));
+    if let Some(key) = &flags.once {
+        cluster = cluster.once(key);
+    }
+    match &flags.binary {
+        Some(binary) => Ok(cluster.binary(binary).map_err(Failed::from)?),
+        None => Ok(cluster),
+    }
+}
+
 /// Runs a job over local workers, or on a cluster.
 fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
     let runtime = Arc::new(cluster::runtime()?);
@@ -201,14 +240,7 @@ fn on_cluster(flags: &RunFlags, job: Prepared) -> Result<Outcome, Failed> {
         Some(_) => Credentials::off(),
         None => flags.security.credentials()?,
     };
-    let mut cluster = Cluster::connect_on(runtime.clone(), &address, credentials.clone())?
-        .mode(flags.write_mode())
-        .skip_bad_records(flags.skip_bad_records)
-        .stores(flags.stores.options()?)
-        .task_timeout(flags.task_timeout.map(Duration::from_secs));
-    if let Some(binary) = &flags.binary {
-        cluster = cluster.binary(binary)?;
-    }
+    let mut cluster = connected(flags, runtime.clone(), &address, credentials.clone())?;
     if launched.is_some() {
         cluster = cluster.of_this_process();
     }

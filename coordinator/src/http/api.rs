@@ -1,5 +1,6 @@
 //! What programs and pages ask for: jobs, workers and attempts, as JSON, and the end of a job. `openapi.json` describes it.
 
+use super::submit;
 use super::views::{self, Attempts, Clock, Source};
 use crate::server::{Core, Service};
 use axum::Router;
@@ -53,7 +54,7 @@ impl From<Refusal> for Refused {
     }
 }
 
-fn json_of(value: &impl Serialize) -> Response {
+pub(super) fn json_of(value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(bytes) => {
             let headers =
@@ -80,7 +81,10 @@ pub(super) fn for_viewers() -> Router<Service> {
 
 /// What those may ask for who may submit.
 pub(super) fn for_submitters() -> Router<Service> {
-    Router::new().route("/api/v1/jobs/{job}/cancel", post(cancel))
+    Router::new()
+        .route("/api/v1/programs", get(submit::programs))
+        .route("/api/v1/jobs", post(submit::submit))
+        .route("/api/v1/jobs/{job}/cancel", post(cancel))
 }
 
 /// What anybody may.

@@ -7,10 +7,10 @@
 //! | `/healthz` | `ok`, to anybody: the coordinator leads, and answers |
 //! | `/metrics` | numbers in Prometheus' text format |
 //!
-//! `connections` accepts and secures, `admission` says who may ask, `api` and `events` answer programs with what `views` makes
-//! of the state, `page` has the files of the page, and `metrics` says how all is. Where the coordinator is secured it speaks
-//! HTTPS alone, and who asks shows a token (`Authorization: Bearer`, RFC 6750): of the role `view` to look, `submit` to cancel
-//! a job.
+//! `connections` accepts and secures, `admission` says who may ask, `api`, `events` and `submit` answer programs with what `views` makes
+//! of the state, `page` has the files of the page, and `metrics` says how all is; `webhooks` tells others of the ends of jobs. Where the coordinator is secured it speaks
+//! HTTPS alone, and who asks shows a token (`Authorization: Bearer`, RFC 6750): of the role `view` to look, `submit` to submit
+//! and cancel jobs.
 
 mod admission;
 mod api;
@@ -18,10 +18,14 @@ mod connections;
 mod events;
 mod metrics;
 mod page;
+mod submit;
 mod views;
+mod webhooks;
 
 pub(crate) use connections::serve_http;
 pub(crate) use metrics::Totals;
+pub(crate) use webhooks::tell_ends;
+pub use webhooks::{Webhook, WebhookError};
 
 use crate::server::Service;
 use admission::{For, admit};

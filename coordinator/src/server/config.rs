@@ -1,8 +1,10 @@
 //! What can be set about a coordinator.
 
+use crate::http::Webhook;
 use crate::journal::Home;
 use crate::scheduler;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use windrow_protocol::control::BinaryId;
 use windrow_protocol::security::Gate;
@@ -32,6 +34,11 @@ pub struct Config {
     pub state: Option<Home>,
     /// Where monitors connect, over HTTP; without one, nowhere.
     pub http: Option<SocketAddr>,
+    /// The folder with the programs whose jobs are submitted over HTTP: they are started on this machine, to make the plans of
+    /// jobs. Without one there are none.
+    pub programs: Option<PathBuf>,
+    /// Where the ends of jobs are told.
+    pub webhooks: Vec<Webhook>,
     /// Who is let in; without one, who can connect.
     pub gate: Option<Arc<Gate>>,
     /// A coordinator with a state in a store that has not said for so long that it is there counts as gone.
@@ -56,6 +63,8 @@ impl Default for Config {
             collected_bytes: 64 << 20,
             state: None,
             http: None,
+            programs: None,
+            webhooks: Vec::new(),
             gate: None,
             gone_after_ms: 5_000,
             snapshot_bytes: 16 << 20,

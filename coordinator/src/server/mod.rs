@@ -29,7 +29,7 @@ pub(crate) use service::Service;
 pub(crate) use worker::Standing;
 
 use crate::history::{Histories, History};
-use crate::http::serve_http;
+use crate::http::{serve_http, tell_ends};
 use crate::journal::{Home, Journal, JournalError};
 use crate::scheduler::Millis;
 use crate::standby;
@@ -51,6 +51,9 @@ const BACKLOG: u32 = 1024;
 
 /// Workers are given so long to learn that the coordinator ends.
 const TELL_END: Duration = Duration::from_secs(2);
+
+/// So many programs make plans for those who ask over HTTP at once.
+const SUBMITTING: usize = 4;
 
 /// How often it is looked whether they have.
 const TELL_END_LOOK: Duration = Duration::from_millis(10);
@@ -96,6 +99,10 @@ pub(crate) struct Shared {
     journal: Option<Arc<Journal>>,
     /// The binaries of jobs.
     binaries: Arc<Store>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// So many jobs may be submitted over HTTP at once.
+    pub(crate) submitting: Semaphore,
     /// So many jobs may be explained at once.
     explaining: Semaphore,
     /// Who is let in; without one, who can connect.
@@ -237,6 +244,8 @@ impl Coordinator {
             base,
             journal,
             binaries,
+            address,
+            submitting: Semaphore::new(SUBMITTING),
             explaining: Semaphore::new(1),
             gate,
             end,
@@ -381,6 +390,7 @@ async fn run(
             () = server => {}
             () = look_at_gate(service.shared.gate.clone()) => {}
             () = monitors => {}
+            () = tell_ends(service.clone()) => {}
         }
     };
     let end = async {

@@ -317,6 +317,12 @@ impl Coordinator for Service {
         self.explained(job, task).await
     }
 
+    async fn submitted(self, _: Context, token: u128) -> Option<JobId> {
+        let job = self.lock().0.job_tokens.get(&token).copied();
+        self.kept().await;
+        job
+    }
+
     async fn events(
         self,
         ctx: Context,

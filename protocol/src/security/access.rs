@@ -19,8 +19,8 @@ pub(crate) fn denied(error: &ServerError) -> Option<&str> {
 pub fn least_role(method: &str) -> Option<Role> {
     Some(match method {
         "status" | "jobs" | "workers" | "explain" | "events" => Role::View,
-        "submit" | "cancel" | "collected" | "job_record" | "task_record" | "offer_binary"
-        | "put_binary" => Role::Submit,
+        "submit" | "submitted" | "cancel" | "collected" | "job_record" | "task_record"
+        | "offer_binary" | "put_binary" => Role::Submit,
         "drain" | "shut_down" => Role::Admin,
         _ => return None,
     })

@@ -2,7 +2,7 @@
 
 use super::authority::{Authority, NewKey};
 use super::credentials::{Certificate, authorities};
-use super::files::Stamp;
+use super::files::{CA, Stamp};
 use super::identity::COORDINATOR;
 use super::refusals::{Refusals, TARGET};
 use super::tls::{self, Callers};
@@ -232,6 +232,14 @@ impl Gate {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The certificates of the cluster's authorities, as who connects needs them (`ca.pem`). Reads from the disk.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn authorities_pem(&self) -> io::Result<String> {
+        std::fs::read_to_string(self.folder.join(CA))
     }
 
     /// Certifies somebody's public key.
