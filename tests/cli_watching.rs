@@ -68,3 +68,20 @@ fn a_cluster_is_watched_in_a_terminal_and_over_http() {
     assert!(get(&page, "/api/v1/jobs/j1/attempts").contains("\"kind\":[\"split\","));
     room.windrow("cluster down --state state").ok();
 }
+
+#[test]
+fn logs_are_json_where_that_is_wanted() {
+    let room = room!();
+    room.write("in/a.txt", "a b a\n");
+    let run = room.windrow("run wordcount --input in --output out --workers 1 --quiet");
+    let run = run.env("WINDROW_LOG", "debug").env("WINDROW_LOG_FORMAT", "json").ok();
+    let mut lines = 0;
+    for line in run.stderr().lines() {
+        let logged: serde_json::Value = serde_json::from_str(line).unwrap();
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(logged[field].is_string(), "{line}");
+        }
+        lines += 1;
+    }
+    assert!(lines > 0, "nothing is logged");
+}

@@ -18,4 +18,4 @@ mod standby;
 mod sync;
 
 pub use http::{Webhook, WebhookError};
-pub use server::{Config, Coordinator, Running, StartError};
+pub use server::{Config, Coordinator, Running, Scaling, StartError};

@@ -7,7 +7,7 @@ use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
-use windrow_coordinator::{Config, Coordinator, Webhook};
+use windrow_coordinator::{Config, Coordinator, Scaling, Webhook};
 use windrow_datasets::location::Location;
 use windrow_datasets::storage::Storage;
 
@@ -27,6 +27,8 @@ pub(crate) struct CoordinatorFlags {
     /// The file with addresses, one a line, to which the end of each job is posted, as JSON
     #[arg(long, value_name = "FILE")]
     webhooks: Option<PathBuf>,
+    #[command(flatten)]
+    scaling: ScalingFlags,
     /// A worker that was not heard for so long is lost
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     lease_ms: u64,
@@ -58,6 +60,48 @@ pub(crate) struct CoordinatorFlags {
     stores: StoreFlags,
 }
 
+// How the number of workers follows the work.
+#[derive(Args, Debug)]
+struct ScalingFlags {
+    /// A command for sh that starts workers: run when there is more to do than those that are there can do at once. It sees
+    /// WINDROW_WORKERS, how many there are, and WINDROW_WORKERS_WANTED
+    #[arg(long, value_name = "COMMAND", requires = "workers_max")]
+    scale_up: Option<String>,
+    /// A command for sh that ends workers: run when some had nothing to do for a while. It sees WINDROW_WORKERS_IDLE too, the
+    /// names of those that are superfluous
+    #[arg(long, value_name = "COMMAND", requires = "scale_up")]
+    scale_down: Option<String>,
+    /// The fewest workers
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "scale_up")]
+    workers_min: u32,
+    /// The most workers
+    #[arg(long, value_name = "N", requires = "scale_up")]
+    workers_max: Option<u32>,
+    /// The slots of a worker, as long as none is there that tells
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "scale_up")]
+    worker_slots: u32,
+    /// Workers are superfluous that had nothing to do for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "scale_down")]
+    scale_down_after: u64,
+    /// Workers that were asked for have so long to come, before they are asked for again
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "scale_up")]
+    scale_pause: u64,
+}
+
+impl ScalingFlags {
+    fn scaling(self) -> Option<Scaling> {
+        Some(Scaling {
+            up: self.scale_up?,
+            down: self.scale_down,
+            workers_min: self.workers_min,
+            workers_max: self.workers_max?,
+            slots: self.worker_slots,
+            idle_ms: self.scale_down_after.saturating_mul(1_000),
+            pause_ms: self.scale_pause.saturating_mul(1_000),
+        })
+    }
+}
+
 impl CoordinatorFlags {
     /// Serves until a signal or a client says stop. After a signal, jobs go on with the next coordinator, if there is a
     /// folder for that.
@@ -75,6 +119,7 @@ impl CoordinatorFlags {
             let mut config =
                 Config { binary, state, gate, http: self.http, gone_after_ms, ..Config::default() };
             (config.programs, config.webhooks) = (self.programs, webhooks);
+            config.scaling = self.scaling.scaling();
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
             config.scheduler.backup.twice_below = self.twice_below;

@@ -35,7 +35,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Runs the command line of a program with these jobs: `run`, and all other commands of Windrow.
 ///
 /// What is global to a process is installed here, and nowhere in the library: the TLS provider and the logs, which
-/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`), and the trace, which goes to the folder that `WINDROW_TRACE` names.
+/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`; with `WINDROW_LOG_FORMAT=json` an object a line), and the trace, which goes to the folder that `WINDROW_TRACE` names.
 ///
 /// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
 pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
@@ -52,6 +52,10 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let log = match std::env::var("WINDROW_LOG_FORMAT").as_deref() {
+        Ok("json") => log.json().flatten_event(true).boxed(),
+        _ => log.boxed(),
+    };
     let log = log.with_filter(filter);
     // As above.
     let _ = tracing_subscriber::registry().with(Trace::of_environment()).with(log).try_init();

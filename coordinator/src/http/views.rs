@@ -10,8 +10,8 @@ use windrow_protocol::control::{JobState, JobStatus, StageStatus, WorkerStatus};
 use windrow_protocol::ids::{StageId, TaskKind};
 use windrow_protocol::shape::{JobShape, OutputShape, RootShape, StageShape};
 
-/// The most changes of attempts in one answer.
-pub(super) const CHANGES: usize = 20_000;
+/// The most changes of attempts in one answer: a browser takes some milliseconds for so many.
+pub(super) const CHANGES: usize = 5_000;
 
 /// The most attempts whose progress is told.
 const PROGRESS_MAX: usize = 2_000;

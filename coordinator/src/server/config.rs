@@ -1,5 +1,6 @@
 //! What can be set about a coordinator.
 
+use super::scaling::Scaling;
 use crate::http::Webhook;
 use crate::journal::Home;
 use crate::scheduler;
@@ -39,6 +40,8 @@ pub struct Config {
     pub programs: Option<PathBuf>,
     /// Where the ends of jobs are told.
     pub webhooks: Vec<Webhook>,
+    /// How the number of workers follows the work; without one, it does not.
+    pub scaling: Option<Scaling>,
     /// Who is let in; without one, who can connect.
     pub gate: Option<Arc<Gate>>,
     /// A coordinator with a state in a store that has not said for so long that it is there counts as gone.
@@ -65,6 +68,7 @@ impl Default for Config {
             http: None,
             programs: None,
             webhooks: Vec::new(),
+            scaling: None,
             gate: None,
             gone_after_ms: 5_000,
             snapshot_bytes: 16 << 20,

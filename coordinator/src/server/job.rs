@@ -287,6 +287,15 @@ impl Job {
         }
     }
 
+    /// Its tasks that are known, and not done.
+    pub(crate) fn tasks_to_do(&self) -> u64 {
+        let of = |stage: &Stage| {
+            let tasks = stage.done.as_ref().map_or(0, |done| done.len() as u64);
+            tasks.saturating_sub(u64::from(stage.done_count))
+        };
+        self.stages.iter().map(of).sum()
+    }
+
     /// About how many attempts of it have begun.
     pub(crate) fn attempts_so_far(&self) -> u64 {
         let done: u64 = self.stages.iter().map(|stage| u64::from(stage.done_count)).sum();

@@ -1,7 +1,7 @@
 //! The coordinator's server: it drives the scheduler, tells workers and clients, and keeps what is needed to do so.
 //!
 //! `core` has the state and turns calls into events, `apply` does what outcomes say, `orders` builds what workers are
-//! told, `outbox` keeps it until they have seen it; `binaries` has those of jobs; `replay` tells what is kept of tasks; `service` is the tarpc side, `bus` tells what happens.
+//! told, `outbox` keeps it until they have seen it; `binaries` has those of jobs; `replay` tells what is kept of tasks; `scaling` has the number of workers follow the work; `service` is the tarpc side, `bus` tells what happens.
 
 mod apply;
 mod binaries;
@@ -17,11 +17,13 @@ mod poll;
 mod records;
 mod recovery;
 mod replay;
+mod scaling;
 mod service;
 mod snapshot;
 mod worker;
 
 pub use config::Config;
+pub use scaling::Scaling;
 
 pub(crate) use self::core::Core;
 pub(crate) use job::Job;
@@ -391,6 +393,7 @@ async fn run(
             () = look_at_gate(service.shared.gate.clone()) => {}
             () = monitors => {}
             () = tell_ends(service.clone()) => {}
+            () = scaling::follow_work(service.clone()) => {}
         }
     };
     let end = async {

@@ -82,6 +82,7 @@ pub(crate) async fn ask(
 }
 
 /// Waits until something holds.
+#[allow(clippy::disallowed_methods, reason = "the server is driven in real time here")]
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..500 {
         if holds().await {

@@ -157,10 +157,6 @@ export class Attempts {
       }
     }
     this.trim(slowest);
-    for (const sum of sums) {
-      sum.took.sort();
-      sum.sizes.sort();
-    }
     return { sums, slowest };
   }
 

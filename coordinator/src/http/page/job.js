@@ -155,7 +155,7 @@ export class JobView {
       await new Promise((resume) => setTimeout(resume));
       if (more) continue;
       this.isWhole = true;
-      this.measured(() => this.sumUp(job));
+      if (performance.now() >= this.sumsAgain || this.isEnded) await this.sumUp(job);
     }
     if (job.state === "succeeded" && this.hasOutputs === undefined) await this.showOutputs(signal);
   }
@@ -176,13 +176,22 @@ export class JobView {
     say(this.leftOut, `${number(missing)} attempts are not kept: the coordinator was restarted, or there are too many.`);
   }
 
-  // Sums up what there is, unless that was just done.
-  sumUp(job) {
+  // Sums up what there is. The page answers between the steps.
+  async sumUp(job) {
     const begun = performance.now();
-    if (begun < this.sumsAgain && !this.isEnded) return;
-    this.sums = this.attempts.sums(job.stages.length, this.now);
+    let made;
+    const steps = [() => (made = this.attempts.sums(job.stages.length, this.now))];
+    steps.push(() => made.sums.forEach((sum) => sum.took.sort()));
+    steps.push(() => made.sums.forEach((sum) => sum.sizes.sort()));
+    steps.push(() => {
+      this.sums = made;
+      this.showSums(job);
+    });
+    for (const step of steps) {
+      this.measured(step);
+      await new Promise((resume) => setTimeout(resume));
+    }
     this.sumsAgain = performance.now() + (performance.now() - begun) * REST;
-    this.showSums(job);
   }
 
   show(job) {
