@@ -230,6 +230,7 @@ async fn a_job_goes_on_from_a_journal_of_an_earlier_release() {
         ("snapshot-1", true, false),
         ("records-2", false, true),
         ("snapshot-3", true, true),
+        ("snapshot-4", true, true),
     ] {
         let config = if with_snapshots { config_with_snapshots } else { config_at };
         let fixture = fixtures.join(name);

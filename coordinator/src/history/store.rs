@@ -51,10 +51,16 @@ impl Histories {
         }
     }
 
-    /// Writes the history of a job to the disk. What cannot be written is told, and left out.
-    pub(crate) fn write(&self, job: JobId, history: &History) {
+    /// A job is not remembered any more, nor is what became of it, in memory; on the disk it goes when the next one is written.
+    pub(crate) fn forget(&self, job: JobId) {
+        self.last().remove(&job);
+    }
+
+    /// Writes the history of a job to the disk, and removes those of jobs before the `oldest` that is remembered. What cannot be
+    /// written is told, and left out.
+    pub(crate) fn write(&self, job: JobId, history: &History, oldest: JobId) {
         let Some(folder) = &self.folder else { return };
-        if let Err(error) = write(folder, job, history) {
+        if let Err(error) = write(folder, job, history, oldest) {
             tracing::warn!(%error, %job, "the history of a job is not kept on the disk");
         }
     }
@@ -77,18 +83,18 @@ fn file(folder: &Path, job: JobId) -> PathBuf {
     folder.join(format!("{job}.{VERSION}"))
 }
 
-fn write(folder: &Path, job: JobId, history: &History) -> io::Result<()> {
+fn write(folder: &Path, job: JobId, history: &History, oldest: JobId) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut bytes = postcard::to_allocvec(history).map_err(io::Error::other)?;
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-    make_room(folder, bytes.len() as u64)?;
+    make_room(folder, bytes.len() as u64, oldest)?;
     let made = folder.join(format!("{job}.new"));
     fs::write(&made, &bytes)?;
     fs::rename(made, file(folder, job))
 }
 
-/// Removes the histories of the jobs that came first, until there is room.
-fn make_room(folder: &Path, bytes: u64) -> io::Result<()> {
+/// Removes the histories of jobs that nobody remembers, and of the jobs that came first, until there is room.
+fn make_room(folder: &Path, bytes: u64, oldest: JobId) -> io::Result<()> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -99,8 +105,8 @@ fn make_room(folder: &Path, bytes: u64) -> io::Result<()> {
         }
     }
     let mut all: u64 = files.values().sum();
-    for ((_, path), length) in files {
-        if all + bytes <= FILES_BYTES {
+    for ((job, path), length) in files {
+        if job >= oldest.0 && all + bytes <= FILES_BYTES {
             break;
         }
         fs::remove_file(path)?;
@@ -119,19 +125,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("history");
         let store = Histories::new(Some(path.clone()));
-        store.write(JobId(3), &history());
+        store.write(JobId(3), &history(), JobId(1));
         let other = Histories::new(Some(path.clone()));
         assert_eq!(*other.get(JobId(3)).unwrap(), history());
         assert!(other.get(JobId(4)).is_none());
         let names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["j3.1"]);
+        store.write(JobId(9), &history(), JobId(4));
+        assert!(other.get(JobId(3)).is_none() && other.get(JobId(9)).is_some());
     }
 
     #[test]
     fn a_damaged_file_is_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let store = Histories::new(Some(folder.path().to_owned()));
-        store.write(JobId(3), &history());
+        store.write(JobId(3), &history(), JobId(1));
         let file = file(folder.path(), JobId(3));
         let mut bytes = fs::read(&file).unwrap();
         for at in 0..bytes.len() {
@@ -152,9 +160,11 @@ mod tests {
         let large = Arc::new(large);
         for job in 1..=4 {
             store.put(JobId(job), large.clone());
-            store.write(JobId(job), &large);
+            store.write(JobId(job), &large, JobId(1));
         }
         let there: Vec<bool> = (1..=4).map(|job| store.get(JobId(job)).is_some()).collect();
         assert_eq!(there, [false, false, true, true]);
+        store.forget(JobId(4));
+        assert!(store.get(JobId(4)).is_none());
     }
 }

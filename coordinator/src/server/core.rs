@@ -37,6 +37,26 @@ pub(crate) struct Pool {
     pub(crate) jobs: BTreeSet<JobId>,
 }
 
+/// Histories that are to be written.
+pub(crate) struct EndedHistories {
+    to: Arc<Histories>,
+    ended: Vec<(JobId, Arc<History>)>,
+    /// The first of the ended jobs that are remembered.
+    oldest: JobId,
+}
+
+impl EndedHistories {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ended.is_empty()
+    }
+
+    /// Writes them. Blocks on the disk.
+    pub(crate) fn write(self) {
+        self.ended.iter().for_each(|(job, history)| self.to.write(*job, history, self.oldest));
+    }
+}
+
 /// All that the coordinator knows.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -421,6 +441,7 @@ impl Core {
             && let Some(job) = self.ended.pop_front()
         {
             if let Some(job) = self.jobs.remove(&job) {
+                self.histories.forget(job.id);
                 self.forgotten.add(&job);
                 self.job_tokens.remove(&job.submission.token);
             }
@@ -490,8 +511,12 @@ impl Core {
     }
 
     /// What became of the attempts of jobs that have ended since that was taken last, to be written.
-    pub(crate) fn take_ended_histories(&mut self) -> (Arc<Histories>, Vec<(JobId, Arc<History>)>) {
-        (self.histories.clone(), std::mem::take(&mut self.ended_histories))
+    pub(crate) fn take_ended_histories(&mut self) -> EndedHistories {
+        EndedHistories {
+            to: self.histories.clone(),
+            ended: std::mem::take(&mut self.ended_histories),
+            oldest: self.ended.iter().min().copied().unwrap_or(JobId(0)),
+        }
     }
 
     /// All workers that are known, and those that were lost last.

@@ -26,11 +26,11 @@ pub use config::Config;
 pub use scaling::Scaling;
 
 pub(crate) use self::core::Core;
+use self::core::EndedHistories;
 pub(crate) use job::Job;
 pub(crate) use service::Service;
 pub(crate) use worker::Standing;
 
-use crate::history::{Histories, History};
 use crate::http::{serve_http, tell_ends};
 use crate::journal::{Home, Journal, JournalError};
 use crate::scheduler::Millis;
@@ -44,7 +44,6 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use windrow_protocol::control::Coordinator as _;
-use windrow_protocol::ids::JobId;
 use windrow_protocol::security::{Credentials, Gate, Identity, may_be_unsecured};
 use windrow_protocol::transport::{serve, serve_connection, serve_secured};
 
@@ -471,11 +470,10 @@ async fn wanted(end: &mut watch::Receiver<End>) -> End {
 }
 
 /// Writes what became of jobs that have ended.
-async fn write_histories((histories, ended): (Arc<Histories>, Vec<(JobId, Arc<History>)>)) {
+async fn write_histories(ended: EndedHistories) {
     if !ended.is_empty() {
-        let write = move || ended.iter().for_each(|(job, history)| histories.write(*job, history));
         // What fails there is told there.
-        let _ = spawn_blocking(write).await;
+        let _ = spawn_blocking(move || ended.write()).await;
     }
 }
 
