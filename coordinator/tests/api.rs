@@ -309,7 +309,8 @@ async fn a_cursor_outlives_the_records_that_a_snapshot_has_replaced() {
     let before: Cursor = cursor.as_str().unwrap().parse().unwrap();
     assert_eq!(id.parse::<Cursor>().unwrap().number, before.number + 1);
     // What a snapshot has made superfluous is missed, and not passed over.
-    let mut all = subscribed(&running, &format!("?since={:x}-0&job={job}", before.stream), "").await;
+    let mut all =
+        subscribed(&running, &format!("?since={:x}-0&job={job}", before.stream), "").await;
     assert_eq!(next(&mut all).await.0, "missed");
 }
 

@@ -1,7 +1,7 @@
 //! What programs and pages ask for: jobs, workers and attempts, as JSON, and the end of a job. `openapi.json` describes it.
 
 use super::submit;
-use super::views::{self, Attempts, Clock, Source};
+use super::views::{self, Attempts, Clock};
 use crate::server::{Core, Service};
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -189,17 +189,17 @@ async fn attempts(
     Query(query): Query<AttemptsQuery>,
 ) -> Result<Response, Refused> {
     let (id, seen) = (job_id(&name)?, query.seen.unwrap_or(0));
-    let found = look(&service, |core, clock| {
+    let found = look(&service, |core, _| {
         let job = core.job(id)?;
-        let done: u64 =
-            job.status(clock.now, false).stages.iter().map(|of| u64::from(of.done)).sum();
-        Ok((Source::of(core, job, seen), core.histories.clone(), done))
+        let running = || Attempts::since(&job.history, seen).with_progress(core, job);
+        let running = job.is_running().then(running);
+        Ok((running, core.histories.clone(), job.attempts_so_far()))
     });
     let attempts = match found.await? {
-        (Source::Running(attempts), ..) => *attempts,
+        (Some(attempts), ..) => attempts,
         // It may be on the disk.
-        (Source::Ended, histories, done) => {
-            let read = move || views::of_ended(histories.get(id), seen, done);
+        (None, histories, attempts) => {
+            let read = move || views::of_ended(histories.get(id), seen, attempts);
             spawn_blocking(read).await.unwrap_or_else(|_| Attempts::default())
         }
     };

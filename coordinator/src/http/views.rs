@@ -238,30 +238,10 @@ impl Attempts {
     }
 }
 
-/// The history of a job: that which goes on, or that of a job that has ended.
-pub(super) enum Source {
-    /// It has ended.
-    Ended,
-    /// What changed of one that runs.
-    Running(Box<Attempts>),
-}
-
-impl Source {
-    pub(super) fn of(core: &Core, job: &Job, seen: u64) -> Source {
-        if job.is_running() {
-            let attempts = Attempts::since(&job.history, seen).with_progress(core, job);
-            return Source::Running(Box::new(attempts));
-        }
-        Source::Ended
+/// What changed in the history of a job that has ended; of one whose history is not kept, how many attempts are not.
+pub(super) fn of_ended(history: Option<Arc<History>>, seen: u64, attempts: u64) -> Attempts {
+    match history {
+        Some(history) => Attempts::since(&history, seen),
+        None => Attempts { left_out: attempts, ..Attempts::default() },
     }
-}
-
-/// What is told of the attempts of a job whose history is not kept.
-pub(super) fn nothing_kept(tasks: u64) -> Attempts {
-    Attempts { left_out: tasks, ..Attempts::default() }
-}
-
-/// What changed in the history of a job that has ended.
-pub(super) fn of_ended(history: Option<Arc<History>>, seen: u64, tasks: u64) -> Attempts {
-    history.map_or_else(|| nothing_kept(tasks), |history| Attempts::since(&history, seen))
 }
