@@ -17,7 +17,7 @@ pub enum RunError {
     Cluster(ClientError),
     /// The key with which a job is to be run once was used for another one.
     #[error(
-        "job {job} (`{name}`) was submitted with this key (--once): a job of another name needs another key"
+        "job {job} (`{name}`) was submitted with this key (--submit-once): a job of another name needs another key"
     )]
     OtherJob {
         /// That job.

@@ -1,4 +1,4 @@
-//! Jobs that go on without who submitted them: `run --detach`, `run --once`, and jobs of programs of the coordinator's machine,
+//! Jobs that go on without who submitted them: `run --detach`, `run --submit-once`, and jobs of programs of the coordinator's machine,
 //! submitted over HTTP.
 
 mod harness;
@@ -113,13 +113,15 @@ fn with_one_key_a_job_runs_once() {
             cluster.address
         ))
     };
-    run("wordcount", "--once monday --quiet").ok();
+    run("wordcount", "--submit-once monday --quiet").ok();
     // Another job would find that its output is there.
-    let again = run("wordcount", "--once monday").ok();
+    let again = run("wordcount", "--submit-once monday").ok();
     again.says(&["wordcount succeeded"]);
-    assert_eq!(run("wordcount", "--once monday --detach").ok().stdout(), "j1\n");
-    run("wordcount", "--once tuesday").fails(1).says(&["out", "holds files already"]);
-    run("distinct", "--once monday").fails(1).says(&["job j1 (`wordcount`)", "--once"]);
+    assert_eq!(run("wordcount", "--submit-once monday --detach").ok().stdout(), "j1\n");
+    run("wordcount", "--submit-once tuesday").fails(1).says(&["out", "holds files already"]);
+    run("distinct", "--submit-once monday")
+        .fails(1)
+        .says(&["job j1 (`wordcount`)", "--submit-once"]);
     cluster.counted("out");
 }
 

@@ -90,7 +90,7 @@ srun --quiet --ntasks-per-node=1 --cpu-bind=none --no-kill --kill-on-bad-exit=0 
 workers=$!
 
 # Once: where this one was put back into the queue, it goes on with the job that it had submitted. Clients outlive the first signal.
-(trap '' TERM && exec "$program" "$@" --cluster "$address" --once "slurm-$SLURM_JOB_ID") &
+(trap '' TERM && exec "$program" "$@" --cluster "$address" --submit-once "slurm-$SLURM_JOB_ID") &
 client=$!
 ended=0
 wait $client || ended=$?

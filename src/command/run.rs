@@ -47,7 +47,7 @@ pub(crate) struct RunFlags {
     /// On a cluster, run the job once: if it was submitted with this key before, which the coordinator knows of the last jobs, it
     /// is that one whose end is waited for
     #[arg(long, value_name = "KEY", requires = "cluster")]
-    pub(crate) once: Option<String>,
+    pub(crate) submit_once: Option<String>,
     #[command(flatten)]
     pub(crate) security: ClientSecurity,
     /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all
@@ -203,7 +203,7 @@ fn connected(
         .skip_bad_records(flags.skip_bad_records)
         .stores(flags.stores.options()?)
         .task_timeout(flags.task_timeout.map(Duration::from_secs));
-    if let Some(key) = &flags.once {
+    if let Some(key) = &flags.submit_once {
         cluster = cluster.once(key);
     }
     match &flags.binary {

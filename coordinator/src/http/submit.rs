@@ -66,7 +66,7 @@ impl Asked {
             flags.extend(value.map(|value| format!("--{name}={value}")));
         };
         flag("mode", self.mode.clone());
-        flag("once", self.once.clone());
+        flag("submit-once", self.once.clone());
         flag("task-timeout", self.task_timeout_s.map(|seconds| seconds.to_string()));
         flag("store-profile", self.store_profile.clone());
         flag("security", security.map(|folder| folder.display().to_string()));
@@ -227,7 +227,7 @@ mod tests {
                 "--cluster=127.0.0.1:1",
                 "--skip-bad-records=0",
                 "--mode=error --workers=9",
-                "--once=--workers=9",
+                "--submit-once=--workers=9",
                 "--store-profile=x",
                 "--security=/s",
             ]
