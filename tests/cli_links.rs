@@ -3,9 +3,9 @@
 mod harness;
 
 use harness::link::{Link, State};
-use harness::processes::children;
+use harness::processes::{children, free_port};
 use harness::{Room, Running};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// Long enough for a slow machine that has other work.
@@ -23,10 +23,6 @@ struct Cluster<'r> {
     data: Vec<Link>,
     workers: Vec<Running<'r>>,
     _coordinator: Running<'r>,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl<'r> Cluster<'r> {

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 #[test]
@@ -24,7 +24,7 @@ fn workers_come_with_the_work_and_go_when_it_is_done() {
     );
     room.write("up", up);
     room.write("down", down);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = harness::processes::free_port();
     let address = format!("127.0.0.1:{port}");
     let flags = "--workers-max 3 --scale-down-after 1 --scale-pause 30";
     let mut coordinator = room

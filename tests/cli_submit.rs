@@ -3,15 +3,12 @@
 
 mod harness;
 
+use harness::processes::free_port;
 use harness::{Room, Running};
 use serde_json::{Value, json};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use windrow_protocol::security::{Callee, Credentials};
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A coordinator and a worker, and where they are reached.
 struct Cluster<'r> {

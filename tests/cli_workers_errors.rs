@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::disk::SmallDisk;
-use harness::processes::{listening, memory_peak};
+use harness::processes::{free_port, listening, memory_peak};
 use harness::{Done, Room, Running};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -37,11 +37,6 @@ fn worker<'r>(room: &'r Room, program: &Path, coordinator: &str) -> Running<'r> 
 
 fn windrow() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_windrow"))
-}
-
-/// A port on which nobody listens.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Panics unless a failed job has left no output and no staging.

@@ -250,6 +250,19 @@ pub enum Since {
     Cursor(Cursor),
 }
 
+impl FromStr for Since {
+    type Err = NoCursor;
+
+    /// Reads `oldest`, `now`, or a cursor.
+    fn from_str(text: &str) -> Result<Since, NoCursor> {
+        match text {
+            "oldest" => Ok(Since::Oldest),
+            "now" => Ok(Since::Now),
+            cursor => cursor.parse().map(Since::Cursor),
+        }
+    }
+}
+
 /// Some events, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventPage {

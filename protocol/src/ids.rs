@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// A job, numbered by its coordinator from 1 on; 0 is a job that runs in one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +91,21 @@ impl LaneRange {
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "j{}", self.0)
+    }
+}
+
+/// A text is no name of a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no job; they are named as in j7")]
+pub struct NoJobName(String);
+
+impl FromStr for JobId {
+    type Err = NoJobName;
+
+    /// Reads a name, as in `j7`, or the number alone.
+    fn from_str(text: &str) -> Result<JobId, NoJobName> {
+        let number = text.strip_prefix('j').unwrap_or(text).parse();
+        number.map(JobId).map_err(|_| NoJobName(text.to_owned()))
     }
 }
 

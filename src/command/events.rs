@@ -7,7 +7,7 @@ use crate::cluster;
 use clap::Args;
 use std::time::Duration;
 use windrow_protocol::client::Client;
-use windrow_protocol::events::{Cursor, Event, Since, What};
+use windrow_protocol::events::{Event, Since, What};
 use windrow_protocol::ids::JobId;
 
 /// A call waits so long for the next event.
@@ -20,7 +20,7 @@ pub(crate) struct EventsFlags {
     #[arg(value_parser = job_id)]
     job: Option<JobId>,
     /// From where on: `now`, `oldest`, or the cursor of the last event that was seen [default: oldest with a job, else now]
-    #[arg(long, value_name = "CURSOR", value_parser = since)]
+    #[arg(long, value_name = "CURSOR")]
     since: Option<Since>,
     /// Write each event as JSON in a line
     #[arg(long)]
@@ -33,14 +33,6 @@ pub(crate) struct EventsFlags {
     no_follow: bool,
     #[command(flatten)]
     on: OnCluster,
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    match text {
-        "now" => Ok(Since::Now),
-        "oldest" => Ok(Since::Oldest),
-        cursor => cursor.parse::<Cursor>().map(Since::Cursor).map_err(|error| error.to_string()),
-    }
 }
 
 impl EventsFlags {

@@ -6,7 +6,7 @@ use crate::cluster;
 use clap::{Args, Subcommand};
 use windrow_protocol::client::Client;
 use windrow_protocol::control::{JobState, JobStatus};
-use windrow_protocol::ids::{JobId, Round, StageId, TaskId, TaskKind};
+use windrow_protocol::ids::{JobId, NoJobName, Round, StageId, TaskId, TaskKind};
 
 /// `windrow jobs`.
 #[derive(Args, Debug)]
@@ -42,8 +42,7 @@ enum Action {
 }
 
 pub(super) fn job_id(text: &str) -> Result<JobId, String> {
-    let number = text.strip_prefix('j').unwrap_or(text).parse();
-    number.map(JobId).map_err(|_| format!("`{text}` is no job; they are named as in j7"))
+    text.parse().map_err(|error: NoJobName| error.to_string())
 }
 
 /// A task of a job.

@@ -9,7 +9,7 @@ use crate::server::Service;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use windrow_protocol::security::{Identity, Role};
 
@@ -33,7 +33,7 @@ pub(super) async fn admit(State(of): State<For>, mut request: Request, next: Nex
     };
     let who = match admitted.and_then(|who| is_json(&request).map(|()| who)) {
         Ok(who) => who,
-        Err(refused) => return refused.answer(),
+        Err(refused) => return refused.into_response(),
     };
     request.extensions_mut().insert(who);
     next.run(request).await
@@ -72,18 +72,21 @@ fn is_json(request: &Request) -> Result<(), Refused> {
     Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why.to_owned()))
 }
 
+/// The token that is shown.
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    shown.strip_prefix("Bearer ")
+}
+
 async fn holder(of: &For, headers: &HeaderMap) -> Result<Identity, Refused> {
     let For { service, role, .. } = of;
     let Some(gate) = service.gate() else { return Ok(Identity::Unsecured) };
-    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
+    let token = token(headers).ok_or_else(|| {
         let why = format!("show a token of the role `{role}`: `Authorization: Bearer TOKEN`");
         Refused(StatusCode::UNAUTHORIZED, why)
     })?;
     match gate.identify(token).await {
-        Ok(Identity::Holder { role: has, token, name }) if has >= *role => {
-            Ok(Identity::Holder { role: has, token, name })
-        }
+        Ok(who @ Identity::Holder { role: has, .. }) if has >= *role => Ok(who),
         Ok(who) => {
             let why = format!("this needs the role {role}, and this is {who}");
             Err(Refused(StatusCode::FORBIDDEN, why))

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use windrow_protocol::control::Refusal;
-use windrow_protocol::ids::JobId;
+use windrow_protocol::ids::{JobId, NoJobName};
 
 /// The description of all this.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -24,9 +24,8 @@ const JOBS: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
 
-impl Refused {
-    /// As it is answered.
-    pub(super) fn answer(self) -> Response {
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
         let Refused(status, why) = self;
         let mut answer = (status, json_of(&json!({ "error": why }))).into_response();
         if status == StatusCode::UNAUTHORIZED {
@@ -34,12 +33,6 @@ impl Refused {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         answer
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        self.answer()
     }
 }
 
@@ -109,8 +102,7 @@ async fn look<T>(
 async fn cluster(State(service): State<Service>) -> Result<Response, Refused> {
     let uptime = service.shared.uptime();
     let seen = look(&service, |core, clock| {
-        let workers = core.worker_list();
-        let there = || workers.iter().filter(|worker| is_there(&worker.state));
+        let there = || core.workers.values().filter(|worker| worker.is_alive());
         let running = core.jobs.values().filter(|job| job.is_running()).count();
         Ok(json!({
             "release": env!("CARGO_PKG_VERSION"),
@@ -119,18 +111,14 @@ async fn cluster(State(service): State<Service>) -> Result<Response, Refused> {
             "unix_ms": clock.unix_ms,
             "uptime_s": uptime,
             "workers": there().count(),
-            "slots": there().map(|worker| u64::from(worker.slots)).sum::<u64>(),
-            "attempts_running": there().map(|worker| u64::from(worker.running)).sum::<u64>(),
+            "slots": there().map(|worker| u64::from(worker.hello.slots)).sum::<u64>(),
+            "attempts_running": there().map(|worker| worker.running.len() as u64).sum::<u64>(),
             "jobs_running": running,
             "jobs_ended": core.ended.len(),
             "cursor": core.bus.cursor().to_string(),
         }))
     });
     Ok(json_of(&seen.await?))
-}
-
-fn is_there(state: &str) -> bool {
-    !state.starts_with("lost") && state != "drained"
 }
 
 async fn workers(State(service): State<Service>) -> Result<Response, Refused> {
@@ -162,11 +150,7 @@ async fn jobs(
 
 /// Reads the name of a job.
 pub(super) fn job_id(name: &str) -> Result<JobId, Refused> {
-    let number = name.strip_prefix('j').unwrap_or(name).parse();
-    number.map(JobId).map_err(|_| {
-        let why = format!("`{name}` is no job; they are named as in j7");
-        Refused(StatusCode::NOT_FOUND, why)
-    })
+    name.parse().map_err(|error: NoJobName| Refused(StatusCode::NOT_FOUND, error.to_string()))
 }
 
 async fn job(

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::convert::Infallible;
 use std::time::Duration;
-use windrow_protocol::events::{Cursor, EventPage, Since};
+use windrow_protocol::events::{Cursor, EventPage, NoCursor, Since};
 use windrow_protocol::ids::JobId;
 use windrow_protocol::security::Identity;
 
@@ -62,14 +62,10 @@ pub(super) async fn events(
     }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let since = match last.or(query.since.as_deref()) {
-        None | Some("now") => Since::Now,
-        Some("oldest") => Since::Oldest,
-        Some(cursor) => {
-            let read = cursor.parse::<Cursor>();
-            Since::Cursor(
-                read.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))?,
-            )
-        }
+        None => Since::Now,
+        Some(since) => since
+            .parse()
+            .map_err(|error: NoCursor| Refused(StatusCode::BAD_REQUEST, error.to_string()))?,
     };
     let reading = Reading { service, who, since, job, coarse: query.coarse, is_first: true };
     let pages = stream::unfold(reading, |mut reading| async move {

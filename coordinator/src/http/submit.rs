@@ -4,12 +4,13 @@
 //! another process and with the caller's token, submits the job as any client does, and ends. Callers choose among the programs
 //! that are there, and give a job's own arguments; how the program runs is not theirs to say.
 
+use super::admission::token;
 use super::api::{Refused, json_of};
 use crate::server::Service;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
@@ -189,9 +190,7 @@ fn reached(address: SocketAddr) -> SocketAddr {
 /// secured.
 async fn credentials(service: &Service, headers: &HeaderMap) -> Result<Option<TempDir>, Refused> {
     let Some(gate) = service.gate() else { return Ok(None) };
-    let shown = headers.get(header::AUTHORIZATION).and_then(|shown| shown.to_str().ok());
-    let token =
-        shown.and_then(|shown| shown.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
+    let token = token(headers).unwrap_or_default().to_owned();
     let write = move || -> io::Result<TempDir> {
         let folder = TempDir::new()?;
         let own = |name: &str, content: &str| {

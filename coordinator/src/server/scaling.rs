@@ -8,7 +8,6 @@ use super::service::Service;
 use super::worker::Standing;
 use super::{End, pause};
 use crate::scheduler::Millis;
-use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
@@ -103,12 +102,11 @@ impl Core {
         // One that lists its input, or commits, has a task too.
         let tasks: u64 = running.map(|job| job.tasks_to_do().max(1)).sum();
         let wanted = tasks.div_ceil(u64::from(each)).min(u64::from(u32::MAX)) as u32;
-        let idle: BTreeSet<WorkerId> =
-            ready().filter(|(_, worker)| worker.running.is_empty()).map(|(id, _)| *id).collect();
+        let idle = ready().rev().filter(|(_, worker)| worker.running.is_empty());
         Demand {
             wanted: wanted.clamp(of.workers_min, of.workers_max.max(of.workers_min)),
             there,
-            idle: idle.into_iter().rev().collect(),
+            idle: idle.map(|(id, _)| *id).collect(),
         }
     }
 }

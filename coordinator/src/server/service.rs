@@ -82,16 +82,6 @@ impl Service {
         self.shared.gate.clone()
     }
 
-    /// As [`next_events`](Service::next_events), and waits for so long.
-    pub(crate) async fn events_within(
-        &self,
-        since: Since,
-        job: Option<JobId>,
-        wait: Duration,
-    ) -> EventPage {
-        self.next_events(since, job, Instant::now() + wait).await
-    }
-
     /// Cancels a job.
     pub(crate) async fn cancelled(&self, job: JobId) -> Result<(), Refusal> {
         let cancelled = {
@@ -121,28 +111,25 @@ impl Service {
         explained.map_err(|error| Refusal::Invalid(error.to_string()))
     }
 
-    /// The next events, once there are some, or at the deadline. Nobody is told of what is not kept yet.
-    pub(crate) async fn next_events(
+    /// The next events, once there are some, or after so long. Nobody is told of what is not kept yet.
+    pub(crate) async fn events_within(
         &self,
-        since: Since,
+        mut since: Since,
         job: Option<JobId>,
-        deadline: Instant,
+        wait: Duration,
     ) -> EventPage {
+        let deadline = Instant::now() + wait;
         let mut number = self.lock().0.bus.changed();
-        // From a place that stays while it is waited.
-        let mut since = match since {
-            Since::Now => Since::Cursor(self.lock().0.bus.cursor()),
-            since => since,
-        };
-        let mut missed = None;
         loop {
-            let mut page = self.lock().0.bus.since(since, job);
-            missed = missed.or(page.missed);
-            let is_new = !page.events.is_empty() || missed.is_some();
+            let (page, is_last) = {
+                let (core, _) = self.lock();
+                let page = core.bus.since(since, job);
+                let is_last = page.cursor == core.bus.cursor();
+                (page, is_last)
+            };
             // What others may have, without an event of this job, is passed over.
-            let is_end = page.cursor == self.lock().0.bus.cursor();
-            if is_new || (is_end && !changed(&mut number, deadline).await) {
-                page.missed = missed;
+            let is_news = !page.events.is_empty() || page.missed.is_some();
+            if is_news || (is_last && !changed(&mut number, deadline).await) {
                 self.kept().await;
                 return page;
             }
@@ -330,8 +317,7 @@ impl Coordinator for Service {
         job: Option<JobId>,
         wait_ms: u32,
     ) -> EventPage {
-        let deadline = Instant::now() + wait_for(&ctx, wait_ms);
-        self.next_events(since, job, deadline).await
+        self.events_within(since, job, wait_for(&ctx, wait_ms)).await
     }
 
     async fn gone(self, _: Context, tokens: Vec<u128>) {
