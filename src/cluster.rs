@@ -12,6 +12,7 @@ use windrow_datasets::commit::{self, Manifest, Runner, WriteMode};
 use windrow_datasets::storage::{Storage, StoreOptions};
 use windrow_jobs::plan::Plan;
 use windrow_jobs::{Flow, Job, Outcome, Summary};
+use windrow_protocol::claim::{Claim, Needs, check_name};
 use windrow_protocol::client::Client;
 use windrow_protocol::control::{JobOptions, JobState, JobStatus, JobSubmission};
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -32,6 +33,7 @@ pub struct Cluster {
     task_timeout: Option<Duration>,
     bad_records_max: u32,
     once: Option<u128>,
+    claim: Claim,
     storage: Storage,
     stores: StoreOptions,
     /// What a job ends with.
@@ -83,6 +85,7 @@ impl Cluster {
             task_timeout,
             bad_records_max,
             once: None,
+            claim: Claim { user: account(), ..Claim::default() },
             storage,
             stores,
             runner,
@@ -123,6 +126,27 @@ impl Cluster {
     #[must_use]
     pub fn once(self, key: &str) -> Cluster {
         Cluster { once: Some(token_of(key)), ..self }
+    }
+
+    /// The queue that jobs go through; without this, the one called `default`.
+    #[must_use]
+    pub fn queue(mut self, name: &str) -> Cluster {
+        name.clone_into(&mut self.claim.queue);
+        self
+    }
+
+    /// Of the jobs that a user has in a queue, those of a higher priority go first; 0 without this.
+    #[must_use]
+    pub fn priority(mut self, priority: i16) -> Cluster {
+        self.claim.priority = priority;
+        self
+    }
+
+    /// What each attempt needs of a worker; one slot of any, without this.
+    #[must_use]
+    pub fn needs(mut self, needs: Needs) -> Cluster {
+        self.claim.needs = vec![needs];
+        self
     }
 
     /// The cluster is gone when this process is.
@@ -242,7 +266,8 @@ impl Cluster {
             shape: shape_of(&job.plan),
             weight: 1,
         };
-        let submitted = self.client.submit_for_any(&submission, &self.binary.machine);
+        let machine = Some(&*self.binary.machine);
+        let submitted = self.client.submit_claiming(&submission, &self.claim, machine);
         match self.runtime.block_on(submitted) {
             Ok(id) => Ok((id, outputs)),
             Err(error) => {
@@ -339,4 +364,10 @@ pub(crate) fn runtime() -> Result<Runtime, RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Threads)
+}
+
+/// The account of this process, which stands for who submits jobs where nobody has to prove that; empty if it has no name.
+fn account() -> String {
+    let of_environment = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    of_environment.filter(|name| check_name("user", name).is_ok()).unwrap_or_default()
 }

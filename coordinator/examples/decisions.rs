@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use windrow_coordinator::scheduler::{
     Config, Event, HostId, JobRequest, Millis, Outcome, Scheduler, SplitInfo,
 };
+use windrow_protocol::claim::Claim;
 use windrow_protocol::ids::{JobId, ShuffleId, StageId, TaskKind, WorkerId};
 use windrow_protocol::shape::{
     CutShape, JobShape, OutputShape, RootShape, ShuffleShape, StageShape, TASK_BYTES,
@@ -34,11 +35,24 @@ fn main() {
     let (mut running, mut outcomes) = (VecDeque::new(), Vec::new());
     let (mut decisions, mut worst) = (0, Duration::ZERO);
     let begun = clock();
-    let request = JobRequest { job: JobId(1), name: "measured".into(), weight: 1, shape: shape() };
+    let request = JobRequest {
+        job: JobId(1),
+        name: "measured".into(),
+        weight: 1,
+        shape: shape(),
+        claim: Claim::default(),
+    };
     let mut events: VecDeque<Event> = (1..=workers)
         .map(|worker| {
             let (worker, host) = (WorkerId(worker), HostId(worker as u32));
-            Event::WorkerJoined { worker, slots: 4, memory: 0, host, build: "measured".into() }
+            Event::WorkerJoined {
+                worker,
+                slots: 4,
+                memory: 0,
+                host,
+                build: "measured".into(),
+                labels: Vec::new(),
+            }
         })
         .collect();
     events.push_back(Event::SubmitJob(Box::new(request)));

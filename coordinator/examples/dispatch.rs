@@ -50,7 +50,8 @@ async fn work(address: SocketAddr, slots: u32, tasks: u32) -> Result<u64, AnyErr
         memory: 1 << 30,
         binary: binary(),
     };
-    let worker = call(Duration::from_secs(5), |ctx| client.register(ctx, hello)).await??.worker;
+    let worker =
+        call(Duration::from_secs(5), |ctx| client.register(ctx, hello, Vec::new())).await??.worker;
     let mut poll = Poll { wait_ms: 1_000, ..Poll::default() };
     let mut polls = 0;
     loop {

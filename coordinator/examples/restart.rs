@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use windrow_coordinator::{Config, Coordinator, Running};
+use windrow_protocol::claim::Claim;
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
 use windrow_protocol::link::draw_token;
@@ -98,8 +99,9 @@ async fn most_of_it(running: &Running, tasks: u32) -> Result<(WorkerId, Duration
         memory: 1 << 30,
         binary: binary(),
     };
-    let worker = call(PATIENCE, |ctx| client.register(ctx, hello)).await??.worker;
-    call(PATIENCE, |ctx| client.submit(ctx, PROTOCOL_VERSION, job(), None)).await??;
+    let worker = call(PATIENCE, |ctx| client.register(ctx, hello, Vec::new())).await??.worker;
+    call(PATIENCE, |ctx| client.submit(ctx, PROTOCOL_VERSION, job(), Claim::default(), None))
+        .await??;
     let mut poll = Poll { wait_ms: 1_000, ..Poll::default() };
     let (mut done, mut longest) = (0, Duration::ZERO);
     while done < tasks {

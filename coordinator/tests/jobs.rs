@@ -513,9 +513,10 @@ async fn refusals_say_what_is_wrong() {
     let client = client(&running).await;
     let worker = Worker::register(running.address, hello("b1", 1)).await;
     let old = WorkerHello { version: PROTOCOL_VERSION + 1, ..hello("b1", 1) };
-    let refused = call(SECOND, |ctx| worker.client.register(ctx, old)).await.unwrap();
+    let refused = call(SECOND, |ctx| worker.client.register(ctx, old, Vec::new())).await.unwrap();
     assert!(matches!(refused, Err(Refusal::Version { .. })));
-    let none = call(SECOND, |ctx| worker.client.register(ctx, hello("b1", 0))).await.unwrap();
+    let none =
+        call(SECOND, |ctx| worker.client.register(ctx, hello("b1", 0), Vec::new())).await.unwrap();
     assert!(matches!(none, Err(Refusal::Invalid(_))));
     let mut broken = two_stages(1);
     broken.stages[1].root = RootShape::Shuffles(vec![ShuffleId(5)]);

@@ -1,6 +1,7 @@
 //! What a process needs that submits jobs and looks after a cluster.
 
 use crate::binary::{BINARY_BYTES_MAX, BinaryContent, PIECE_BYTES, PIECE_WITHIN};
+use crate::claim::Claim;
 use crate::control::{
     JobRecord, JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, TaskRecord,
     WorkerStatus,
@@ -99,30 +100,24 @@ impl Client {
     /// # Errors
     /// The coordinator was not reached, or refused the job.
     pub async fn submit(&self, job: &JobSubmission) -> Result<JobId, ClientError> {
-        self.submit_for(job, None).await
+        self.submit_claiming(job, &Claim::default(), None).await
     }
 
-    /// As [`submit`](Client::submit), for any workers of a kind of machine: its binary is wanted then, and
-    /// [sent](Client::wait_and_send) by who waits for its end.
+    /// As [`submit`](Client::submit), with what the job claims of the cluster; with a kind of machine for any workers of that: its
+    /// binary is wanted then, and [sent](Client::wait_and_send) by who waits for its end.
     ///
     /// # Errors
     /// As there.
-    pub async fn submit_for_any(
+    pub async fn submit_claiming(
         &self,
         job: &JobSubmission,
-        machine: &str,
-    ) -> Result<JobId, ClientError> {
-        self.submit_for(job, Some(machine)).await
-    }
-
-    async fn submit_for(
-        &self,
-        job: &JobSubmission,
+        claim: &Claim,
         machine: Option<&str>,
     ) -> Result<JobId, ClientError> {
         let submit = |client: crate::control::CoordinatorClient, ctx| {
-            let (job, machine) = (job.clone(), machine.map(str::to_owned));
-            async move { client.submit(ctx, PROTOCOL_VERSION, job, machine).await }
+            let (job, claim) = (job.clone(), claim.clone());
+            let machine = machine.map(str::to_owned);
+            async move { client.submit(ctx, PROTOCOL_VERSION, job, claim, machine).await }
         };
         Ok(self.link.call(ANSWER, submit).await??)
     }

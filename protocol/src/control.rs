@@ -4,6 +4,7 @@
 //! goes over the data plane ([`data`](crate::data)), and lists come in pages.
 
 use crate::binary::{BinaryContent, BinarySource};
+use crate::claim::{Claim, QueueStatus};
 use crate::events::{EventPage, Since};
 use crate::failure::Failure;
 use crate::ids::{
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// The version of the protocol: processes of different versions refuse one another.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// What code a process runs: of two processes with the same, the closures are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -344,6 +345,12 @@ pub struct JobStatus {
     pub notes: Vec<String>,
     /// Whether workers wait for the job's binary, which who submitted it has to send.
     pub wants_binary: bool,
+    /// The queue that it goes through.
+    pub queue: String,
+    /// Whose it is; empty where nobody said so.
+    pub user: String,
+    /// Its priority among the jobs of that user.
+    pub priority: i16,
 }
 
 /// A stage's progress.
@@ -378,6 +385,8 @@ pub struct WorkerStatus {
     pub state: String,
     /// Its code.
     pub binary: BinaryId,
+    /// What is special about it.
+    pub labels: Vec<String>,
 }
 
 /// Why a coordinator refused a call.
@@ -434,10 +443,12 @@ pub trait Coordinator {
     /// Who is there: the version of the protocol, and the coordinator's code.
     async fn hello() -> (u32, BinaryId);
     /// Submits a job. With a kind of machine, workers of that kind run it whatever they are built of: who submits it sends
-    /// its binary then, if [`JobStatus::wants_binary`] says so. Without one, it is run by workers of its build.
+    /// its binary then, if [`JobStatus::wants_binary`] says so. Without one, it is run by workers of its build. Where callers are
+    /// known, the user of the claim is who calls.
     async fn submit(
         version: u32,
         job: JobSubmission,
+        claim: Claim,
         machine: Option<String>,
     ) -> Result<JobId, Refusal>;
     /// How a job stands. Waits up to `wait_ms` for its state to be another than running, or for progress.
@@ -454,8 +465,8 @@ pub trait Coordinator {
     async fn drain(worker: WorkerId) -> Result<(), Refusal>;
     /// Ends the coordinator, after telling its workers to end.
     async fn shut_down();
-    /// Registers a worker.
-    async fn register(worker: WorkerHello) -> Result<Registered, Refusal>;
+    /// Registers a worker, with what is special about it.
+    async fn register(worker: WorkerHello, labels: Vec<String>) -> Result<Registered, Refusal>;
     /// The long poll of a worker: heartbeat, ends of attempts, assignments.
     async fn poll(worker: WorkerId, poll: Poll) -> PollAnswer;
     /// What an executor of a job has to know.
@@ -498,4 +509,6 @@ pub trait Coordinator {
     async fn submitted(token: u128) -> Option<JobId>;
     /// What has happened since, on the cluster or to one job. Waits up to `wait_ms` for the next event where there is none.
     async fn events(since: Since, job: Option<JobId>, wait_ms: u32) -> EventPage;
+    /// The queues.
+    async fn queues() -> Vec<QueueStatus>;
 }

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::codec::preface;
+use windrow_protocol::claim::{Claim, QueueStatus};
 use windrow_protocol::control::*;
 use windrow_protocol::events::{Cursor, EventPage, Since};
 use windrow_protocol::ids::*;
@@ -45,6 +46,7 @@ impl Coordinator for Dummy {
         _: Context,
         _: u32,
         _: JobSubmission,
+        _: Claim,
         _: Option<String>,
     ) -> Result<JobId, Refusal> {
         Ok(JobId(1))
@@ -76,7 +78,12 @@ impl Coordinator for Dummy {
         Ok(())
     }
     async fn shut_down(self, _: Context) {}
-    async fn register(self, _: Context, _: WorkerHello) -> Result<Registered, Refusal> {
+    async fn register(
+        self,
+        _: Context,
+        _: WorkerHello,
+        _: Vec<String>,
+    ) -> Result<Registered, Refusal> {
         Ok(Registered { worker: WorkerId(1), lease_ms: 1, term: Term::default() })
     }
     async fn poll(self, _: Context, _: WorkerId, _: Poll) -> PollAnswer {
@@ -116,6 +123,9 @@ impl Coordinator for Dummy {
         Ok(Bytes::new())
     }
     async fn binary_fetched(self, _: Context, _: WorkerId, _: BinaryContent, _: bool) {}
+    async fn queues(self, _: Context) -> Vec<QueueStatus> {
+        Vec::new()
+    }
     async fn submitted(self, _: Context, _: u128) -> Option<JobId> {
         None
     }

@@ -1,7 +1,7 @@
 //! `coordinator`: the daemon that decides.
 
 use super::stores::StoreFlags;
-use super::{Failed, security};
+use super::{Failed, queues, security};
 use crate::{binary, cluster, state};
 use clap::Args;
 use std::net::SocketAddr;
@@ -27,6 +27,10 @@ pub(crate) struct CoordinatorFlags {
     /// The file with addresses, one a line, to which the end of each job is posted, as JSON
     #[arg(long, value_name = "FILE")]
     webhooks: Option<PathBuf>,
+    /// The file with the queues, and what users may have: how jobs share the cluster [default: one queue, in which all users
+    /// have the same share]
+    #[arg(long, value_name = "FILE")]
+    queues: Option<PathBuf>,
     #[command(flatten)]
     scaling: ScalingFlags,
     /// A worker that was not heard for so long is lost
@@ -113,6 +117,8 @@ impl CoordinatorFlags {
         let state = state.transpose().map_err(|error| because(&error))?;
         let webhooks = self.webhooks.as_deref().map(Webhook::of_file);
         let webhooks = webhooks.transpose().map_err(|error| because(&error))?.unwrap_or_default();
+        let sharing = self.queues.as_deref().map(queues::of_file).transpose();
+        let sharing = sharing.map_err(|error| because(&error))?.unwrap_or_default();
         let gate = security::gate(self.security.as_deref())?;
         cluster::runtime()?.block_on(async {
             let (binary, gone_after_ms) = (binary::own().clone(), self.gone_after_ms);
@@ -120,6 +126,7 @@ impl CoordinatorFlags {
                 Config { binary, state, gate, http: self.http, gone_after_ms, ..Config::default() };
             (config.programs, config.webhooks) = (self.programs, webhooks);
             config.scaling = self.scaling.scaling();
+            config.scheduler.sharing = sharing;
             config.scheduler.lease_ms = self.lease_ms;
             config.scheduler.backup.enabled = !self.no_backups;
             config.scheduler.backup.twice_below = self.twice_below;

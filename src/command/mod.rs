@@ -1,6 +1,7 @@
 //! The command line.
 
 mod advertised;
+mod claim;
 mod cluster;
 mod coordinator;
 mod doctor;
@@ -13,6 +14,7 @@ mod manual;
 mod new;
 mod progress;
 mod quantity;
+mod queues;
 mod replay;
 mod run;
 mod security;

@@ -1,5 +1,6 @@
 //! `run`: a job, in this process.
 
+use super::claim::ClaimFlags;
 use super::quantity::human;
 use super::security::ClientSecurity;
 use super::stores::StoreFlags;
@@ -48,6 +49,8 @@ pub(crate) struct RunFlags {
     /// is that one whose end is waited for
     #[arg(long, value_name = "KEY", requires = "cluster")]
     pub(crate) submit_once: Option<String>,
+    #[command(flatten)]
+    pub(crate) claim: ClaimFlags,
     #[command(flatten)]
     pub(crate) security: ClientSecurity,
     /// Over workers, end an attempt that runs for longer; its task is tried again, 4 times in all
@@ -206,6 +209,7 @@ fn connected(
     if let Some(key) = &flags.submit_once {
         cluster = cluster.once(key);
     }
+    cluster = flags.claim.on(cluster);
     match &flags.binary {
         Some(binary) => Ok(cluster.binary(binary).map_err(Failed::from)?),
         None => Ok(cluster),

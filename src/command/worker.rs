@@ -53,6 +53,9 @@ pub(crate) struct Worker {
     /// End an executor that has more memory [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
     memory_limit: Option<u64>,
+    /// What is special about this worker, for jobs whose tasks need it; several, if given more than once
+    #[arg(long, value_name = "LABEL", value_parser = super::claim::label)]
+    label: Vec<String>,
     /// Confine each executor, and what its job starts, to a control group of its own in this one, which the worker may make
     /// groups in: it gets as many processors as it has threads, and no more memory than --memory-limit
     #[arg(long, value_name = "GROUP")]
@@ -175,6 +178,7 @@ impl Worker {
             threads,
             memory: self.memory,
             memory_limit: self.memory_limit,
+            labels: self.label,
             scratch,
             binary: binary::own().clone(),
             binaries: Some(binaries),

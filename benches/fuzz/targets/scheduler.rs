@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use windrow_coordinator::scheduler::{
     Config, Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, State,
 };
+use windrow_protocol::claim::Claim;
 use windrow_protocol::ids::{JobId, TaskKind, WorkerId};
 use windrow_protocol::shape::JobShape;
 
@@ -23,11 +24,11 @@ fuzz_target!(|data: &[u8]| {
             slots: 2,
             memory: 1 << 30,
             host: HostId(worker as u32 % 2),
-            build: "b".into(),
+            build: "b".into(), labels: Vec::new(),
         };
         scheduler.handle(&event, now, &mut outcomes);
     }
-    let request = JobRequest { job: JobId(1), name: "job".into(), weight: 1, shape };
+    let request = JobRequest { job: JobId(1), name: "job".into(), weight: 1, shape, claim: Claim::default() };
     scheduler.handle(&Event::SubmitJob(Box::new(request)), now, &mut outcomes);
     // What runs is done, or some event comes.
     for _ in 0..200 {

@@ -202,7 +202,7 @@ async fn work(wanted: Wanted, number: u32, took: Took) -> Result<(), AnyError> {
         memory: 1 << 30,
         binary: binary(),
     };
-    let worker = call(patience, |ctx| client.register(ctx, hello)).await??.worker;
+    let worker = call(patience, |ctx| client.register(ctx, hello, Vec::new())).await??.worker;
     let (mut running, mut ended) = (Vec::<(Instant, TaskOrder)>::new(), Vec::new());
     let (mut seen, mut own) = (0, Vec::new());
     loop {

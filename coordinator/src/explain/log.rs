@@ -6,7 +6,7 @@
 //! that was killed had not written yet is missing.
 
 use crate::journal::number_in;
-use crate::scheduler::{Config, Event, Later, Measured, Millis, Scheduler, State};
+use crate::scheduler::{Claims, Config, Event, Later, Measured, Millis, Scheduler, State};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The version of entries; segments of another one are not read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A segment ends once it has so many bytes, and has doubled what it starts with.
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -49,7 +49,7 @@ pub(super) struct Start {
     pub(super) now: Millis,
     pub(super) config: Config,
     /// By build.
-    pub(super) schedulers: BTreeMap<String, (State, Later, Measured)>,
+    pub(super) schedulers: BTreeMap<String, (State, (Later, Claims), Measured)>,
 }
 
 /// [`Entry`], borrowed: the same bytes.
@@ -65,7 +65,7 @@ struct StartRef<'e> {
     version: u32,
     now: Millis,
     config: &'e Config,
-    schedulers: BTreeMap<&'e str, (&'e State, Later, Measured)>,
+    schedulers: BTreeMap<&'e str, (&'e State, (Later, Claims), Measured)>,
 }
 
 /// What is kept.
@@ -143,8 +143,10 @@ impl EventLog {
         config: &Config,
         schedulers: impl Iterator<Item = (&'s str, &'s Scheduler)>,
     ) {
-        let known =
-            schedulers.map(|(build, of)| (build, (of.state(), of.state().later(), of.measured())));
+        let known = schedulers.map(|(build, of)| {
+            let beside = (of.state().later(), of.state().claims());
+            (build, (of.state(), beside, of.measured()))
+        });
         let schedulers = known.collect();
         let start = StartRef { version: VERSION, now, config, schedulers };
         let begun = if self.file.is_none() && self.folder.is_some() || self.is_full() {

@@ -94,8 +94,9 @@ impl Again {
                     }
                 }
                 let resumed = start.schedulers.into_iter().map(|(build, known)| {
-                    let (state, later, measured) = known;
-                    (build, Scheduler::resumed(self.config.clone(), state.with(later), measured))
+                    let (state, (later, claims), measured) = known;
+                    let state = state.with(later).with_claims(claims);
+                    (build, Scheduler::resumed(self.config.clone(), state, measured))
                 });
                 self.schedulers = resumed.collect();
             }

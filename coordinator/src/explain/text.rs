@@ -233,6 +233,11 @@ fn ended(of: &AttemptAccount, end: &End) -> String {
             format!("was stopped{after}: the other attempt was done first")
         }
         End::Revoked(RevokeReason::JobEnded) => format!("was stopped{after}: the job had ended"),
+        End::Revoked(RevokeReason::Preempted) => {
+            format!(
+                "was stopped{after}: another job had got no slot for long, and this one had more than its share"
+            )
+        }
         End::Unknown => "ended when nothing was kept".to_owned(),
     }
 }

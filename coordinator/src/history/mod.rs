@@ -32,6 +32,8 @@ pub(crate) enum How {
     Failed,
     /// It was not wanted any more.
     Revoked,
+    /// Its slot was for another job that had none for long.
+    Preempted,
 }
 
 /// What an attempt read and wrote.

@@ -211,6 +211,7 @@ impl Attempts {
             How::Done => Some("done"),
             How::Failed => Some("failed"),
             How::Revoked => Some("revoked"),
+            How::Preempted => Some("preempted"),
         });
         self.records.push(row.amounts.records);
         self.read_bytes.push(row.amounts.read_bytes);

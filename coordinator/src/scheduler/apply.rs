@@ -29,16 +29,17 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
                 }
             });
         }
-        Outcome::JobAdmitted { job, name, weight, shape } => {
+        Outcome::JobAdmitted { job, name, weight, shape, claim, waits } => {
             state.last_job = state.last_job.max(*job);
             let mut admitted = Job::new(*job, name.clone(), *weight, shape.clone());
             #[cfg(test)]
             {
                 admitted.reads_early = Volatile(state.planted(Mutation::ReadEarly));
             }
-            let groups_ready = std::mem::take(&mut admitted.ready_fresh);
+            (admitted.claim, admitted.waits) = (claim.clone(), *waits);
+            admitted.enter(&mut state.shares.0);
             state.jobs.insert(*job, admitted);
-            state.change_job(*job, |job| job.ready_fresh = groups_ready);
+            state.change_job(*job, |_| {});
             state.touched.0.insert(*job);
         }
         Outcome::SplitsAdded { attempt, page, splits } => {
@@ -51,8 +52,19 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
         Outcome::Assigned { attempt, worker, backup, .. } => {
             assigned(state, *attempt, *worker, *backup);
         }
+        Outcome::JobStarts { job } => {
+            state.shares.0.release(*job);
+            let starts = !state.planted(Mutation::ForgetWaiting);
+            state.change_job(*job, |job| job.waits &= !starts);
+        }
         Outcome::Revoked { attempt, worker, why } => {
-            release(state, *attempt, *worker, *why == RevokeReason::JobEnded, WorkerId(0));
+            let forgets = state.planted(Mutation::ForgetPreempted);
+            let requeue = match why {
+                RevokeReason::OtherWon => false,
+                RevokeReason::JobEnded => true,
+                RevokeReason::Preempted => !forgets,
+            };
+            release(state, *attempt, *worker, requeue, WorkerId(0));
         }
         Outcome::AttemptEnded { attempt, worker, failure, charge } => {
             attempt_ended(state, *attempt, *worker, failure, *charge);
@@ -81,7 +93,7 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
             change_replicas(state, *attempt, |replicas, group| replicas.drop_of(group, partition));
         }
         Outcome::ReplicaUsed { attempt, worker } => replicas::used(state, *attempt, *worker),
-        Outcome::WorkerJoined { worker, slots, memory, host, build } => {
+        Outcome::WorkerJoined { worker, slots, memory, host, build, labels } => {
             let joined = Worker {
                 slots: *slots,
                 memory: *memory,
@@ -97,6 +109,7 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
                 used: 0,
                 outputs: BTreeMap::new(),
                 heard: Volatile::default(),
+                labels: labels.clone(),
             };
             worker_joined(state, *worker, joined);
         }
@@ -147,6 +160,7 @@ pub fn apply(state: &mut State, outcome: &Outcome) {
 fn worker_joined(state: &mut State, id: WorkerId, joined: Worker) {
     state.last_worker = state.last_worker.max(id);
     state.slots += u64::from(joined.slots);
+    state.room.0 += 1;
     if joined.is_free() {
         state.free.insert((0, id));
     }
@@ -243,8 +257,10 @@ fn assigned(state: &mut State, attempt: AttemptId, worker: WorkerId, backup: boo
         }
     });
     state.backups += u64::from(backup);
+    let slots = state.slots_of(attempt.task, worker);
+    state.shares.0.begun(attempt.task.job, slots);
     state.change_worker(worker, |worker| {
-        worker.used += 1;
+        worker.used += slots;
         worker.running.push(Running {
             attempt,
             started: Volatile::default(),
@@ -264,6 +280,7 @@ fn release(
     avoid: WorkerId,
 ) {
     let keep_slot = state.planted(Mutation::LeakSlot) && requeue;
+    let slots = state.slots_of(attempt.task, worker);
     if let Some(lost) = state.lost.get_mut(&worker) {
         lost.running.retain(|running| running.attempt != attempt);
         if lost.running.is_empty() {
@@ -274,13 +291,13 @@ fn release(
         state.change_worker(worker, |worker| {
             if let Some(at) = worker.running.iter().position(|r| r.attempt == attempt) {
                 worker.running.swap_remove(at);
-                worker.used -= u32::from(!keep_slot);
+                worker.used -= if keep_slot { 0 } else { slots.min(worker.used) };
             }
             draining = worker.draining;
         });
         state.look_at_draining.0 |= draining;
     }
-    let mut backup = false;
+    let (mut backup, mut was_there) = (false, false);
     change_task(state, attempt.task, |job, group| {
         let found = &mut job.groups[group as usize];
         let task = &mut found.tasks[attempt.task.partition as usize];
@@ -288,6 +305,7 @@ fn release(
         if !task.end(attempt.number) {
             return;
         }
+        was_there = true;
         found.running -= 1;
         job.running -= 1;
         if requeue && task.running() == 0 && task.status == Status::Running {
@@ -296,6 +314,9 @@ fn release(
         }
     });
     state.backups -= u64::from(backup);
+    if was_there && !state.planted(Mutation::LeakShare) {
+        state.shares.0.ended(attempt.task.job, slots);
+    }
 }
 
 fn attempt_ended(
@@ -421,9 +442,7 @@ fn outputs_gone(state: &mut State, id: WorkerId) {
 /// Takes a job's traces from the workers.
 fn job_ended(state: &mut State, id: JobId) {
     state.look_at_draining.0 = true;
-    if let Some(job) = state.jobs.get(&id) {
-        state.ready.remove(&(super::state::share(job), id));
-    }
+    state.shares.0.leave(id);
     for worker in state.workers.values_mut() {
         if !worker.outputs.is_empty() {
             let mut own = worker.outputs.split_off(&(id, 0));

@@ -34,7 +34,8 @@ impl Decider<'_> {
             .free
             .iter()
             .map(|&(_, id)| id)
-            .filter(|&id| id != lease.worker || self.planted(Mutation::BackUpBeside));
+            .filter(|&id| id != lease.worker || self.planted(Mutation::BackUpBeside))
+            .filter(|&id| self.has_room_for(job, group, id));
         let mut passed_over = false;
         let other = free.into_iter().find(|id| {
             let takes = is_silent || !self.is_slow(*id);
@@ -58,7 +59,7 @@ impl Decider<'_> {
     /// A second attempt of a task of a small job, on another worker, as long as nobody else wants the slot.
     pub(crate) fn double(&mut self) {
         let below = self.config.backup.twice_below as usize;
-        if below == 0 || self.state.free.is_empty() || !self.state.ready.is_empty() {
+        if below == 0 || self.state.free.is_empty() || self.is_anything_open() {
             return;
         }
         for job in self.state.jobs.values().filter(|job| job.running > 0 && job.tasks() < below) {
@@ -71,7 +72,9 @@ impl Decider<'_> {
                     let [Some(lease), None] = task.leases else { continue };
                     let is_first = lease.number == 0 && task.next == 1;
                     let mut free = self.state.free.iter().map(|&(_, id)| id);
-                    let other = free.find(|id| *id != lease.worker && !self.is_slow(*id));
+                    let other = free.find(|&id| {
+                        id != lease.worker && !self.is_slow(id) && self.has_room_for(job, group, id)
+                    });
                     if let Some(worker) = other.filter(|_| is_first) {
                         self.marks.mark(Mark::Doubled);
                         return self.assign(job, group, partition, worker, true);
@@ -95,7 +98,7 @@ impl Decider<'_> {
     pub(crate) fn slow_attempts(&self) -> Vec<AttemptId> {
         let backup = &self.config.backup;
         let mut slow = Vec::new();
-        if !backup.enabled || self.state.free.is_empty() || !self.state.ready.is_empty() {
+        if !backup.enabled || self.state.free.is_empty() || self.is_anything_open() {
             return Vec::new();
         }
         let mut medians: BTreeMap<(JobId, u32), Option<u64>> = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! What can be set about the scheduler: leases, limits, backup attempts.
 
+use super::sharing::Policy;
 use serde::{Deserialize, Serialize};
 
 /// The settings of a scheduler. Outcomes do not depend on them once made: a recovered state may go on with others.
@@ -31,6 +32,8 @@ pub struct Config {
     pub commit_delay_ms_max: u64,
     /// What an attempt wrote that took so long is kept by a second worker too; nothing, unless this is given.
     pub replicate_from_ms: Option<u64>,
+    /// How users and queues share the slots.
+    pub sharing: Policy,
     /// The defect to plant, for tests of the simulator.
     #[cfg(test)]
     #[serde(skip)]
@@ -79,6 +82,7 @@ impl Default for Config {
             commit_delay_ms: 1_000,
             commit_delay_ms_max: 60_000,
             replicate_from_ms: None,
+            sharing: Policy::default(),
             #[cfg(test)]
             mutation: None,
         }
@@ -179,4 +183,18 @@ pub(crate) enum Mutation {
     KeepLostReplicas,
     /// A tick that comes late takes workers for lost that could not be heard.
     JudgeLate,
+    /// Attempts run on workers that have not the labels which they need.
+    IgnoreLabels,
+    /// An attempt that needs several slots counts as one.
+    CountWideAsOne,
+    /// The task of a preempted attempt is not queued again.
+    ForgetPreempted,
+    /// A slot that is given back counts as used still, for who had it.
+    LeakShare,
+    /// Jobs run beyond the most that their queue runs.
+    IgnoreQueueLimit,
+    /// A user has slots beyond the most.
+    IgnoreUserLimit,
+    /// A job that waited goes on waiting when it has a place.
+    ForgetWaiting,
 }

@@ -6,6 +6,7 @@ use super::job::Job;
 use super::links;
 use super::marks::{Mark, Marks};
 use super::outcome::{Cause, JobEnd, LossReason, Outcome, ReopenReason, RevokeReason};
+use super::sharing::KindSet;
 use super::state::State;
 use super::task::{Group, Lease, Status};
 use super::time::Millis;
@@ -18,6 +19,8 @@ pub(crate) struct Decider<'s> {
     pub(crate) config: &'s Config,
     pub(crate) now: Millis,
     pub(crate) marks: &'s mut Marks,
+    /// Kinds that no worker has room for.
+    pub(crate) blocked: &'s mut KindSet,
     pub(crate) out: &'s mut Vec<Outcome>,
 }
 
@@ -25,7 +28,7 @@ pub(crate) struct Decider<'s> {
 pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
     match event {
         Event::SubmitJob(request) => decider.submit(request),
-        Event::WorkerJoined { worker, slots, memory, host, build } => {
+        Event::WorkerJoined { worker, slots, memory, host, build, labels } => {
             if *worker <= decider.state.last_worker {
                 return decider.marks.mark(Mark::KnownAlready);
             }
@@ -35,6 +38,7 @@ pub(crate) fn decide(decider: &mut Decider<'_>, event: &Event) {
                 memory: *memory,
                 host: *host,
                 build: build.clone(),
+                labels: labels.clone(),
             });
         }
         Event::Heartbeat { .. } | Event::Progress { .. } => {}
@@ -92,7 +96,8 @@ impl Decider<'_> {
         if job <= self.state.last_job {
             return self.marks.mark(Mark::KnownAlready);
         }
-        if let Err(why) = links::check(&request.shape) {
+        let why = links::check(&request.shape).err().or_else(|| self.refused_by_queue(request));
+        if let Some(why) = why {
             self.marks.mark(Mark::Refused);
             return self.out.push(Outcome::JobRefused { job, why });
         }
@@ -101,6 +106,8 @@ impl Decider<'_> {
             name: request.name.clone(),
             weight: request.weight,
             shape: Box::new(request.shape.clone()),
+            claim: request.claim.clone(),
+            waits: self.must_wait(request),
         });
     }
 

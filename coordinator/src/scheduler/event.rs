@@ -4,6 +4,7 @@
 //! lost, changes nothing.
 
 use serde::{Deserialize, Serialize};
+use windrow_protocol::claim::Claim;
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{AttemptId, JobId, ShuffleId, WorkerId};
 use windrow_protocol::parts::BucketSizes;
@@ -46,6 +47,8 @@ pub struct JobRequest {
     pub weight: u32,
     /// The shape of its plan.
     pub shape: JobShape,
+    /// What it claims of the cluster.
+    pub claim: Claim,
 }
 
 /// What happens to the scheduler.
@@ -65,6 +68,8 @@ pub enum Event {
         host: HostId,
         /// The build of its supervisor, for people.
         build: Box<str>,
+        /// What is special about it: attempts that need a label run on workers that have it.
+        labels: Vec<String>,
     },
     /// A worker was heard. Every other event that names a worker as its sender says so too.
     Heartbeat {

@@ -5,11 +5,13 @@ use super::links::{Links, lists_itself};
 use super::outcome::Cause;
 use super::replicas::Replicas;
 use super::rests::RestsOfStages;
+use super::sharing::{Kind, KindSet, Shares};
 use super::task::{Group, Task};
 use super::time::{Durations, Millis, Volatile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use windrow_protocol::claim::{Claim, Needs};
 use windrow_protocol::ids::{JobId, Round, ShuffleId, StageId, TaskId, TaskKind};
 use windrow_protocol::shape::{Cut, JobShape, LookUp, RootShape, pack};
 
@@ -54,6 +56,14 @@ pub(crate) struct Job {
     /// The replicas of its map outputs. They are written beside the job as well.
     #[serde(skip)]
     pub(crate) replicas: Replicas,
+    /// What it claims of the cluster, and whether it waits for a place in its queue. They are written beside the job: see
+    /// [`Claims`](super::state::Claims).
+    #[serde(skip)]
+    pub(crate) claim: Claim,
+    #[serde(skip)]
+    pub(crate) waits: bool,
+    /// What the tasks of each group need, by number; empty if none needs anything in particular.
+    pub(crate) kinds: Volatile<Vec<Kind>>,
     #[cfg(test)]
     pub(crate) reads_early: Volatile<bool>,
 }
@@ -107,6 +117,9 @@ impl Job {
             durations: Volatile::default(),
             rests: RestsOfStages::default(),
             replicas: Replicas::default(),
+            claim: Claim::default(),
+            waits: false,
+            kinds: Volatile::default(),
             groups,
             shape,
             #[cfg(test)]
@@ -231,9 +244,44 @@ impl Job {
         self.groups.iter().all(|group| !group.open || group.complete())
     }
 
-    /// Whether something of the job may start now.
-    pub(crate) fn ready(&self) -> bool {
-        !self.ready_retries.is_empty() || !self.ready_fresh.is_empty()
+    /// What tasks need that may start now.
+    pub(crate) fn ready(&self) -> KindSet {
+        let mut ready = KindSet::default();
+        if !self.waits {
+            let groups = self.ready_retries.iter().chain(&self.ready_fresh);
+            groups.for_each(|&group| ready.insert(self.kind(group)));
+        }
+        ready
+    }
+
+    /// What the tasks of a group need, by number.
+    pub(crate) fn kind(&self, group: u32) -> Kind {
+        self.kinds.0.get(group as usize).copied().unwrap_or(Kind::ORDINARY)
+    }
+
+    /// What the tasks of a group need: those that list sources or commit one slot, where the others run.
+    pub(crate) fn needs_of(&self, group: u32) -> Needs {
+        if self.claim.needs.is_empty() {
+            return Needs::default();
+        }
+        match self.stage_of(group) {
+            Some(stage) => self.claim.needs_of(stage),
+            None if group == self.commit_group() && self.claim.needs.len() > 1 => Needs::default(),
+            None => {
+                let Needs { labels, .. } = self.claim.needs_of(group / 2);
+                Needs { labels, ..Needs::default() }
+            }
+        }
+    }
+
+    /// Has it among those that share.
+    pub(crate) fn enter(&mut self, shares: &mut Shares) {
+        let groups = if self.claim.needs.is_empty() { 0 } else { self.groups.len() as u32 };
+        let needs: Vec<Needs> = (0..groups).map(|group| self.needs_of(group)).collect();
+        self.kinds = Volatile(shares.enter(self.id, &self.claim, self.weight, &needs));
+        if self.waits {
+            shares.hold(self.id);
+        }
     }
 
     /// The splits that a task has, for stages that read a source. A sample has those at its positions among all.

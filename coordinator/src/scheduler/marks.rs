@@ -83,11 +83,19 @@ pub enum Mark {
     ReplicaUsed,
     /// The coordinator stood still, and heard nobody meanwhile.
     StoodStill,
+    /// A job that waited for a place in its queue has one.
+    WaitedForQueue,
+    /// An attempt was revoked for somebody who had no slot for long.
+    Preempted,
+    /// A worker's free slots were kept for an attempt that needs several.
+    KeptForWide,
+    /// A job got no slot, for its user has as many as may be.
+    UserAtLimit,
 }
 
 impl Mark {
     /// All marks.
-    pub const ALL: [Mark; 40] = [
+    pub const ALL: [Mark; 44] = [
         Mark::LateReport,
         Mark::KnownAlready,
         Mark::OddPage,
@@ -128,6 +136,10 @@ impl Mark {
         Mark::ReplicaOrdered,
         Mark::ReplicaUsed,
         Mark::StoodStill,
+        Mark::WaitedForQueue,
+        Mark::Preempted,
+        Mark::KeptForWide,
+        Mark::UserAtLimit,
     ];
 }
 

@@ -3,6 +3,7 @@
 
 use super::config::Config;
 use super::marks::Marks;
+use super::sharing::{KindSet, Shares};
 use super::time::{Durations, Millis, Volatile};
 use super::worker::Running;
 use super::{Scheduler, State};
@@ -15,6 +16,7 @@ pub(crate) struct Measured {
     ticked: Millis,
     workers: Vec<(WorkerId, OfWorker)>,
     jobs: Vec<(JobId, OfJob)>,
+    shares: Shares,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,7 +58,8 @@ impl Scheduler {
         let jobs = self.state.jobs.iter().map(|(&id, job)| {
             (id, OfJob { commit_at: job.commit_at.0, durations: job.durations.0.clone() })
         });
-        Measured { ticked: self.ticked, workers: workers.collect(), jobs: jobs.collect() }
+        let (workers, jobs) = (workers.collect(), jobs.collect());
+        Measured { ticked: self.ticked, workers, jobs, shares: self.state.shares.0.clone() }
     }
 
     /// A scheduler that decides as the one did that had this state and knew this.
@@ -73,13 +76,16 @@ impl Scheduler {
         for (id, of) in measured.jobs {
             let Some(job) = state.jobs.get_mut(&id) else { continue };
             (job.commit_at, job.durations) = (Volatile(of.commit_at), Volatile(of.durations));
+            job.kinds = Volatile(measured.shares.kinds_of(id));
         }
+        state.shares = Volatile(measured.shares);
         #[cfg(test)]
         {
             state.planted = Volatile(config.mutation);
         }
         // Between two events nothing is left to follow.
         let (marks, slow, step) = (Marks::default(), Vec::new(), Vec::new());
-        Scheduler { config, state, marks, ticked: measured.ticked, slow, step }
+        let (ticked, blocked) = (measured.ticked, (0, KindSet::default()));
+        Scheduler { config, state, marks, ticked, slow, step, blocked, is_preempting: false }
     }
 }

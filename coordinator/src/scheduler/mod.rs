@@ -24,6 +24,7 @@ mod parts;
 mod query;
 mod replicas;
 mod rests;
+mod sharing;
 mod state;
 mod task;
 #[cfg(test)]
@@ -38,7 +39,8 @@ pub use event::{Event, HostId, JobRequest, SplitInfo, Written};
 pub use marks::{Mark, Marks};
 pub use outcome::{Cause, JobEnd, LossReason, Outcome, ReopenReason, RevokeReason};
 pub use query::{AttemptView, StageProgress, WorkerView};
-pub(crate) use state::Later;
+pub use sharing::{Policy, QueuePolicy, QueueView, UserPolicy};
+pub(crate) use state::{Claims, Later};
 pub use state::{Ended, State};
 pub use time::Millis;
 
@@ -48,6 +50,7 @@ pub(crate) use task::{Status, Task};
 pub(crate) use time::Durations;
 
 use decide::Decider;
+use sharing::{KindSet, Shares};
 use time::Volatile;
 use windrow_protocol::failure::Blame;
 use windrow_protocol::ids::{AttemptId, TaskKind, WorkerId};
@@ -75,6 +78,10 @@ pub struct Scheduler {
     ticked: Millis,
     slow: Vec<AttemptId>,
     step: Vec<Outcome>,
+    /// Kinds of needs that no worker had room for, when so many times a worker had got room for more.
+    blocked: (u64, KindSet),
+    /// Whether what is assigned now was taken from others.
+    is_preempting: bool,
 }
 
 impl Scheduler {
@@ -95,11 +102,13 @@ impl Scheduler {
                 (running.started, running.advanced) = (Volatile(now), Volatile(now));
             }
         }
+        state.count_shares(Shares::new(config.sharing.clone(), now));
         state.touched = Volatile(state.jobs.keys().copied().collect());
         state.struck = Volatile(state.workers.keys().copied().collect());
         state.look_at_draining = Volatile(true);
         let (marks, slow, step) = (Marks::default(), Vec::new(), Vec::new());
-        Scheduler { config, state, marks, ticked: now, slow, step }
+        let blocked = (0, KindSet::default());
+        Scheduler { config, state, marks, ticked: now, slow, step, blocked, is_preempting: false }
     }
 
     /// Its state.
@@ -137,10 +146,13 @@ impl Scheduler {
         outcomes: &mut Vec<Outcome>,
         watch: &mut Watch<'_>,
     ) {
+        self.state.shares.0.at(now);
         self.observe(event, now);
         let stood_ms = if *event == Event::Tick { self.pass_time(now) } else { 0 };
         self.take_step(now, outcomes, watch, |decider| decide::decide(decider, event));
         if *event == Event::Tick {
+            let slots = self.state.slots;
+            self.state.shares.0.tick(slots);
             self.state.look_at_draining.0 = true;
             // How far attempts are is not known after a time in which nobody was heard.
             if stood_ms <= self.config.tick_ms {
@@ -149,10 +161,28 @@ impl Scheduler {
             }
         }
         self.follow_watched(now, outcomes, watch);
+        if *event == Event::Tick && stood_ms <= self.config.tick_ms {
+            self.preempt(now, outcomes, watch);
+        }
+    }
+
+    /// Slots are taken back for who has had none for long, at most a tenth of all at once.
+    fn preempt(&mut self, now: Millis, outcomes: &mut Vec<Outcome>, watch: &mut Watch<'_>) {
+        let (begun, most) = (outcomes.len(), self.state.slots.div_ceil(10) as usize);
+        let is_one =
+            |of: &&Outcome| matches!(of, Outcome::Revoked { why: RevokeReason::Preempted, .. });
+        while outcomes[begun..].iter().filter(is_one).count() < most
+            && self.take_step(now, outcomes, watch, |decider| decider.preempt())
+        {
+            self.is_preempting = true;
+            self.follow_watched(now, outcomes, watch);
+            self.is_preempting = false;
+        }
     }
 
     /// Decides what follows from the state alone: after recovery, say.
     pub fn follow(&mut self, now: Millis, outcomes: &mut Vec<Outcome>) {
+        self.state.shares.0.at(now);
         self.follow_watched(now, outcomes, &mut None);
     }
 
@@ -172,6 +202,12 @@ impl Scheduler {
                 if !self.take_step(now, outcomes, watch, |decider| decider.follow_job(job)) {
                     self.state.touched.0.remove(&job);
                 }
+                continue;
+            }
+            if std::mem::take(&mut self.state.shares.0.look_at_waiting)
+                && self.take_step(now, outcomes, watch, |decider| decider.follow_waiting())
+            {
+                self.state.shares.0.look_at_waiting = true;
                 continue;
             }
             if std::mem::take(&mut self.state.look_at_draining.0)
@@ -198,8 +234,11 @@ impl Scheduler {
         out: &mut Vec<Outcome>,
         decide: impl FnOnce(&mut Decider<'_>) -> T,
     ) -> T {
-        let Scheduler { config, state, marks, .. } = self;
-        decide(&mut Decider { state, config, now, marks, out })
+        let Scheduler { config, state, marks, blocked: (room, blocked), .. } = self;
+        if *room != state.room.0 {
+            (*room, *blocked) = (state.room.0, KindSet::default());
+        }
+        decide(&mut Decider { state, config, now, marks, blocked, out })
     }
 
     /// One decision and its application. Returns whether anything was decided.
@@ -273,6 +312,7 @@ impl Scheduler {
         let Some(worker) = self.state.workers.get_mut(worker) else { return };
         let Some(running) = worker.running(*attempt) else { return };
         let elapsed = now.since(running.started.0);
+        self.state.shares.0.took(attempt.task.job, elapsed);
         let is_compute = attempt.task.kind == TaskKind::Compute;
         let Some(job) = self.state.jobs.get_mut(&attempt.task.job) else { return };
         // What takes a part of a task says nothing about others.
@@ -298,6 +338,9 @@ impl Scheduler {
             Outcome::Assigned { attempt, worker, .. } => {
                 if let Some(running) = self.running_mut(*worker, *attempt) {
                     (running.started, running.advanced) = (Volatile(now), Volatile(now));
+                }
+                if !self.is_preempting {
+                    self.state.shares.0.was_served(attempt.task.job);
                 }
             }
             Outcome::RestAsked { attempt, worker, .. } => {

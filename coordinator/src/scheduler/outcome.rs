@@ -6,6 +6,7 @@
 use super::event::{HostId, SplitInfo, Written};
 use super::time::Millis;
 use serde::{Deserialize, Serialize};
+use windrow_protocol::claim::Claim;
 use windrow_protocol::failure::{Blame, Failure};
 use windrow_protocol::ids::{AttemptId, JobId, LaneRange, StageId, TaskId, WorkerId};
 use windrow_protocol::parts::Part;
@@ -24,6 +25,10 @@ pub enum Outcome {
         weight: u32,
         /// The shape of its plan.
         shape: Box<JobShape>,
+        /// What it claims of the cluster.
+        claim: Claim,
+        /// Whether it waits, for its queue or its user has as many jobs that run as may.
+        waits: bool,
     },
     /// A job is not taken on. Changes nothing.
     JobRefused {
@@ -122,6 +127,8 @@ pub enum Outcome {
         host: HostId,
         /// The build of its supervisor.
         build: Box<str>,
+        /// What is special about it.
+        labels: Vec<String>,
     },
     /// A worker is lost, however that was noticed. Its attempts end and its outputs are made again next.
     WorkerLost {
@@ -216,6 +223,11 @@ pub enum Outcome {
         /// The worker that has the replica.
         worker: WorkerId,
     },
+    /// A job that waited has a place in its queue.
+    JobStarts {
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// Why an attempt is no longer wanted.
@@ -225,6 +237,8 @@ pub enum RevokeReason {
     OtherWon,
     /// Its job has ended.
     JobEnded,
+    /// Its slot is for somebody who had none for long: its task runs again later.
+    Preempted,
 }
 
 /// Why a committed task has to run again.

@@ -1,6 +1,7 @@
 //! What the driver, the pages and the tests ask.
 
 use super::Ended;
+use super::sharing::QueueView;
 use super::state::State;
 use super::task::Status;
 use super::time::Millis;
@@ -32,7 +33,7 @@ pub struct WorkerView {
     pub worker: WorkerId,
     /// How many attempts it runs at once.
     pub slots: u32,
-    /// How many it runs now.
+    /// How many of them its attempts take now.
     pub running: u32,
     /// Whether it gets no more work.
     pub draining: bool,
@@ -88,12 +89,41 @@ impl State {
         (0..job.shape.stages.len() as u32).map(of).collect()
     }
 
+    /// The queue in which a job waits for a place, and how many jobs are before it there; `None` if it does not wait.
+    pub fn place_in_queue(&self, job: JobId) -> Option<(&str, usize)> {
+        let before = self.shares.0.position(job)?;
+        Some((self.jobs.get(&job)?.claim.queue(), before))
+    }
+
+    /// What a job lacks of which nothing runs, for people.
+    pub fn lacks(&self, job: JobId) -> String {
+        let free = || "a free slot".to_owned();
+        let Some(job) = self.jobs.get(&job) else { return free() };
+        let mut groups = job.ready_retries.iter().chain(&job.ready_fresh);
+        let Some(needs) = groups.next().map(|&group| job.needs_of(group)) else { return free() };
+        let mut workers = self.workers.values();
+        if !workers.any(|worker| worker.slots_for(&needs).is_some()) {
+            return format!("a worker that has {}: none that is connected has", needs.text());
+        }
+        let slots =
+            if needs.is_ordinary() { free() } else { format!("free room: {}", needs.text()) };
+        if !self.shares.0.may_have(job.id, needs.slots.max(1)) {
+            return format!("slots: user `{}` has as many as they may", job.claim.user);
+        }
+        slots
+    }
+
+    /// The queues, and who is in them.
+    pub fn queues(&self) -> Vec<QueueView> {
+        self.shares.0.queue_views()
+    }
+
     /// All workers that are not lost.
     pub fn workers(&self) -> impl Iterator<Item = WorkerView> {
         self.workers.iter().map(|(&worker, found)| WorkerView {
             worker,
             slots: found.slots,
-            running: found.running.len() as u32,
+            running: found.used,
             draining: found.draining,
             heard: found.heard.0,
         })

@@ -5,10 +5,12 @@ use super::job::Job;
 use super::outcome::JobEnd;
 use super::replicas::Replicas;
 use super::rests::RestsOfStages;
-use super::time::Volatile;
+use super::sharing::Shares;
+use super::time::{Millis, Volatile};
 use super::worker::Worker;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+use windrow_protocol::claim::{Claim, Needs};
 use windrow_protocol::ids::{JobId, TaskId, WorkerId};
 
 /// Ended jobs that are remembered. It is no setting, for a recovered state is to be the same.
@@ -25,8 +27,9 @@ pub struct State {
     pub(crate) lost: BTreeMap<WorkerId, Worker>,
     /// Workers with a free slot, the least loaded first.
     pub(crate) free: BTreeSet<(u32, WorkerId)>,
-    /// Jobs that may start a task, the least served first.
-    pub(crate) ready: BTreeSet<(u64, JobId)>,
+    /// Who shares the slots, and who is next. In its place the first releases wrote the jobs that may start a task.
+    #[serde(serialize_with = "no_ready", deserialize_with = "ready_of_old")]
+    pub(crate) shares: Volatile<Shares>,
     pub(crate) draining: BTreeSet<WorkerId>,
     /// Workers that are set aside.
     pub(crate) aside: BTreeSet<WorkerId>,
@@ -40,6 +43,8 @@ pub struct State {
     pub(crate) struck: Volatile<BTreeSet<WorkerId>>,
     /// Whether a draining worker may be done.
     pub(crate) look_at_draining: Volatile<bool>,
+    /// Grows whenever a worker has room for more than before.
+    pub(crate) room: Volatile<u64>,
     #[cfg(test)]
     pub(crate) planted: Volatile<Option<Mutation>>,
 }
@@ -47,6 +52,14 @@ pub struct State {
 /// What of a state is written beside it, for its own encoding is that of the first release; by job.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Later(BTreeMap<JobId, (RestsOfStages, Replicas)>);
+
+/// What of a state is written behind that: what jobs claim, of those that claim anything, and whether they wait; and the
+/// labels of workers that have any.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    jobs: BTreeMap<JobId, (Claim, bool)>,
+    workers: BTreeMap<WorkerId, Vec<String>>,
+}
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,7 +78,7 @@ impl Default for State {
             workers: BTreeMap::new(),
             lost: BTreeMap::new(),
             free: BTreeSet::new(),
-            ready: BTreeSet::new(),
+            shares: Volatile::default(),
             draining: BTreeSet::new(),
             aside: BTreeSet::new(),
             last_job: JobId(0),
@@ -75,6 +88,7 @@ impl Default for State {
             touched: Volatile::default(),
             struck: Volatile::default(),
             look_at_draining: Volatile::default(),
+            room: Volatile::default(),
             #[cfg(test)]
             planted: Volatile::default(),
         }
@@ -105,6 +119,74 @@ impl State {
             }
         }
         self
+    }
+
+    /// What is to be written behind that.
+    pub(crate) fn claims(&self) -> Claims {
+        let claims = |job: &Job| job.claim != Claim::default() || job.waits;
+        let jobs = self.jobs.iter().filter(|(_, job)| claims(job));
+        let workers = self.workers.iter().chain(&self.lost);
+        let labelled = workers.filter(|(_, worker)| !worker.labels.is_empty());
+        Claims {
+            jobs: jobs.map(|(&id, job)| (id, (job.claim.clone(), job.waits))).collect(),
+            workers: labelled.map(|(&id, worker)| (id, worker.labels.clone())).collect(),
+        }
+    }
+
+    /// With what was written behind that.
+    pub(crate) fn with_claims(mut self, claims: Claims) -> State {
+        for (id, (claim, waits)) in claims.jobs {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                (job.claim, job.waits) = (claim, waits);
+            }
+        }
+        for (id, labels) in claims.workers {
+            let worker = self.workers.get_mut(&id).or_else(|| self.lost.get_mut(&id));
+            if let Some(worker) = worker {
+                worker.labels = labels;
+            }
+        }
+        self
+    }
+
+    /// Counts anew who has what: of a state that was read, or made by other settings.
+    pub(crate) fn count_shares(&mut self, mut shares: Shares) {
+        for job in self.jobs.values_mut() {
+            job.enter(&mut shares);
+        }
+        for (&id, worker) in self.workers.iter().chain(&self.lost) {
+            for running in &worker.running {
+                let task = running.attempt.task;
+                shares.begun(task.job, self.slots_of(task, id));
+            }
+        }
+        for (&id, job) in &self.jobs {
+            shares.set_ready(id, job.ready());
+        }
+        self.shares = Volatile(shares);
+    }
+
+    /// Counts anew who has what, by the settings of another one.
+    pub(crate) fn count_shares_of(&mut self, other: &State) {
+        let policy = other.shares.0.policy().clone();
+        self.count_shares(Shares::new(policy, Millis(0)));
+    }
+
+    /// By job: the slots that it has, what it has to start, and whether it waits. That follows from the rest.
+    pub(crate) fn standing(&self) -> Vec<(JobId, u64, Vec<Needs>, bool)> {
+        self.shares.0.standing()
+    }
+
+    /// The slots that an attempt of a task takes of a worker.
+    pub(crate) fn slots_of(&self, task: TaskId, worker: WorkerId) -> u32 {
+        let Some(job) = self.jobs.get(&task.job) else { return 1 };
+        if job.claim.needs.is_empty() || self.planted(Mutation::CountWideAsOne) {
+            return 1;
+        }
+        let worker = self.workers.get(&worker).or_else(|| self.lost.get(&worker));
+        let needs = job.group_of(task).map(|group| job.needs_of(group));
+        let slots = worker.and_then(|worker| worker.slots_for(&needs.unwrap_or_default()));
+        slots.unwrap_or(1)
     }
 
     /// Whether a defect is planted.
@@ -140,6 +222,12 @@ impl State {
         change(worker);
         let after = worker.is_free().then_some(worker.used);
         if before != after {
+            let has_more = match (before, after) {
+                (None, Some(_)) => true,
+                (Some(before), Some(after)) => after < before,
+                _ => false,
+            };
+            self.room.0 += u64::from(has_more);
             if let Some(used) = before {
                 self.free.remove(&(used, id));
             }
@@ -149,24 +237,23 @@ impl State {
         }
     }
 
-    /// Changes a job, and notes whether it may start a task then, and how much of the slots it has.
+    /// Changes a job, and notes what it may start then.
     pub(crate) fn change_job(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let before = job.ready().then(|| share(job));
         change(job);
-        let after = job.ready().then(|| share(job));
-        if before != after {
-            if let Some(share) = before {
-                self.ready.remove(&(share, id));
-            }
-            if let Some(share) = after {
-                self.ready.insert((share, id));
-            }
+        let ready = job.ready();
+        if ready != self.shares.0.ready_of(id) {
+            self.shares.0.set_ready(id, ready);
         }
     }
 }
 
-/// The slots that a job has, against its weight.
-pub(crate) fn share(job: &Job) -> u64 {
-    (u64::from(job.running) << 20) / u64::from(job.weight)
+/// An empty list, where there were once the jobs that may start a task.
+fn no_ready<S: Serializer>(_: &Volatile<Shares>, serializer: S) -> Result<S::Ok, S::Error> {
+    BTreeSet::<(u64, JobId)>::new().serialize(serializer)
+}
+
+/// Passes over the jobs that may start a task: that follows from the rest.
+fn ready_of_old<'de, D: Deserializer<'de>>(from: D) -> Result<Volatile<Shares>, D::Error> {
+    BTreeSet::<(u64, JobId)>::deserialize(from).map(|_| Volatile::default())
 }

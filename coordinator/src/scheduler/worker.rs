@@ -4,6 +4,7 @@ use super::event::HostId;
 use super::time::{Millis, Volatile};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use windrow_protocol::claim::Needs;
 use windrow_protocol::ids::{AttemptId, JobId, TaskId};
 
 /// A worker that is alive, or whose loss is being handled.
@@ -24,12 +25,15 @@ pub(crate) struct Worker {
     /// What its attempts take of the medians of their stages, in percent, the last ones counting most; 0 before the first.
     pub(crate) pace_percent: Volatile<u32>,
     pub(crate) running: Vec<Running>,
-    /// The slots in use: as many as `running`.
+    /// The slots in use, of all that is `running`.
     pub(crate) used: u32,
     /// Map outputs, by job and group. A task is in it for good, also when another worker makes its output again: who
     /// looks asks the task.
     pub(crate) outputs: BTreeMap<(JobId, u32), BTreeSet<u32>>,
     pub(crate) heard: Volatile<Millis>,
+    /// What is special about it. They are written beside the worker: see [`Claims`](super::state::Claims).
+    #[serde(skip)]
+    pub(crate) labels: Vec<String>,
 }
 
 /// An attempt that runs.
@@ -53,6 +57,11 @@ impl Worker {
     /// Whether it gets attempts at all.
     pub(crate) fn takes_work(&self) -> bool {
         !self.draining && self.aside_until.is_none()
+    }
+
+    /// The slots that an attempt takes here that needs this; `None` if it never runs here.
+    pub(crate) fn slots_for(&self, needs: &Needs) -> Option<u32> {
+        needs.slots_of(self.slots, self.memory, &self.labels)
     }
 
     /// An attempt has taken so many percent of the median of its stage.

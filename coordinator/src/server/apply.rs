@@ -5,7 +5,7 @@ use super::job::{Job, Reads};
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
 use crate::history::{Amounts, How};
-use crate::scheduler::{Cause, JobEnd, Millis, Outcome};
+use crate::scheduler::{Cause, JobEnd, Millis, Outcome, RevokeReason};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use windrow_protocol::control::{JobOver, JobState};
@@ -67,14 +67,16 @@ impl Core {
                     to.wake();
                 }
             }
-            Outcome::Replicated { .. } | Outcome::ReplicaGone { .. } => {}
+            Outcome::Replicated { .. }
+            | Outcome::ReplicaGone { .. }
+            | Outcome::JobStarts { .. } => {}
             Outcome::ReplicaUsed { attempt, worker } => {
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
                     job.moved(attempt, worker);
                     job.touch();
                 }
             }
-            Outcome::Revoked { attempt, worker, .. } => {
+            Outcome::Revoked { attempt, worker, why } => {
                 self.stopped(attempt, worker);
                 if let Some(to) = self.workers.get_mut(&worker)
                     && to.outbox.take_back(attempt)
@@ -84,7 +86,14 @@ impl Core {
                 }
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
                     let at_ms = now.since(job.submitted);
-                    job.history.ended(attempt, How::Revoked, Amounts::default(), at_ms);
+                    let is_preempted = why == RevokeReason::Preempted;
+                    let how = if is_preempted { How::Preempted } else { How::Revoked };
+                    job.history.ended(attempt, how, Amounts::default(), at_ms);
+                    if is_preempted {
+                        job.note(format!(
+                            "attempt {attempt} on {worker} made room for another job"
+                        ));
+                    }
                 }
                 self.publish(What::AttemptRevoked(attempt, worker), now);
             }

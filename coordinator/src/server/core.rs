@@ -14,9 +14,12 @@ use crate::explain::EventLog;
 use crate::history::{Histories, History};
 use crate::http::Totals;
 use crate::journal::{Home, Journal};
-use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
+use crate::scheduler::{
+    Event, HostId, JobRequest, Millis, QueueView, Scheduler, SplitInfo, State, Written,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use windrow_protocol::claim::{Claim, QueueStatus, check_labels};
 use windrow_protocol::control::{
     AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered, Term,
     WorkerHello, WorkerStatus,
@@ -194,6 +197,7 @@ impl Core {
         &mut self,
         version: u32,
         submission: JobSubmission,
+        claim: Claim,
         binary: Option<JobBinary>,
         now: Millis,
     ) -> Result<JobId, Refusal> {
@@ -223,9 +227,10 @@ impl Core {
             name: submission.name.clone(),
             weight: submission.weight,
             shape: submission.shape.clone(),
+            claim: claim.clone(),
         };
         let token = submission.token;
-        let build = self.enter_job(id, submission, binary, now);
+        let build = self.enter_job(id, submission, claim, binary, now);
         self.handle(&build, Event::SubmitJob(Box::new(request)), None, now);
         if let Some(why) = self.refused.take() {
             self.jobs.remove(&id);
@@ -243,11 +248,13 @@ impl Core {
         &mut self,
         id: JobId,
         submission: JobSubmission,
+        claim: Claim,
         binary: Option<JobBinary>,
         now: Millis,
     ) -> String {
         self.next_job = self.next_job.max(id.0 + 1);
-        let job = Job::new(id, submission, binary, now);
+        let mut job = Job::new(id, submission, binary, now);
+        job.claim = claim;
         let build = job.pool();
         self.has_job(id, job);
         build
@@ -284,6 +291,7 @@ impl Core {
     pub(crate) fn register(
         &mut self,
         hello: WorkerHello,
+        labels: Vec<String>,
         now: Millis,
     ) -> Result<Registered, Refusal> {
         check_version(hello.version)?;
@@ -299,12 +307,15 @@ impl Core {
                 hello.slots
             )));
         }
+        if let Err(why) = check_labels(&labels) {
+            return Err(Refusal::Invalid(why));
+        }
         let worker = WorkerId(self.next_worker);
         let build = hello.binary.build.clone();
         let (slots, memory) = (hello.slots, hello.memory);
-        let host = self.enter_worker(worker, hello);
+        let host = self.enter_worker(worker, hello, labels.clone());
         let named = build.as_str().into();
-        let event = Event::WorkerJoined { worker, slots, memory, host, build: named };
+        let event = Event::WorkerJoined { worker, slots, memory, host, build: named, labels };
         self.handle(&build, event, None, now);
         self.explain_waiting(now);
         Ok(Registered { worker, lease_ms, term: self.term })
@@ -322,11 +333,18 @@ impl Core {
     }
 
     /// Has a worker, before the scheduler takes it on. Returns the number of its host.
-    pub(crate) fn enter_worker(&mut self, worker: WorkerId, hello: WorkerHello) -> HostId {
+    pub(crate) fn enter_worker(
+        &mut self,
+        worker: WorkerId,
+        hello: WorkerHello,
+        labels: Vec<String>,
+    ) -> HostId {
         self.next_worker = self.next_worker.max(worker.0 + 1);
         let fresh = HostId(self.hosts.len() as u32);
         let host = *self.hosts.entry(hello.host.clone()).or_insert(fresh);
-        self.has_worker(worker, Worker::new(hello, Outbox::above(self.answers_above)));
+        let mut joined = Worker::new(hello, Outbox::above(self.answers_above));
+        joined.labels = labels;
+        self.has_worker(worker, joined);
         host
     }
 
@@ -480,7 +498,7 @@ impl Core {
                     ),
                     (_, Some(other)) => Some(no_such_worker(job, other)),
                     _ if job.binary_wanted.is_some() => Some(BINARY_WANTED.to_owned()),
-                    _ if job.running == 0 => Some("a free slot".to_owned()),
+                    _ if job.running == 0 => Some(waits_for(pool.scheduler.state(), *id)),
                     _ => None,
                 };
                 match differs {
@@ -524,6 +542,28 @@ impl Core {
         self.workers.iter().map(|(&id, worker)| worker.status(id)).collect()
     }
 
+    /// The queues of all pools.
+    pub(crate) fn queue_list(&self) -> Vec<QueueStatus> {
+        let mut all: BTreeMap<String, QueueStatus> = BTreeMap::new();
+        let none = Scheduler::new(self.config.scheduler.clone());
+        let pools = self.pools.values().map(|pool| pool.scheduler.state());
+        for queue in pools.chain([none.state()]).flat_map(State::queues) {
+            let QueueView { name, policy, running, jobs, waiting } = queue;
+            let entry = all.entry(name.clone()).or_insert_with(|| QueueStatus {
+                name,
+                weight: policy.weight.max(1),
+                guaranteed_percent: policy.guaranteed_percent,
+                slots: 0,
+                running: 0,
+                waiting: 0,
+            });
+            entry.slots += running;
+            entry.running += jobs - waiting;
+            entry.waiting += waiting;
+        }
+        all.into_values().collect()
+    }
+
     /// Everything ends: jobs are cancelled, workers told to end.
     pub(crate) fn shut_down(&mut self, now: Millis) {
         self.stopping = true;
@@ -552,6 +592,16 @@ fn check_version(caller: u32) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::Version { coordinator: PROTOCOL_VERSION, caller })
+    }
+}
+
+/// What a job waits for of which nothing runs.
+fn waits_for(state: &State, job: JobId) -> String {
+    let Some((queue, before)) = state.place_in_queue(job) else { return state.lacks(job) };
+    match before {
+        0 => format!("a place in queue `{queue}`: it is the next"),
+        1 => format!("a place in queue `{queue}`: 1 job is before it"),
+        before => format!("a place in queue `{queue}`: {before} jobs are before it"),
     }
 }
 

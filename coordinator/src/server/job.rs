@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::watch;
+use windrow_protocol::claim::Claim;
 use windrow_protocol::control::{
     JobSpec, JobState, JobStatus, JobSubmission, StageStatus, TaskMade,
 };
@@ -63,6 +64,9 @@ pub(crate) struct Job {
     /// Its binary, where workers get that of the one who submitted the job. It is written beside the job.
     #[serde(skip)]
     pub(crate) binary: Option<JobBinary>,
+    /// What it claims of the cluster. It is written beside the job as well.
+    #[serde(skip)]
+    pub(crate) claim: Claim,
     /// Since when who submitted it has been asked for its binary, and has sent nothing of it.
     #[serde(skip)]
     pub(crate) binary_wanted: Option<Millis>,
@@ -163,6 +167,7 @@ impl Job {
             ran_on: BTreeSet::new(),
             wrong_binary_since: None,
             binary,
+            claim: Claim::default(),
             binary_wanted: None,
             history: History::default(),
             changed: watch::Sender::new(0),
@@ -556,6 +561,9 @@ impl Job {
             manifests: if whole { self.manifests.clone() } else { Vec::new() },
             notes: if whole { self.notes.iter().cloned().collect() } else { Vec::new() },
             wants_binary: self.wants_binary(),
+            queue: self.claim.queue().to_owned(),
+            user: self.claim.user.clone(),
+            priority: self.claim.priority,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::scheduler::{Millis, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use windrow_protocol::binary::BinaryContent;
+use windrow_protocol::claim::Claim;
 use windrow_protocol::control::{JobSubmission, WorkerHello};
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
@@ -20,10 +21,14 @@ use windrow_protocol::task::TaskOutput;
 const ADMITTED: &str = "job admitted";
 /// A job is taken on that any worker runs on a kind of machine.
 const ADMITTED_FOR_ANY: &str = "job admitted for any worker";
+/// A job is taken on that goes through a queue, and may claim more of the cluster: what the first kinds say of jobs, and that.
+const ADMITTED_TO_QUEUE: &str = "job admitted to a queue";
 /// What the binary of a job is.
 const BINARY: &str = "job binary";
 /// A worker is taken on.
 const JOINED: &str = "worker joined";
+/// A worker is taken on that has labels.
+const JOINED_LABELLED: &str = "worker joined with labels";
 /// Something else was decided.
 const DECIDED: &str = "decided";
 /// The driver gives a job up.
@@ -35,10 +40,12 @@ pub(super) enum Kept {
     Admitted(JobId, JobSubmission),
     /// The outcome follows from it.
     AdmittedForAny(JobId, JobSubmission, JobBinary),
+    /// The outcome follows from it.
+    AdmittedToQueue(JobId, JobSubmission, Option<JobBinary>, Claim, bool),
     /// What the binary of such a job is.
     Binary(JobId, BinaryContent),
     /// The outcome follows from it.
-    Joined(WorkerId, WorkerHello),
+    Joined(WorkerId, WorkerHello, Vec<String>),
     /// Of a build's scheduler; with the output of the attempt that committed.
     Decided(String, Outcome, Option<(AttemptId, TaskOutput)>),
     /// Before the outcome that ends the job.
@@ -55,8 +62,14 @@ impl Kept {
             ADMITTED => of(kind, content).map(|(at, (job, of))| (at, Kept::Admitted(job, of))),
             ADMITTED_FOR_ANY => of(kind, content)
                 .map(|(at, (job, of, machine))| (at, Kept::AdmittedForAny(job, of, machine))),
+            ADMITTED_TO_QUEUE => of(kind, content).map(|(at, (job, of, machine, claim, waits))| {
+                (at, Kept::AdmittedToQueue(job, of, machine, claim, waits))
+            }),
             BINARY => of(kind, content).map(|(at, (job, of))| (at, Kept::Binary(job, of))),
-            JOINED => of(kind, content).map(|(at, (worker, of))| (at, Kept::Joined(worker, of))),
+            JOINED => of(kind, content)
+                .map(|(at, (worker, of))| (at, Kept::Joined(worker, of, Vec::new()))),
+            JOINED_LABELLED => of(kind, content)
+                .map(|(at, (worker, of, labels))| (at, Kept::Joined(worker, of, labels))),
             DECIDED => of(kind, content)
                 .map(|(at, (build, of, with))| (at, Kept::Decided(build, of, with))),
             GIVEN_UP => of(kind, content).map(|(at, (job, why))| (at, Kept::GivenUp(job, why))),
@@ -85,18 +98,14 @@ impl Core {
         match outcome {
             // They change nothing.
             Outcome::JobRefused { .. } | Outcome::RestAsked { .. } => {}
-            Outcome::JobAdmitted { job, .. } => {
+            Outcome::JobAdmitted { job, claim, waits, .. } => {
                 let Some(of) = self.jobs.get(job) else { return };
-                match &of.binary {
-                    None => self.write(ADMITTED, now, &(job, &*of.submission)),
-                    Some(binary) => {
-                        self.write(ADMITTED_FOR_ANY, now, &(job, &*of.submission, binary));
-                    }
-                }
+                let with = (job, &*of.submission, &of.binary, claim, waits);
+                self.write(ADMITTED_TO_QUEUE, now, &with);
             }
             Outcome::WorkerJoined { worker, .. } => {
                 if let Some(of) = self.workers.get(worker) {
-                    self.write(JOINED, now, &(worker, &of.hello));
+                    self.write(JOINED_LABELLED, now, &(worker, &of.hello, &of.labels));
                 }
             }
             Outcome::TaskCommitted { attempt, .. } => {

@@ -11,6 +11,7 @@ use crate::explain::EventLog;
 use crate::journal::{Found, Home, Journal, JournalError};
 use crate::scheduler::{self, Event, Millis, Outcome, Scheduler};
 use std::sync::Arc;
+use windrow_protocol::claim::Claim;
 use windrow_protocol::control::{JobSubmission, Term, WorkerHello};
 use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
 use windrow_protocol::task::TaskOutput;
@@ -54,9 +55,14 @@ impl Core {
 
     fn apply_again(&mut self, kept: Kept, states: &mut States, at: Millis) {
         let (build, outcome, mut arrived) = match kept {
-            Kept::Admitted(job, submission) => self.admitted_again(job, submission, None, at),
+            Kept::Admitted(job, submission) => {
+                self.admitted_again(job, submission, None, (Claim::default(), false), at)
+            }
             Kept::AdmittedForAny(job, submission, binary) => {
-                self.admitted_again(job, submission, Some(binary), at)
+                self.admitted_again(job, submission, Some(binary), (Claim::default(), false), at)
+            }
+            Kept::AdmittedToQueue(job, submission, binary, claim, waits) => {
+                self.admitted_again(job, submission, binary, (claim, waits), at)
             }
             Kept::Binary(job, content) => {
                 if let Some(binary) = self.jobs.get_mut(&job).and_then(|job| job.binary.as_mut()) {
@@ -64,7 +70,7 @@ impl Core {
                 }
                 return;
             }
-            Kept::Joined(worker, hello) => self.joined_again(worker, hello),
+            Kept::Joined(worker, hello, labels) => self.joined_again(worker, hello, labels),
             Kept::Decided(build, outcome, arrived) => (build, outcome, arrived),
             Kept::GivenUp(job, why) => {
                 if let Some(job) = self.jobs.get_mut(&job) {
@@ -84,6 +90,7 @@ impl Core {
         id: JobId,
         submission: JobSubmission,
         binary: Option<JobBinary>,
+        (claim, waits): (Claim, bool),
         at: Millis,
     ) -> Decided {
         let outcome = Outcome::JobAdmitted {
@@ -91,17 +98,24 @@ impl Core {
             name: submission.name.clone(),
             weight: submission.weight,
             shape: Box::new(submission.shape.clone()),
+            claim: claim.clone(),
+            waits,
         };
-        let build = self.enter_job(id, submission, binary, at);
+        let build = self.enter_job(id, submission, claim, binary, at);
         (build, outcome, None)
     }
 
-    fn joined_again(&mut self, worker: WorkerId, hello: WorkerHello) -> Decided {
+    fn joined_again(
+        &mut self,
+        worker: WorkerId,
+        hello: WorkerHello,
+        labels: Vec<String>,
+    ) -> Decided {
         let build = hello.binary.build.clone();
         let (slots, memory) = (hello.slots, hello.memory);
-        let host = self.enter_worker(worker, hello);
+        let host = self.enter_worker(worker, hello, labels.clone());
         let named = build.as_str().into();
-        let outcome = Outcome::WorkerJoined { worker, slots, memory, host, build: named };
+        let outcome = Outcome::WorkerJoined { worker, slots, memory, host, build: named, labels };
         (build, outcome, None)
     }
 

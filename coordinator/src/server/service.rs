@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use windrow_protocol::binary::{BinaryContent, BinarySource};
+use windrow_protocol::claim::{Claim, QueueStatus};
 use windrow_protocol::control::{
     BinaryId, BlockPage, CertificateOf, Coordinator, Issued, JobRecord, JobSpec, JobStatus,
     JobSubmission, PROTOCOL_VERSION, Poll, PollAnswer, Refusal, Registered, TaskRecord,
@@ -156,13 +157,17 @@ impl Coordinator for Service {
         _: Context,
         version: u32,
         job: JobSubmission,
+        mut claim: Claim,
         machine: Option<String>,
     ) -> Result<JobId, Refusal> {
+        if let Some(holder) = self.who.holder() {
+            claim.user = holder.to_owned();
+        }
         let submitter = self.who.holder().unwrap_or_default().to_owned();
         let binary = machine.map(|machine| JobBinary { machine, submitter, content: None });
         let submitted = {
             let (mut core, now) = self.lock();
-            core.submit(version, job, binary, now)
+            core.submit(version, job, claim, binary, now)
         };
         self.kept().await;
         submitted
@@ -233,10 +238,15 @@ impl Coordinator for Service {
         self.shared.end(End::Cluster);
     }
 
-    async fn register(self, _: Context, worker: WorkerHello) -> Result<Registered, Refusal> {
+    async fn register(
+        self,
+        _: Context,
+        worker: WorkerHello,
+        labels: Vec<String>,
+    ) -> Result<Registered, Refusal> {
         let registered = {
             let (mut core, now) = self.lock();
-            core.register(worker, now)
+            core.register(worker, labels, now)
         };
         self.kept().await;
         registered
@@ -308,6 +318,10 @@ impl Coordinator for Service {
         let job = self.lock().0.job_tokens.get(&token).copied();
         self.kept().await;
         job
+    }
+
+    async fn queues(self, _: Context) -> Vec<QueueStatus> {
+        self.lock().0.queue_list()
     }
 
     async fn events(

@@ -5,15 +5,17 @@ use super::binaries::JobBinary;
 use super::core::Core;
 use super::job::Job;
 use super::worker::Worker;
-use crate::scheduler::{HostId, Later, Millis, State};
+use crate::scheduler::{Claims, HostId, Later, Millis, State};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use windrow_protocol::claim::Claim;
 use windrow_protocol::ids::{JobId, WorkerId};
 use windrow_protocol::rests::Rests;
 
 /// The version of the encoding. A later one is not read: a coordinator of the release that wrote it has to bring its jobs to
-/// their end first. Version 1 has no [`More`], version 2 no [`Binaries`], and version 3 no [`Events`].
-const VERSION: u32 = 4;
+/// their end first. Version 1 has no [`More`], version 2 no [`Binaries`], version 3 no
+/// [`Events`], and version 4 no [`Claimed`].
+const VERSION: u32 = 5;
 
 /// The most bytes of a snapshot; what would be longer is not written.
 const BYTES_MAX: usize = 1 << 29;
@@ -46,6 +48,17 @@ type Binaries = BTreeMap<JobId, JobBinary>;
 /// What is written behind that: how many events there were.
 type Events = u64;
 
+/// What is written behind that: what jobs claim.
+#[derive(Default, Serialize, Deserialize)]
+struct Claimed {
+    /// By build.
+    states: BTreeMap<String, Claims>,
+    /// Of jobs that claim anything, also of those that have ended.
+    jobs: BTreeMap<JobId, Claim>,
+    /// Of workers that have any.
+    labels: BTreeMap<WorkerId, Vec<String>>,
+}
+
 impl Core {
     /// Makes a snapshot, if the journal has grown so much that one pays.
     pub(super) fn snapshot_if_due(&mut self, now: Millis) {
@@ -67,7 +80,16 @@ impl Core {
         let binaries = jobs.iter().filter_map(|(&id, job)| Some((id, job.binary.clone()?)));
         let binaries: Binaries = binaries.collect();
         let events: Events = self.bus.cursor().number;
-        match postcard::to_allocvec(&(VERSION, now, states, tables, more, binaries, events)) {
+        let claims = |(build, state): (&&String, &&State)| ((*build).clone(), state.claims());
+        let of_jobs = jobs.iter().filter(|(_, job)| job.claim != Claim::default());
+        let labels = workers.iter().filter(|(_, worker)| !worker.labels.is_empty());
+        let claimed = Claimed {
+            states: states.iter().map(claims).collect(),
+            jobs: of_jobs.map(|(&id, job)| (id, job.claim.clone())).collect(),
+            labels: labels.map(|(&id, worker)| (id, worker.labels.clone())).collect(),
+        };
+        let all = (VERSION, now, states, tables, more, binaries, events, claimed);
+        match postcard::to_allocvec(&all) {
             Ok(bytes) if bytes.len() <= BYTES_MAX => {
                 tracing::debug!(bytes = bytes.len(), "a snapshot");
                 self.snapshot = bytes.len() as u64;
@@ -104,14 +126,19 @@ impl Core {
             1 | 2 => (Binaries::new(), rest),
             _ => postcard::take_from_bytes(rest).map_err(failed)?,
         };
-        let events: Events = match version {
-            1..=3 => 0,
+        let (events, rest): (Events, _) = match version {
+            1..=3 => (0, rest),
+            _ => postcard::take_from_bytes(rest).map_err(failed)?,
+        };
+        let mut claimed = match version {
+            1..=4 => Claimed::default(),
             _ => postcard::from_bytes(rest).map_err(failed)?,
         };
         self.bus.goes_on_after(events);
         let with_later = |(build, state): (String, State)| {
             let later = more.states.remove(&build).unwrap_or_default();
-            (build, state.with(later))
+            let claims = claimed.states.remove(&build).unwrap_or_default();
+            (build, state.with(later).with_claims(claims))
         };
         let states = states.into_iter().map(with_later).collect();
         let (jobs, workers);
@@ -121,10 +148,12 @@ impl Core {
         for (id, mut job) in jobs {
             job.with_rests(more.rests.remove(&id).unwrap_or_default());
             job.binary = binaries.remove(&id);
+            job.claim = claimed.jobs.remove(&id).unwrap_or_default();
             job.history.begins_late(job.attempts_so_far());
             self.has_job(id, job);
         }
-        for (id, worker) in workers {
+        for (id, mut worker) in workers {
+            worker.labels = claimed.labels.remove(&id).unwrap_or_default();
             self.has_worker(id, worker);
         }
         Ok((now, states))

@@ -29,6 +29,9 @@ pub(crate) struct Worker {
     pub(crate) outbox: Outbox,
     /// Attempts that it has, told or not.
     pub(crate) running: BTreeSet<AttemptId>,
+    /// What is special about it. They are written beside the worker.
+    #[serde(skip)]
+    pub(crate) labels: Vec<String>,
     /// The pages of splits that came of attempts which have not told all, and how many.
     #[serde(skip)]
     pub(crate) listed: BTreeMap<AttemptId, (u32, Vec<Split>)>,
@@ -82,6 +85,7 @@ impl Worker {
             standing: Standing::Ready,
             outbox,
             running: BTreeSet::new(),
+            labels: Vec::new(),
             listed: BTreeMap::new(),
             polls: 0,
             told_end: false,
@@ -121,6 +125,7 @@ impl Worker {
             running: self.running.len() as u32,
             state,
             binary: self.hello.binary.clone(),
+            labels: self.labels.clone(),
         }
     }
 }

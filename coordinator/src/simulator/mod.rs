@@ -9,6 +9,7 @@ mod behave;
 mod model;
 mod node;
 mod random;
+mod sharing;
 mod swarm;
 #[cfg(test)]
 mod tests;

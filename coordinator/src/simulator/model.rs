@@ -15,7 +15,6 @@ use windrow_protocol::shape::{Cut, LookUp, OutputShape, RootShape, pack};
 /// A worker, as outcomes tell.
 #[derive(Default)]
 struct Host {
-    slots: u32,
     draining: bool,
     aside: bool,
     running: BTreeSet<AttemptId>,
@@ -72,9 +71,9 @@ pub(crate) struct Model {
     pub(crate) ended: BTreeMap<JobId, JobEnd>,
 }
 
-type Checked = Result<(), String>;
+pub(super) type Checked = Result<(), String>;
 
-fn ensure(holds: bool, why: impl FnOnce() -> String) -> Checked {
+pub(super) fn ensure(holds: bool, why: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(why()) }
 }
 
@@ -244,9 +243,8 @@ impl Model {
             Outcome::AttemptEnded { attempt, worker, .. } => self.ended_attempt(*attempt, *worker),
             Outcome::TaskCommitted { attempt, worker, .. } => self.committed(*attempt, *worker),
             Outcome::TaskReopened { task, number, why } => self.reopened(*task, *number, *why),
-            Outcome::WorkerJoined { worker, slots, .. } => {
-                let host = Host { slots: *slots, ..Host::default() };
-                ensure(self.hosts.insert(*worker, host).is_none(), || {
+            Outcome::WorkerJoined { worker, .. } => {
+                ensure(self.hosts.insert(*worker, Host::default()).is_none(), || {
                     format!("{worker} joined twice")
                 })
             }
@@ -278,6 +276,8 @@ impl Model {
                     format!("{id} commits while stage {undone:?} is undone")
                 })
             }
+            // The account of what is shared looks at it.
+            Outcome::JobStarts { .. } => Ok(()),
             Outcome::JobEnded { job, end } => self.ended(*job, end),
         }
     }
@@ -448,7 +448,6 @@ impl Model {
         ensure(!host.draining, || format!("{attempt} on {worker}, which drains"))?;
         ensure(!host.aside, || format!("{attempt} on {worker}, which is set aside"))?;
         host.running.insert(attempt);
-        ensure(host.running.len() <= host.slots as usize, || format!("{worker} has no slot left"))?;
         let job = self.jobs.get_mut(&attempt.task.job).ok_or("an attempt of no job")?;
         job.running += 1;
         if attempt.task.kind == TaskKind::Compute {
@@ -540,7 +539,6 @@ impl Model {
 
     fn outputs_gone(&mut self, worker: WorkerId) -> Checked {
         let host = self.hosts.get_mut(&worker).ok_or_else(|| format!("{worker} is lost twice"))?;
-        host.slots = 0;
         host.draining = true;
         self.outputs_gone_of_living(worker)
     }

@@ -69,7 +69,7 @@ fn each_job_can_be_explained() {
 }
 
 /// The defects that are planted.
-const PLANTED: [Mutation; 37] = {
+const PLANTED: [Mutation; 44] = {
     use Mutation::*;
     [
         KeepLostOutputs,
@@ -109,6 +109,13 @@ const PLANTED: [Mutation; 37] = {
         UseUnmadeReplica,
         KeepLostReplicas,
         JudgeLate,
+        IgnoreLabels,
+        CountWideAsOne,
+        ForgetPreempted,
+        LeakShare,
+        IgnoreQueueLimit,
+        IgnoreUserLimit,
+        ForgetWaiting,
     ]
 };
 

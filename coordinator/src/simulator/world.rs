@@ -3,6 +3,7 @@
 use super::model::Model;
 use super::node::{Item, Node, Planned};
 use super::random::Random;
+use super::sharing::{self, Account, Ways};
 use super::swarm::{Fault, Swarm};
 use super::workload;
 use super::{LEASE_MS, Options, POLL_MS, Report, TICK_MS};
@@ -29,6 +30,7 @@ pub(crate) struct World {
     /// A state that knows outcomes only.
     pub(crate) replayed: State,
     pub(crate) model: Model,
+    pub(crate) sharing: Account,
     pub(crate) nodes: Vec<Node>,
     /// Where a worker lives, or lived.
     pub(crate) places: BTreeMap<WorkerId, usize>,
@@ -84,12 +86,16 @@ impl World {
         }
         // Attempts take 200 to 2,000.
         config.replicate_from_ms = (seed % 4 < 2).then_some(1_000);
+        let mut sharing = Random::new(seed, 4);
+        let ways = Ways::draw(&mut sharing);
+        config.sharing = ways.policy.clone();
         let mut work = Random::new(seed, 1);
         let mut faults = Random::new(seed, 2);
         let swarm = Swarm::draw(&mut faults, options.faults, options.tasks);
         let mut world = World {
             scheduler: Scheduler::new(config.clone()),
             model: Model::new(config.attempts_max),
+            sharing: Account::new(config.sharing.clone()),
             replayed: State::default(),
             config,
             nodes: Vec::new(),
@@ -119,7 +125,11 @@ impl World {
         };
         for at in 0..options.workers as usize {
             let host = HostId(at as u32 / 2);
-            world.nodes.push(Node::new(WorkerId(0), host, work.between(1, 4) as u32));
+            world.nodes.push(Node::new(
+                WorkerId(0),
+                host,
+                (work.between(1, 4) as u32).min(ways.slots_max),
+            ));
             world.nodes[at].slow = (at as u64) < world.swarm.slow_workers;
             world.plan(at as u64 % 500, Item::Rejoin(at));
         }
@@ -127,8 +137,11 @@ impl World {
             let share = (options.tasks / world.swarm.jobs as u32).max(1);
             let plan = workload::plan(&mut work, share);
             let (shape, weight) = (plan.shape.clone(), plan.weight);
+            let slots: Vec<u32> = world.nodes.iter().map(|node| node.slots).collect();
+            let stages = shape.stages.len();
+            let claim = sharing::claim(&mut sharing, &ways, stages, &slots);
             let (job, name) = (JobId(job), "simulated".to_owned());
-            world.requests.insert(job, JobRequest { job, name, weight, shape });
+            world.requests.insert(job, JobRequest { job, name, weight, shape, claim });
             world.model.plan(job, plan);
             world.plan(job.0 * 500, Item::Submit(job));
         }
@@ -307,8 +320,8 @@ impl World {
         self.places.insert(id, at);
         self.heard.insert(id, self.now);
         self.plan(POLL_MS, Item::Ask(at, id));
-        let (memory, build) = (1 << 30, "simulated".into());
-        self.tell(Event::WorkerJoined { worker: id, slots, memory, host, build })
+        let (memory, build, labels) = (1 << 30, "simulated".into(), sharing::labels_at(at));
+        self.tell(Event::WorkerJoined { worker: id, slots, memory, host, build, labels })
     }
 
     /// Tells the scheduler, checks what it decides, and sends what follows from it.
@@ -376,23 +389,41 @@ impl World {
                 format!("    {}", format!("{outcome:?}").chars().take(300).collect::<String>())
             });
             self.model.take(outcome)?;
+            self.sharing.take(outcome)?;
             self.send_outcome(outcome, &mut lost)?;
         }
         self.model.settled(&lost)?;
+        self.sharing.settled()?;
         let sampled = !outcomes.is_empty() && self.report.events.is_multiple_of(97);
         if sampled && self.small() && self.replayed != *self.scheduler.state() {
             return Err("the replayed state is another one".to_owned());
         }
+        if sampled && self.small() {
+            self.check_shares()?;
+        }
         Ok(())
+    }
+
+    /// Who has what is what the durable state says.
+    fn check_shares(&self) -> Result<(), String> {
+        let state = self.scheduler.state();
+        let counted = state.standing();
+        let mut again = self.kept();
+        again.count_shares_of(state);
+        if again.standing() == counted {
+            return Ok(());
+        }
+        Err(format!("shares are {counted:?}, and should be {:?}", again.standing()))
     }
 
     /// What a restarted coordinator knows: the replayed state, as a snapshot keeps it.
     fn kept(&self) -> State {
-        let kept = postcard::to_allocvec(&(&self.replayed, self.replayed.later()));
+        let of = &self.replayed;
+        let kept = postcard::to_allocvec(&(of, of.later(), of.claims()));
         let kept = kept.expect("a state can be written");
-        let (state, later): (State, _) =
+        let (state, later, claims): (State, _, _) =
             postcard::from_bytes(&kept).expect("what was written can be read");
-        state.with(later)
+        state.with(later).with_claims(claims)
     }
 
     pub(crate) fn small(&self) -> bool {

@@ -213,7 +213,8 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) async fn register(address: SocketAddr, hello: WorkerHello) -> Worker {
         let client = connect(&address.to_string(), &Credentials::off(), SECOND).await.unwrap();
-        let registered = call(SECOND, |ctx| client.register(ctx, hello)).await.unwrap().unwrap();
+        let registered =
+            call(SECOND, |ctx| client.register(ctx, hello, Vec::new())).await.unwrap().unwrap();
         Worker { client, id: registered.worker, seen: 0 }
     }
 

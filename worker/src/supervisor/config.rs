@@ -32,6 +32,8 @@ pub struct SupervisorConfig {
     pub memory: u64,
     /// An executor that has more memory than so many bytes is killed.
     pub memory_limit: Option<u64>,
+    /// What is special about it: attempts that need a label run on workers that have it.
+    pub labels: Vec<String>,
     /// The folders, at least one, in each of which the worker makes a scratch folder: they are used by turns.
     pub scratch: Vec<PathBuf>,
     /// The code of this process.

@@ -23,10 +23,11 @@ pub enum ControlError {
 ///
 /// All calls must be cancel safe: a poll is dropped when there is something to tell.
 pub trait Control: Send + Sync + 'static {
-    /// Registers a worker.
+    /// Registers a worker, with what is special about it.
     fn register(
         &self,
         hello: WorkerHello,
+        labels: Vec<String>,
     ) -> impl Future<Output = Result<Registered, ControlError>> + Send;
 
     /// Some workers, by the numbers that they registered with, are dead.

@@ -40,10 +40,14 @@ impl From<LinkError> for ControlError {
 }
 
 impl Control for Link {
-    async fn register(&self, hello: WorkerHello) -> Result<Registered, ControlError> {
+    async fn register(
+        &self,
+        hello: WorkerHello,
+        labels: Vec<String>,
+    ) -> Result<Registered, ControlError> {
         let call = self.call(ANSWER, |client, context| {
-            let hello = hello.clone();
-            async move { client.register(context, hello).await }
+            let (hello, labels) = (hello.clone(), labels.clone());
+            async move { client.register(context, hello, labels).await }
         });
         Ok(call.await??)
     }

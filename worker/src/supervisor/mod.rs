@@ -247,7 +247,8 @@ impl<C: Control> Supervisor<C> {
             let control = &*self.keeping.control;
             let registered = async {
                 certificates::of_worker(config, control).await?;
-                within(config.limits.answer, control.register(hello.clone())).await
+                within(config.limits.answer, control.register(hello.clone(), config.labels.clone()))
+                    .await
             };
             match registered.await {
                 Ok(registered) if self.keeping.state.hears(registered.term) => {

@@ -1,9 +1,11 @@
 //! Short stories: what happens, and what the scheduler makes of it.
 
 mod replicas;
+mod sharing;
 mod unwell;
 
 use super::*;
+use windrow_protocol::claim::Claim;
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::{CollectId, JobId, ShuffleId, SinkId, StageId, TaskId, WorkerId};
 use windrow_protocol::parts::{BucketSizes, Part, Piece};
@@ -84,6 +86,7 @@ impl Story {
                 memory: 1 << 30,
                 host: HostId(worker as u32),
                 build: "b".into(),
+                labels: Vec::new(),
             });
         }
         story
@@ -103,14 +106,20 @@ impl Story {
         self.all.extend(self.last.iter().cloned());
         let state = self.scheduler.state();
         assert_eq!(&State::of(&self.all), state, "after {event:?}");
-        let kept = postcard::to_allocvec(&(state, state.later())).unwrap();
-        let (kept, later): (State, Later) = postcard::from_bytes(&kept).unwrap();
-        assert_eq!(&kept.with(later), state, "after {event:?}");
+        let kept = postcard::to_allocvec(&(state, state.later(), state.claims())).unwrap();
+        let (kept, later, claims): (State, Later, Claims) = postcard::from_bytes(&kept).unwrap();
+        assert_eq!(&kept.with(later).with_claims(claims), state, "after {event:?}");
         self
     }
 
     fn submit(&mut self, job: u64, shape: JobShape) -> &mut Story {
-        let request = JobRequest { job: JobId(job), name: "job".into(), weight: 1, shape };
+        let request = JobRequest {
+            job: JobId(job),
+            name: "job".into(),
+            weight: 1,
+            shape,
+            claim: Claim::default(),
+        };
         self.tell(Event::SubmitJob(Box::new(request)))
     }
 
@@ -237,6 +246,7 @@ fn workers_of_one_host_fetch_nothing_ahead() {
             memory: 1 << 30,
             host: HostId(7),
             build: "b".into(),
+            labels: Vec::new(),
         });
     }
     assert!(story.scheduler.state().share_of(WorkerId(1)).is_none());
@@ -339,7 +349,13 @@ fn jobs_share_the_slots_by_weight_and_a_cancel_ends_one() {
     let shape = two_stages();
     for (job, weight) in [(1, 1), (2, 3)] {
         let shape = shape.clone();
-        let request = JobRequest { job: JobId(job), name: "job".into(), weight, shape };
+        let request = JobRequest {
+            job: JobId(job),
+            name: "job".into(),
+            weight,
+            shape,
+            claim: Claim::default(),
+        };
         story.tell(Event::SubmitJob(Box::new(request)));
     }
     while let Some(&(worker, attempt)) =
@@ -412,6 +428,7 @@ fn what_is_known_already_changes_nothing() {
         memory: 0,
         host,
         build: "other".into(),
+        labels: Vec::new(),
     });
     assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 2));
     assert_eq!(story.running(), running);
@@ -423,6 +440,7 @@ fn what_is_known_already_changes_nothing() {
         memory: 0,
         host,
         build: "b".into(),
+        labels: Vec::new(),
     });
     story.submit(1, two_stages());
     assert_eq!((story.last.len(), story.marked(Mark::KnownAlready)), (0, 4));
@@ -482,7 +500,14 @@ fn a_side_that_turns_out_to_be_large_is_shuffled() {
 fn no_table_takes_more_than_its_part_of_a_workers_memory() {
     let mut story = Story::new(1, 1);
     let (slots, memory, host) = (1, 8 * TASK_BYTES, HostId(2));
-    story.tell(Event::WorkerJoined { worker: WorkerId(2), slots, memory, host, build: "b".into() });
+    story.tell(Event::WorkerJoined {
+        worker: WorkerId(2),
+        slots,
+        memory,
+        host,
+        build: "b".into(),
+        labels: Vec::new(),
+    });
     story.submit(1, join()).list(0, 4).list(1, 1);
     assert_eq!((story.tasks(0), story.tasks(1)), (None, Some(1)));
     story.wrote(1, 0, 1, TASK_BYTES + 1);

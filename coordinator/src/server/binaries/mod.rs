@@ -231,7 +231,10 @@ mod tests {
         };
         let (machine, submitter) = ("abacus".to_owned(), "alice".to_owned());
         let binary = JobBinary { machine, submitter, content: None };
-        assert_eq!(core.enter_job(id, submission, Some(binary), now), "any-abacus");
+        assert_eq!(
+            core.enter_job(id, submission, Default::default(), Some(binary), now),
+            "any-abacus"
+        );
         let content = BinaryContent::of(&b"any"[..]).unwrap();
         for other in [holder("eve"), Identity::Unsecured] {
             let refused = core.offered(id, content, &other, now).unwrap_err();

@@ -301,7 +301,11 @@ impl Fake {
 }
 
 impl Control for Fake {
-    async fn register(&self, hello: WorkerHello) -> Result<Registered, ControlError> {
+    async fn register(
+        &self,
+        hello: WorkerHello,
+        _: Vec<String>,
+    ) -> Result<Registered, ControlError> {
         let mut told = self.lock();
         if told.absent {
             return Err(ControlError::Unreachable("absent".into()));

@@ -51,6 +51,7 @@ fn config(scratch: &Path) -> SupervisorConfig {
         threads: 3,
         memory: 64 << 20,
         memory_limit: None,
+        labels: Vec::new(),
         scratch: vec![scratch.join("disk1"), scratch.join("disk2")],
         binary: binary(),
         binaries: None,
