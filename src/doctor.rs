@@ -1,5 +1,6 @@
 //! Checks of a machine and of a cluster, before a job finds out.
 
+use crate::config::{ConfigError, Configuration};
 use crate::{binary, local};
 use std::fmt;
 use std::path::Path;
@@ -63,6 +64,24 @@ fn doubtful(what: &'static str, text: impl Into<String>) -> Finding {
 
 fn bad(what: &'static str, text: impl Into<String>) -> Finding {
     Finding { what, health: Health::Bad, text: text.into() }
+}
+
+/// Which file and which profile commands here take, and what that says.
+pub(crate) fn configuration(found: &Result<Configuration, ConfigError>) -> Finding {
+    const WHAT: &str = "configuration";
+    match found {
+        Err(error) => bad(WHAT, error.to_string()),
+        Ok(Configuration { file: None, .. }) => good(WHAT, "no windrow.toml: flags alone"),
+        Ok(Configuration { file: Some(file), profile: None }) => good(
+            WHAT,
+            format!("{}, no profile of it: none is the default; name one", file.display()),
+        ),
+        Ok(Configuration { file: Some(file), profile: Some(profile) }) => {
+            let keys: Vec<&str> = profile.keys().collect();
+            let says = if keys.is_empty() { "says nothing".to_owned() } else { keys.join(", ") };
+            good(WHAT, format!("{}, profile {}: {says}", file.display(), profile.name))
+        }
+    }
 }
 
 /// What this machine is like, for a worker with these scratch folders.

@@ -39,6 +39,7 @@ mod allocator;
 mod binary;
 mod cluster;
 mod command;
+mod config;
 mod doctor;
 mod error;
 mod launcher;

@@ -20,6 +20,7 @@ pages! {
     tpch "docs/tpch.md"
     failures "docs/failures.md"
     clusters "docs/clusters.md"
+    profiles "docs/profiles.md"
     watching "docs/watching.md"
     security "docs/security.md"
     looking_into_a_job "docs/looking-into-a-job.md"

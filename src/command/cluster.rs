@@ -63,7 +63,7 @@ enum Action {
         #[command(flatten)]
         state: State,
         /// The coordinator of another cluster than that of `up`
-        #[arg(long, value_name = "HOST:PORT")]
+        #[arg(long, value_name = "HOST:PORT", conflicts_with = "state")]
         cluster: Option<String>,
         #[command(flatten)]
         security: ClientSecurity,
@@ -139,10 +139,11 @@ impl ClusterFlags {
                 let up = Up { threads, listen, http, lease_ms, memory, scratch };
                 up.run(workers, &state)
             }
-            Action::Status { state: _, cluster: Some(address), security } => {
+            // A folder that is named comes before the cluster of a profile.
+            Action::Status { state: State { state: None }, cluster: Some(address), security } => {
                 status(&address, security.credentials()?)
             }
-            Action::Status { state, cluster: None, security: _ } => {
+            Action::Status { state, .. } => {
                 let there = state.read()?;
                 status(&there.address, Credentials::off())?;
                 if there.http.is_empty() { Ok(()) } else { page_at(&there.http) }

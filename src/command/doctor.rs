@@ -3,6 +3,7 @@
 use super::security::ClientSecurity;
 use super::{Failed, print};
 use crate::cluster;
+use crate::config::{ConfigError, Configuration};
 use crate::doctor::{self, Health};
 use clap::Args;
 use std::path::PathBuf;
@@ -22,12 +23,16 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     /// Says what was found.
-    pub(super) fn run(self) -> Result<(), Failed> {
+    pub(super) fn run(
+        self,
+        configuration: &Result<Configuration, ConfigError>,
+    ) -> Result<(), Failed> {
         let scratch = match &self.scratch[..] {
             [] => &[std::env::temp_dir()],
             given => given,
         };
-        let mut found = doctor::machine(scratch);
+        let mut found = vec![doctor::configuration(configuration)];
+        found.extend(doctor::machine(scratch));
         if let Some(address) = &self.cluster {
             let credentials = self.security.credentials()?;
             found.extend(cluster::runtime()?.block_on(doctor::cluster(address, credentials)));

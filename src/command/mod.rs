@@ -12,8 +12,9 @@ mod inspect;
 mod jobs;
 mod manual;
 mod new;
+mod profiles;
 mod progress;
-mod quantity;
+pub(crate) mod quantity;
 mod queues;
 mod replay;
 mod run;
@@ -25,6 +26,7 @@ mod top;
 mod verify;
 mod worker;
 
+use crate::config::Profile;
 use crate::registry::JobEntry;
 use crate::trace::Trace;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -39,6 +41,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// What is global to a process is installed here, and nowhere in the library: the TLS provider and the logs, which
 /// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`; with `WINDROW_LOG_FORMAT=json` an object a line), and the trace, which goes to the folder that `WINDROW_TRACE` names.
 ///
+/// What flags and the environment do not say, a profile of `windrow.toml` may.
+///
 /// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
 pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     crate::allocator::keep_large_blocks();
@@ -50,24 +54,30 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     }));
     // Only fails if one is installed already, which will do as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDROW_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
-    let log = match std::env::var("WINDROW_LOG_FORMAT").as_deref() {
-        Ok("json") => log.json().flatten_event(true).boxed(),
-        _ => log.boxed(),
-    };
-    let log = log.with_filter(filter);
-    // As above.
-    let _ = tracing_subscriber::registry().with(Trace::of_environment()).with(log).try_init();
-    if std::env::args_os().nth(1).is_some_and(|word| word == worker::EXECUTOR) {
+    let is = |hidden: &str| std::env::args_os().nth(1).is_some_and(|word| word == hidden);
+    // Processes that another one starts are told all by that.
+    if is(worker::EXECUTOR) {
+        log_to_stderr(None);
         return worker::executor(jobs);
     }
-    if std::env::args_os().nth(1).is_some_and(|word| word == submit::SUBMIT) {
+    if is(submit::SUBMIT) {
+        log_to_stderr(None);
         return ended(submit::submit(&jobs));
     }
-    let matches = command(&jobs).get_matches();
+    let configuration = profiles::configuration(command(&jobs));
+    let profile = configuration.as_ref().ok().and_then(|found| found.profile.as_ref());
+    log_to_stderr(profile);
+    let commands = match profile {
+        Some(profile) => profiles::with_defaults(command(&jobs), profile),
+        None => command(&jobs),
+    };
+    let matches = commands.get_matches();
+    let configuration = match (configuration, matches.subcommand_name()) {
+        // It tells all that is wrong, and this too.
+        (configuration, Some("doctor")) => configuration,
+        (Err(error), _) => return ended(Err(Failed::Because(error.to_string()))),
+        (found, _) => found,
+    };
     let result = match matches.subcommand() {
         Some(("run", matches)) => run::run(&jobs, matches),
         Some(("generate", matches)) => flags(matches).and_then(generate::Generate::run),
@@ -85,7 +95,9 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
             flags(matches).and_then(|replay: replay::ReplayFlags| replay.run(jobs))
         }
         Some(("verify", matches)) => flags(matches).and_then(verify::Verify::run),
-        Some(("doctor", matches)) => flags(matches).and_then(doctor::Doctor::run),
+        Some(("doctor", matches)) => {
+            flags(matches).and_then(|doctor: doctor::Doctor| doctor.run(&configuration))
+        }
         Some(("new", matches)) => flags(matches).and_then(new::New::run),
         Some(("completions", matches)) => flags(matches)
             .and_then(|completions: manual::Completions| completions.run(command(&jobs))),
@@ -112,6 +124,26 @@ fn ended(result: Result<(), Failed>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Installs the logs: what is logged, and how, is said by the environment, or else by the profile.
+fn log_to_stderr(profile: Option<&Profile>) {
+    let said = |variable: &str, key: &str| {
+        let said = std::env::var(variable).ok();
+        said.or_else(|| profile?.text(key).map(str::to_owned))
+    };
+    let filter = said("WINDROW_LOG", "log")
+        .and_then(|filter| tracing_subscriber::EnvFilter::try_new(filter).ok())
+        .unwrap_or_else(|| tracing_subscriber::EnvFilter::new(LOG));
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let log = match said("WINDROW_LOG_FORMAT", "log_format").as_deref() {
+        Some("json") => log.json().flatten_event(true).boxed(),
+        _ => log.boxed(),
+    };
+    let log = log.with_filter(filter);
+    // Only fails if logs are installed already, which will do as well.
+    let _ = tracing_subscriber::registry().with(Trace::of_environment()).with(log).try_init();
 }
 
 /// What is logged if nobody says: errors, and who was refused.
@@ -219,7 +251,7 @@ fn command(jobs: &[JobEntry]) -> Command {
     let completions =
         with::<manual::Completions>("completions", "Prints what a shell completes commands by");
     let manual = with::<manual::Manual>("man", "Writes pages for `man`");
-    Command::new("windrow")
+    let commands = Command::new("windrow")
         .bin_name(name)
         .about("Windrow: parallel batch jobs over typed records, in this process or on a cluster")
         .version(env!("CARGO_PKG_VERSION"))
@@ -241,5 +273,6 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(doctor)
         .subcommand(new)
         .subcommand(completions)
-        .subcommand(manual)
+        .subcommand(manual);
+    profiles::with_flag(commands)
 }

@@ -14,6 +14,9 @@ pub(crate) struct StoreFlags {
     /// A named set of options and secrets, which each process looks up by itself
     #[arg(long, value_name = "NAME")]
     store_profile: Option<String>,
+    // What the profile of `windrow.toml` says; `--store-option` adds to it.
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    store_options_of_profile: Vec<String>,
 }
 
 impl StoreFlags {
@@ -26,7 +29,9 @@ impl StoreFlags {
                 Failed::Usage(clap::Error::raw(ErrorKind::ValueValidation, why))
             })
         };
-        let options = self.store_option.iter().map(parse).collect::<Result<_, _>>()?;
+        // Of two with the same key the later one counts.
+        let said = self.store_options_of_profile.iter().chain(&self.store_option);
+        let options = said.map(parse).collect::<Result<_, _>>()?;
         Ok(StoreOptions { profile: self.store_profile.clone(), options })
     }
 }
