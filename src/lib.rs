@@ -42,6 +42,7 @@ mod command;
 mod config;
 mod doctor;
 mod error;
+mod hosts;
 mod launcher;
 mod local;
 #[cfg(doctest)]

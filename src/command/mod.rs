@@ -5,9 +5,11 @@ mod claim;
 mod cluster;
 mod coordinator;
 mod doctor;
+mod down;
 mod events;
 mod explain;
 mod generate;
+mod hosts;
 mod inspect;
 mod jobs;
 mod manual;
@@ -20,9 +22,11 @@ mod replay;
 mod run;
 mod security;
 mod simulate;
+mod state;
 mod stores;
 mod submit;
 mod top;
+mod up;
 mod verify;
 mod worker;
 
@@ -223,7 +227,7 @@ fn command(jobs: &[JobEntry]) -> Command {
     );
     let cluster = with::<cluster::ClusterFlags>(
         "cluster",
-        "Starts, shows and ends a cluster of processes on this machine; secures and shows others",
+        "Starts, shows and ends a cluster of processes, on this machine or over hosts; secures and shows others",
     );
     let on_cluster =
         with::<jobs::JobsFlags>("jobs", "Lists, shows, follows and cancels jobs on a cluster");

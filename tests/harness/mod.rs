@@ -12,6 +12,7 @@ pub mod binaries;
 pub mod disk;
 pub mod link;
 pub mod processes;
+pub mod sshd;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
