@@ -128,7 +128,7 @@ fn hosts_that_fail_are_named_and_nothing_goes_on_without_them_unless_it_may() {
 #[test]
 fn what_died_is_started_again_and_a_host_that_cannot_be_reached_stays_remembered() {
     let room = room!();
-    let Some(hosts) = Hosts::start(&room, &["one"]) else { return };
+    let Some(hosts) = Hosts::start(&room, &["one", "two"]) else { return };
     room.write("hosts", "one slots=1\n");
     room.windrow("cluster init secured").ok();
     let up = "cluster up --hosts hosts --security secured";
@@ -147,14 +147,22 @@ fn what_died_is_started_again_and_a_host_that_cannot_be_reached_stays_remembered
     kill(coordinator(&room));
     on(&room, &hosts, "cluster up").fails(1).says(&["a cluster over hosts"]);
     on(&room, &hosts, "cluster up --hosts hosts").ok();
+    // A host more, which fails: what was there stays.
+    kill(coordinator(&room));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    room.write("more", format!("one slots=1\ntwo port={port}\n"));
+    let failed = on(&room, &hosts, "cluster up --hosts more").fails(1);
+    failed.says(&["host two: its worker has ended", "the others go on"]);
     let pid = coordinator(&room);
+    assert!(is_alive(pid), "the coordinator has ended");
     // It is not there for a while, and its worker is stuck.
     hosts.processes("one").into_iter().for_each(|worker| signal(worker, libc::SIGSTOP));
     let away = on(&room, &hosts, "cluster down --ssh no-such-ssh").fails(1);
     away.says(&["`no-such-ssh` cannot be started", "`cluster down` again"]);
     assert!(!is_alive(pid), "the coordinator runs");
     on(&room, &hosts, "cluster down").ok();
-    nothing_is_left(&room, &hosts, &["one"], Some(pid));
+    nothing_is_left(&room, &hosts, &["one", "two"], Some(pid));
 }
 
 #[test]

@@ -65,6 +65,9 @@ pub(super) struct UpHosts {
     pub(super) scratch: Vec<PathBuf>,
 }
 
+/// Hosts, and what they are like.
+type Looks<'h> = Vec<(&'h Host, Found)>;
+
 /// Hosts that failed, and those that are left.
 struct Left<'h> {
     hosts: Vec<&'h Host>,
@@ -106,27 +109,7 @@ impl UpHosts {
             hosts::own_binary().map_err(|error| because(format!("this binary: {error}")))?;
         let folder = over.as_ref().map_or_else(new_name, |over| over.folder.clone());
         let part = Part { ssh: &ssh, folder: &folder };
-        let runtime = cluster::runtime()?;
-
-        let looked = runtime.block_on(hosts::each(&listed, |host| {
-            let sha256 = &sha256;
-            async move { (host, part.on(host).look(sha256).await) }
-        }));
-        let (left, found) = Left::of(looked);
-        self.go_on(&left)?;
-        let found: Vec<(&Host, Found)> = left.hosts.into_iter().zip(found).collect();
-        check_machines(&found)?;
-        let sent = runtime.block_on(hosts::each(&found, |(host, found)| {
-            let sha256 = &sha256;
-            async move {
-                match found.has_binary {
-                    true => (*host, Ok(())),
-                    false => (*host, part.on(host).send_binary(sha256, binary).await),
-                }
-            }
-        }));
-        let (left, _) = Left::of(sent);
-        self.go_on(&left)?;
+        let (there_now, found) = self.reached(&listed, part, &sha256, binary)?;
 
         let listens = match &over {
             Some(over) => over.listens.clone(),
@@ -147,7 +130,7 @@ impl UpHosts {
         };
         let mut there: BTreeMap<String, Option<u16>> =
             over.map(|over| over.hosts.into_iter().collect()).unwrap_or_default();
-        there.extend(left.hosts.iter().map(|host| (host.name.clone(), host.ssh_port)));
+        there.extend(there_now.iter().map(|host| (host.name.clone(), host.ssh_port)));
         let mut remembered = Remembered {
             address: address.clone(),
             http,
@@ -162,15 +145,24 @@ impl UpHosts {
             }),
         };
         state.write(&remembered)?;
-        let started = self.start_workers(&left.hosts, &remembered, &sha256, &ssh);
-        let failed = match started {
-            Ok(failed) => failed,
-            Err(error) => return Err(undone(error, remembered, state)),
+        let started = self.start_workers(&there_now, &remembered, &sha256, &ssh);
+        let wrong = match &started {
+            Err(Failed::Because(why)) => Some(why.clone()),
+            Ok(failed) if failed.len() == there_now.len() => Some(failed_text(failed.values())),
+            Ok(failed) if failed.is_empty() || self.flags.allow_missing => None,
+            Ok(failed) => Some(failed_text(failed.values())),
+            Err(_) => Some("it was given up".to_owned()),
         };
-        let all_failed = failed.len() == left.hosts.len();
-        if !failed.is_empty() && (all_failed || !self.flags.allow_missing) {
-            return Err(undone(because(failed_text(failed.values())), remembered, state));
+        if let Some(why) = wrong {
+            return Err(match before {
+                None => undone(why, remembered, state),
+                // Its jobs are not to go because of one host.
+                Some(_) => because(format!(
+                    "{why}\nthe others go on; `cluster down` ends them, and their jobs"
+                )),
+            });
         }
+        let failed = started?;
         // Nothing is to be left where nothing works, nor on hosts that are in the file no more.
         let gone =
             |name: &str| failed.contains_key(name) || listed.iter().all(|its| its.name != name);
@@ -187,6 +179,33 @@ impl UpHosts {
         }
         tell(&format!("clients show `--security {}`\n", folders.admin.display()));
         super::print(&format!("{address}\n"))
+    }
+
+    /// The hosts that have the binary, which is sent to those that lack it, and what all are like that could be looked at.
+    fn reached<'h>(
+        &self,
+        listed: &'h [Host],
+        part: Part<'_>,
+        sha256: &str,
+        binary: &Path,
+    ) -> Result<(Vec<&'h Host>, Looks<'h>), Failed> {
+        let runtime = cluster::runtime()?;
+        let looked = runtime.block_on(hosts::each(listed, |host| async move {
+            let found = part.on(host).look(sha256).await;
+            (host, found.and_then(|found| of_this_kind(host, found)))
+        }));
+        let (left, found) = Left::of(looked);
+        self.go_on(&left)?;
+        let found: Looks<'_> = left.hosts.into_iter().zip(found).collect();
+        let sent = runtime.block_on(hosts::each(&found, |(host, found)| async move {
+            match found.has_binary {
+                true => (*host, Ok(())),
+                false => (*host, part.on(host).send_binary(sha256, binary).await),
+            }
+        }));
+        let (left, _) = Left::of(sent);
+        self.go_on(&left)?;
+        Ok((left.hosts, found))
     }
 
     /// Says of hosts that failed; an error unless they may.
@@ -374,15 +393,12 @@ fn new_name() -> String {
     format!("{:016x}", draw_token() as u64)
 }
 
-/// All hosts have to be of the kind that this binary is for.
-fn check_machines(found: &[(&Host, Found)]) -> Result<(), Failed> {
+/// A host has to be of the kind that this binary is for.
+fn of_this_kind(host: &Host, found: Found) -> Result<Found, HostError> {
     let own = format!("Linux {}", std::env::consts::ARCH);
-    match found.iter().find(|(_, found)| found.machine != own) {
-        None => Ok(()),
-        Some((host, found)) => Err(because(format!(
-            "host {} is of another kind ({}) than this binary ({own}): start its worker with a binary of its own",
-            host.name, found.machine
-        ))),
+    match found.machine == own {
+        true => Ok(found),
+        false => Err(HostError::OtherKind { host: host.name.clone(), kind: found.machine, own }),
     }
 }
 
@@ -416,13 +432,11 @@ fn failed_text(failed: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     format!("{many} failed; --allow-missing goes on without\n  {}", lines.join("\n  "))
 }
 
-/// Ends all that was started; what `up` failed of.
-fn undone(error: Failed, cluster: Remembered, state: &State) -> Failed {
-    match (down::end(cluster, state, None, false), error) {
-        (Err(Failed::Because(more)), Failed::Because(why)) => {
-            Failed::Because(format!("{why}\n{more}"))
-        }
-        (_, error) => error,
+/// Ends all that was started; why `up` failed.
+fn undone(why: String, cluster: Remembered, state: &State) -> Failed {
+    match down::end(cluster, state, None, false) {
+        Err(Failed::Because(more)) => because(format!("{why}\n{more}")),
+        _ => because(why),
     }
 }
 
@@ -455,11 +469,8 @@ mod tests {
             has_binary: false,
         };
         let own = found(format!("Linux {}", std::env::consts::ARCH));
-        assert!(check_machines(&[(&host, own)]).is_ok());
-        let Err(Failed::Because(why)) = check_machines(&[(&host, found("Linux m68k".to_owned()))])
-        else {
-            panic!("it is not refused")
-        };
-        assert!(why.contains("host one is of another kind (Linux m68k)"), "{why}");
+        assert!(of_this_kind(&host, own).is_ok());
+        let why = of_this_kind(&host, found("Linux m68k".to_owned())).unwrap_err().to_string();
+        assert!(why.contains("host one: it is of another kind (Linux m68k)"), "{why}");
     }
 }

@@ -61,6 +61,18 @@ pub(crate) enum HostError {
         /// What it says.
         said: String,
     },
+    /// It cannot run this binary.
+    #[error(
+        "host {host}: it is of another kind ({kind}) than this binary ({own}): start its worker with a binary of its own"
+    )]
+    OtherKind {
+        /// The host.
+        host: String,
+        /// Its kind.
+        kind: String,
+        /// The kind of this machine.
+        own: String,
+    },
     /// It does not end.
     #[error("host {host}: to {what} took longer than {seconds} s; is the machine well?")]
     Slow {
