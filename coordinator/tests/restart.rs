@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use windrow_coordinator::journal::Journal;
 use windrow_coordinator::{Config, Coordinator, Running, StartError};
 use windrow_protocol::binary::{BinaryContent, any_build};
+use windrow_protocol::claim::Claim;
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
 use windrow_protocol::security::Credentials;
@@ -206,7 +207,8 @@ async fn write_fixture(folder: &Path, config: fn(&Path) -> Config, for_any: bool
     let (client, job) = (client(&running).await, submission(two_stages(PARTITIONS)));
     let mut hand = if for_any {
         let hand = Hand::of(&running, &any_build("abacus")).await;
-        let job = client.submit_for_any(&job, "abacus").await.unwrap();
+        let claim = Claim { user: "ann".to_owned(), priority: 3, ..Claim::default() };
+        let job = client.submit_claiming(&job, &claim, Some("abacus")).await.unwrap();
         let offer = |ctx| hand.worker.client.offer_binary(ctx, job, BINARY);
         call(SECOND, offer).await.unwrap().unwrap();
         hand
@@ -236,6 +238,8 @@ async fn a_job_goes_on_from_a_journal_of_an_earlier_release() {
         ("records-2", false, true),
         ("snapshot-3", true, true),
         ("snapshot-4", true, true),
+        ("records-3", false, true),
+        ("snapshot-5", true, true),
     ] {
         let config = if with_snapshots { config_with_snapshots } else { config_at };
         let fixture = fixtures.join(name);
@@ -249,6 +253,9 @@ async fn a_job_goes_on_from_a_journal_of_an_earlier_release() {
         let job = JobId(1);
         let status = client.status(job, Duration::ZERO).await.unwrap();
         assert!(matches!(status.state, JobState::Running { .. }), "{name}: {status:?}");
+        let claims = matches!(name, "records-3" | "snapshot-5");
+        let user = if claims { ("ann", 3) } else { ("", 0) };
+        assert_eq!((&*status.user, status.priority), user, "{name}");
         let worker =
             connect(&running.address.to_string(), &Credentials::off(), SECOND).await.unwrap();
         let worker = Worker { client: worker, id: WorkerId(1), seen: 0 };

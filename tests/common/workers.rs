@@ -226,6 +226,7 @@ fn worker() {
         threads: 1,
         memory,
         memory_limit: None,
+        labels: Vec::new(),
         scratch: vec![PathBuf::from(variable(SCRATCH))],
         binary: windrow::own_binary().clone(),
         binaries: Some(PathBuf::from(variable(SCRATCH)).join("binaries")),

@@ -212,9 +212,18 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) async fn register(address: SocketAddr, hello: WorkerHello) -> Worker {
+        Worker::register_with(address, hello, Vec::new()).await
+    }
+
+    /// With what is special about it.
+    pub(crate) async fn register_with(
+        address: SocketAddr,
+        hello: WorkerHello,
+        labels: Vec<String>,
+    ) -> Worker {
         let client = connect(&address.to_string(), &Credentials::off(), SECOND).await.unwrap();
-        let registered =
-            call(SECOND, |ctx| client.register(ctx, hello, Vec::new())).await.unwrap().unwrap();
+        let registered = call(SECOND, |ctx| client.register(ctx, hello, labels)).await;
+        let registered = registered.unwrap().unwrap();
         Worker { client, id: registered.worker, seen: 0 }
     }
 
@@ -248,10 +257,20 @@ pub(crate) fn spawn(
     hello: WorkerHello,
     run: impl Fn(&TaskOrder) -> Option<Result<TaskOutput, Failure>> + Send + 'static,
 ) -> (JoinHandle<()>, Shared) {
+    spawn_labelled(address, hello, Vec::new(), run)
+}
+
+/// With what is special about it.
+pub(crate) fn spawn_labelled(
+    address: SocketAddr,
+    hello: WorkerHello,
+    labels: Vec<String>,
+    run: impl Fn(&TaskOrder) -> Option<Result<TaskOutput, Failure>> + Send + 'static,
+) -> (JoinHandle<()>, Shared) {
     let log = Shared::default();
     let shared = log.clone();
     let task = tokio::spawn(async move {
-        let mut worker = Worker::register(address, hello).await;
+        let mut worker = Worker::register_with(address, hello, labels).await;
         let mut ended = Vec::new();
         let mut known = BTreeSet::new();
         loop {
