@@ -75,6 +75,7 @@ pub use windrow_jobs::{
     Broadcast, Counter, Dataset, Error, Flow, Job, JobArgs, Lookup, Out, Outcome, Result,
     RowsError, Summary, Values, exec, ops, plan,
 };
+pub use windrow_protocol::claim::Needs;
 pub use windrow_protocol::failure::{Failure, FailureClass};
 
 /// What a job needs, in one line: `use windrow::prelude::*`.

@@ -20,6 +20,7 @@ pages! {
     tpch "docs/tpch.md"
     failures "docs/failures.md"
     clusters "docs/clusters.md"
+    sharing "docs/sharing.md"
     profiles "docs/profiles.md"
     watching "docs/watching.md"
     security "docs/security.md"

@@ -7,6 +7,7 @@ use common::*;
 use std::path::Path;
 use windrow_coordinator::{Config, Running};
 use windrow_protocol::binary::{BinaryContent, BinarySource, PIECE_BYTES, any_build};
+use windrow_protocol::claim::Claim;
 use windrow_protocol::client::Client;
 use windrow_protocol::control::*;
 use windrow_protocol::ids::*;
@@ -26,7 +27,10 @@ fn config_at(state: &Path) -> Config {
 }
 
 async fn submit(client: &Client) -> JobId {
-    client.submit_for_any(&submission(two_stages(1)), MACHINE).await.unwrap()
+    client
+        .submit_claiming(&submission(two_stages(1)), &Claim::default(), Some(MACHINE))
+        .await
+        .unwrap()
 }
 
 async fn worker(running: &Running) -> Worker {
@@ -217,6 +221,7 @@ async fn workers_of_other_machines_get_no_job() {
     };
     let JobState::Failed(failure) = status.state else { panic!("{:?}", status.state) };
     assert!(failure.message.contains("binaries for abacus-linux"), "{failure}");
-    let long = client.submit_for_any(&submission(two_stages(1)), &"m".repeat(101)).await;
+    let (job, long) = (submission(two_stages(1)), "m".repeat(101));
+    let long = client.submit_claiming(&job, &Claim::default(), Some(&long)).await;
     assert!(long.unwrap_err().to_string().contains("100 bytes"));
 }

@@ -95,11 +95,7 @@ async fn a_job_waits_for_a_place_in_its_queue() {
 #[tokio::test]
 async fn tasks_run_where_their_label_is() {
     let (running, client) = start(one_by_one()).await;
-    let (_plain, of_plain) =
-        spawn(running.address, hello("b1", 2), |order| Some(Ok(output(order, 2))));
-    while client.workers().await.unwrap().is_empty() {
-        tokio::time::sleep(SECOND / 100).await;
-    }
+    let mut plain = Worker::register(running.address, hello("b1", 2)).await;
     let needs = vec![Needs { labels: vec!["gpu".into()], ..Needs::default() }];
     let job = submit(&client, &Claim { needs, ..Claim::default() }).await.unwrap();
     let text = "a worker that has the label gpu: none that is connected has";
@@ -113,10 +109,8 @@ async fn tasks_run_where_their_label_is() {
     let (_labelled, of_labelled) =
         spawn_labelled(running.address, hello("b1", 2), labels, |order| Some(Ok(output(order, 2))));
     ends(&client, job).await;
-    let count = |log: &common::Shared| {
-        log.lock().unwrap().orders.iter().filter(|order| order.attempt.task.job == job).count()
-    };
-    assert_eq!((count(&of_plain), count(&of_labelled)), (0, 5));
+    let orders = of_labelled.lock().unwrap().orders.len();
+    assert_eq!((plain.poll(0, Vec::new()).await.assigned.len(), orders), (0, 5));
     let workers = call(SECOND, |ctx| by_hand.workers(ctx)).await.unwrap();
     assert!(workers.iter().any(|worker| worker.labels == ["gpu"]));
 }

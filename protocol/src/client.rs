@@ -1,7 +1,7 @@
 //! What a process needs that submits jobs and looks after a cluster.
 
 use crate::binary::{BINARY_BYTES_MAX, BinaryContent, PIECE_BYTES, PIECE_WITHIN};
-use crate::claim::Claim;
+use crate::claim::{Claim, QueueStatus};
 use crate::control::{
     JobRecord, JobState, JobStatus, JobSubmission, PROTOCOL_VERSION, Refusal, TaskRecord,
     WorkerStatus,
@@ -342,6 +342,14 @@ impl Client {
     /// The coordinator was not reached.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, ClientError> {
         Ok(self.link.call(ANSWER, |client, ctx| async move { client.workers(ctx).await }).await?)
+    }
+
+    /// All queues.
+    ///
+    /// # Errors
+    /// The coordinator was not reached.
+    pub async fn queues(&self) -> Result<Vec<QueueStatus>, ClientError> {
+        Ok(self.link.call(ANSWER, |client, ctx| async move { client.queues(ctx).await }).await?)
     }
 
     /// Lets a worker finish what it has, and no more.

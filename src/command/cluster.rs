@@ -39,6 +39,10 @@ enum Action {
         /// Where its page is, and what programs and monitors ask; port 0 takes any
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         http: SocketAddr,
+        /// The file with the queues, and what users may have; to be named again when what has died is started again [default: one
+        /// queue]
+        #[arg(long, value_name = "FILE")]
+        queues: Option<PathBuf>,
         /// A worker that was not heard for so long is lost
         #[arg(long, value_name = "MS", default_value_t = 10_000)]
         lease_ms: u64,
@@ -98,6 +102,7 @@ impl ClusterFlags {
                 threads,
                 listen,
                 http,
+                queues,
                 lease_ms,
                 memory,
                 scratch,
@@ -106,13 +111,14 @@ impl ClusterFlags {
             } => match hosts.hosts.take() {
                 Some(file) => {
                     let flags = hosts;
-                    UpHosts { flags, threads, listen, http, lease_ms, memory, scratch }
+                    UpHosts { flags, threads, listen, http, queues, lease_ms, memory, scratch }
                         .run(&file, &state)
                 }
                 None => {
                     let threads = threads.unwrap_or(1);
                     let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-                    Up { workers, threads, listen, http, lease_ms, memory, scratch }.run(&state)
+                    Up { workers, threads, listen, http, queues, lease_ms, memory, scratch }
+                        .run(&state)
                 }
             },
             // A folder that is named comes before the cluster of a profile.
@@ -165,8 +171,21 @@ fn status(address: &str, credentials: Credentials) -> Result<(), Failed> {
         println!("coordinator {address}");
         for worker in client.workers().await.map_err(because)? {
             println!(
-                "worker {} {}, {} of {} slots in use, {}",
-                worker.worker, worker.state, worker.running, worker.slots, worker.binary.name
+                "worker {} {}, {} of {} slots in use, {}{}",
+                worker.worker,
+                worker.state,
+                worker.running,
+                worker.slots,
+                worker.binary.name,
+                worker.labels.iter().map(|label| format!(", {label}")).collect::<String>()
+            );
+        }
+        let queues = client.queues().await.map_err(because)?;
+        // One that nobody has set is all there is.
+        for queue in queues.iter().filter(|_| queues.len() > 1) {
+            println!(
+                "queue {} weight {}, {} slots in use, {} jobs run, {} wait for a place",
+                queue.name, queue.weight, queue.slots, queue.running, queue.waiting
             );
         }
         for job in client.jobs().await.map_err(because)? {

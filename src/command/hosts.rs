@@ -60,6 +60,7 @@ pub(super) struct UpHosts {
     pub(super) threads: Option<u16>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) http: SocketAddr,
+    pub(super) queues: Option<PathBuf>,
     pub(super) lease_ms: u64,
     pub(super) memory: u64,
     pub(super) scratch: Vec<PathBuf>,
@@ -120,6 +121,7 @@ impl UpHosts {
         let flags = CoordinatorFlags {
             listen: &listens,
             http: &http,
+            queues: self.queues.as_deref(),
             lease_ms: self.lease_ms,
             security: Some(&folders.coordinator),
         };

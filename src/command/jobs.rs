@@ -4,6 +4,7 @@ use super::Failed;
 use super::security::OnCluster;
 use crate::cluster;
 use clap::{Args, Subcommand};
+use windrow_protocol::claim::DEFAULT_QUEUE;
 use windrow_protocol::client::Client;
 use windrow_protocol::control::{JobState, JobStatus};
 use windrow_protocol::ids::{JobId, NoJobName, Round, StageId, TaskId, TaskKind};
@@ -127,11 +128,19 @@ pub(super) fn line(status: &JobStatus) -> String {
     let done: u32 = status.stages.iter().map(|stage| stage.done).sum();
     let seconds = status.elapsed_ms as f64 / 1000.0;
     format!(
-        "job {} {} {seconds:.1} s, {done} tasks done, {}",
+        "job {} {} {seconds:.1} s, {done} tasks done, {}{}",
         status.job,
         status.name,
-        state(status)
+        state(status),
+        whose(status)
     )
+}
+
+/// Whose a job is, and its queue if that is not the one that jobs go through unasked.
+fn whose(status: &JobStatus) -> String {
+    let queue = (status.queue != DEFAULT_QUEUE).then(|| format!(", queue {}", status.queue));
+    let user = (!status.user.is_empty()).then(|| format!(", of {}", status.user));
+    [user, queue].into_iter().flatten().collect()
 }
 
 fn shown(status: &JobStatus) -> String {

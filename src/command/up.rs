@@ -24,6 +24,7 @@ pub(super) struct Up {
     pub(super) threads: u16,
     pub(super) listen: SocketAddr,
     pub(super) http: SocketAddr,
+    pub(super) queues: Option<PathBuf>,
     pub(super) lease_ms: u64,
     pub(super) memory: u64,
     pub(super) scratch: Vec<PathBuf>,
@@ -33,6 +34,7 @@ pub(super) struct Up {
 pub(super) struct CoordinatorFlags<'f> {
     pub(super) listen: &'f str,
     pub(super) http: &'f str,
+    pub(super) queues: Option<&'f Path>,
     pub(super) lease_ms: u64,
     pub(super) security: Option<&'f Path>,
 }
@@ -90,6 +92,9 @@ pub(super) fn start_coordinator(
         .args(["coordinator", "--listen", flags.listen, "--http", flags.http])
         .args(["--lease-ms", &flags.lease_ms.to_string(), "--state"])
         .arg(state.journal());
+    if let Some(queues) = flags.queues {
+        coordinator.arg("--queues").arg(queues);
+    }
     if let Some(security) = flags.security {
         coordinator.arg("--security").arg(security);
     }
@@ -127,6 +132,7 @@ impl Up {
         let flags = CoordinatorFlags {
             listen: &listen,
             http: &http,
+            queues: self.queues.as_deref(),
             lease_ms: self.lease_ms,
             security: None,
         };

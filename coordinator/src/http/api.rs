@@ -64,6 +64,7 @@ pub(super) fn for_viewers() -> Router<Service> {
     Router::new()
         .route("/api/v1/cluster", get(cluster))
         .route("/api/v1/workers", get(workers))
+        .route("/api/v1/queues", get(queues))
         .route("/api/v1/jobs", get(jobs))
         .route("/api/v1/jobs/{job}", get(job))
         .route("/api/v1/jobs/{job}/attempts", get(attempts))
@@ -126,6 +127,12 @@ async fn workers(State(service): State<Service>) -> Result<Response, Refused> {
         Ok(core.worker_list().iter().map(views::worker).collect::<Value>())
     });
     Ok(json_of(&json!({ "workers": seen.await? })))
+}
+
+async fn queues(State(service): State<Service>) -> Result<Response, Refused> {
+    let seen =
+        look(&service, |core, _| Ok(core.queue_list().iter().map(views::queue).collect::<Value>()));
+    Ok(json_of(&json!({ "queues": seen.await? })))
 }
 
 #[derive(Debug, Deserialize)]

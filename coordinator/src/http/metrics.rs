@@ -3,6 +3,7 @@
 
 use crate::server::{Core, Job, Service, Standing};
 use std::fmt::{Display, Write};
+use windrow_protocol::claim::QueueStatus;
 use windrow_protocol::control::JobState;
 
 /// The format's name and version.
@@ -54,11 +55,13 @@ struct Numbers {
     /// Ready, draining, set aside, and lost as far as that is remembered.
     workers: [u64; 4],
     slots: u64,
+    queues: Vec<QueueStatus>,
 }
 
 impl Numbers {
     fn of(core: &Core) -> Numbers {
-        let mut all = Numbers { totals: core.forgotten, ..Numbers::default() };
+        let mut all =
+            Numbers { totals: core.forgotten, queues: core.queue_list(), ..Numbers::default() };
         for job in core.jobs.values() {
             all.totals.add(job);
             if let JobState::Running { waiting } = &job.state {
@@ -98,7 +101,8 @@ pub(super) fn text(service: &Service) -> String {
             let _ = writeln!(text, "{name}{labels} {value}");
         }
     };
-    let Numbers { totals, running_jobs, waiting_jobs, running_attempts, workers, slots } = &numbers;
+    let Numbers { totals, running_jobs, waiting_jobs, running_attempts, workers, slots, queues } =
+        &numbers;
     metric(
         "windrow_jobs",
         "gauge",
@@ -128,6 +132,19 @@ pub(super) fn text(service: &Service) -> String {
     );
     metric("windrow_slots", "gauge", "Slots of workers that are there.", &[("", slots)]);
     metric("windrow_attempts_running", "gauge", "Attempts that run.", &[("", running_attempts)]);
+    let of_queue = |queue: &QueueStatus| format!("{{queue=\"{}\"}}", queue.name);
+    let names: Vec<String> = queues.iter().map(of_queue).collect();
+    let mut of_queues = |name: &str, help: &str, value: fn(&QueueStatus) -> u64| {
+        let values: Vec<u64> = queues.iter().map(value).collect();
+        let values =
+            names.iter().zip(&values).map(|(name, value)| (&**name, value as &dyn Display));
+        metric(name, "gauge", help, &values.collect::<Vec<_>>());
+    };
+    of_queues("windrow_queue_slots", "Slots that the jobs of a queue have.", |of| of.slots);
+    of_queues("windrow_queue_jobs", "Jobs of a queue that may run.", |of| of.running.into());
+    of_queues("windrow_queue_waiting", "Jobs that wait for a place in a queue.", |of| {
+        of.waiting.into()
+    });
     let counters: [(&str, &str, &u64); 8] = [
         ("retries", "Attempts that failed or were lost.", &totals.retries),
         ("records_read", "Records that sources and shuffles gave.", &totals.records_read),

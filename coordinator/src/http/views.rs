@@ -6,6 +6,7 @@ use crate::server::{Core, Job};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use windrow_protocol::claim::QueueStatus;
 use windrow_protocol::control::{JobState, JobStatus, StageStatus, WorkerStatus};
 use windrow_protocol::ids::{StageId, TaskKind};
 use windrow_protocol::shape::{JobShape, OutputShape, RootShape, StageShape};
@@ -56,6 +57,9 @@ fn of_status(job: &Job, status: &JobStatus, clock: Clock) -> Value {
         "name": status.name,
         "state": state,
         "why": why,
+        "queue": status.queue,
+        "user": status.user,
+        "priority": status.priority,
         "submitted_unix_ms": clock.unix_ms(job.submitted),
         "elapsed_ms": status.elapsed_ms,
         "tasks": tasks,
@@ -137,6 +141,19 @@ pub(super) fn worker(status: &WorkerStatus) -> Value {
         "slots": status.slots,
         "running": status.running,
         "binary": status.binary.name,
+        "labels": status.labels,
+    })
+}
+
+/// A queue.
+pub(super) fn queue(status: &QueueStatus) -> Value {
+    json!({
+        "queue": status.name,
+        "weight": status.weight,
+        "guaranteed_percent": status.guaranteed_percent,
+        "slots": status.slots,
+        "running": status.running,
+        "waiting": status.waiting,
     })
 }
 

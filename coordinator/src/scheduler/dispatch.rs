@@ -33,7 +33,7 @@ impl Decider<'_> {
                 return self.assign(job, group, partition, worker, false);
             }
             if kept.is_none() {
-                kept = self.to_keep(job);
+                kept = self.kept_for(job);
             }
         }
     }
@@ -143,7 +143,7 @@ impl Decider<'_> {
     }
 
     /// The worker whose free slots are kept for a job that is next, and needs more of a worker than any has.
-    fn to_keep(&mut self, job: &Job) -> Option<WorkerId> {
+    fn kept_for(&mut self, job: &Job) -> Option<WorkerId> {
         let wide = self.state.shares.0.wide();
         let groups = job.ready_retries.iter().chain(&job.ready_fresh);
         let kinds = groups.map(|&group| job.kind(group)).filter(|&kind| wide.has(kind));

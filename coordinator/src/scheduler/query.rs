@@ -129,6 +129,11 @@ impl State {
         })
     }
 
+    /// The slots in use of a worker that is not lost.
+    pub fn slots_used(&self, worker: WorkerId) -> Option<u32> {
+        self.workers.get(&worker).map(|worker| worker.used)
+    }
+
     /// Whether a worker is known and not lost.
     pub fn is_alive(&self, worker: WorkerId) -> bool {
         self.workers.contains_key(&worker)

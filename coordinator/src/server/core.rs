@@ -9,20 +9,19 @@ use super::config::Config;
 use super::job::Job;
 use super::limits::{COLLECTED_KEPT, JOBS_MAX, MACHINE_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
 use super::outbox::Outbox;
+use super::queues::waits_for;
 use super::worker::{Standing, Worker};
 use crate::explain::EventLog;
 use crate::history::{Histories, History};
 use crate::http::Totals;
 use crate::journal::{Home, Journal};
-use crate::scheduler::{
-    Event, HostId, JobRequest, Millis, QueueView, Scheduler, SplitInfo, State, Written,
-};
+use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use windrow_protocol::claim::{Claim, QueueStatus, check_labels};
+use windrow_protocol::claim::{Claim, check_labels};
 use windrow_protocol::control::{
     AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered, Term,
-    WorkerHello, WorkerStatus,
+    WorkerHello,
 };
 use windrow_protocol::events::What;
 use windrow_protocol::failure::{Failure, FailureClass};
@@ -537,33 +536,6 @@ impl Core {
         }
     }
 
-    /// All workers that are known, and those that were lost last.
-    pub(crate) fn worker_list(&self) -> Vec<WorkerStatus> {
-        self.workers.iter().map(|(&id, worker)| worker.status(id)).collect()
-    }
-
-    /// The queues of all pools.
-    pub(crate) fn queue_list(&self) -> Vec<QueueStatus> {
-        let mut all: BTreeMap<String, QueueStatus> = BTreeMap::new();
-        let none = Scheduler::new(self.config.scheduler.clone());
-        let pools = self.pools.values().map(|pool| pool.scheduler.state());
-        for queue in pools.chain([none.state()]).flat_map(State::queues) {
-            let QueueView { name, policy, running, jobs, waiting } = queue;
-            let entry = all.entry(name.clone()).or_insert_with(|| QueueStatus {
-                name,
-                weight: policy.weight.max(1),
-                guaranteed_percent: policy.guaranteed_percent,
-                slots: 0,
-                running: 0,
-                waiting: 0,
-            });
-            entry.slots += running;
-            entry.running += jobs - waiting;
-            entry.waiting += waiting;
-        }
-        all.into_values().collect()
-    }
-
     /// Everything ends: jobs are cancelled, workers told to end.
     pub(crate) fn shut_down(&mut self, now: Millis) {
         self.stopping = true;
@@ -592,16 +564,6 @@ fn check_version(caller: u32) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::Version { coordinator: PROTOCOL_VERSION, caller })
-    }
-}
-
-/// What a job waits for of which nothing runs.
-fn waits_for(state: &State, job: JobId) -> String {
-    let Some((queue, before)) = state.place_in_queue(job) else { return state.lacks(job) };
-    match before {
-        0 => format!("a place in queue `{queue}`: it is the next"),
-        1 => format!("a place in queue `{queue}`: 1 job is before it"),
-        before => format!("a place in queue `{queue}`: {before} jobs are before it"),
     }
 }
 

@@ -14,6 +14,7 @@ mod orders;
 mod outbox;
 mod pages;
 mod poll;
+mod queues;
 mod records;
 mod recovery;
 mod replay;

@@ -45,6 +45,7 @@ export class Overview {
       { title: "state", into: stateInto },
       { title: "in use", into: barInto((worker) => `slots in use of ${worker.worker}`, (worker) => worker.running / worker.slots) },
       { title: "slots", number: true, of: (worker) => `${number(worker.running)} of ${number(worker.slots)}` },
+      { title: "labels", of: (worker) => worker.labels.join(", ") },
       { title: "binary", of: (worker) => worker.binary },
       { title: "why", long: true, of: (worker) => worker.why },
     ]);

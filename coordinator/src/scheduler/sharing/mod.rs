@@ -8,7 +8,7 @@
 //!
 //! - `policy` is what can be set.
 //! - `needs` numbers what attempts need of workers, so that sets of them are cheap.
-//! - `accounts` counts slot time; `shares` is the tree.
+//! - `accounts` counts slot time; `tree` is who has an account, `shares` keeps the tree, and `asked` looks at it.
 //! - `admission` lets jobs of a full queue wait, and go on.
 //! - `preemption` takes slots back for who has had none for long.
 //!
@@ -17,12 +17,14 @@
 
 mod accounts;
 mod admission;
+mod asked;
 mod needs;
 mod policy;
 mod preemption;
 mod shares;
+mod tree;
 
+pub use asked::QueueView;
 pub(crate) use needs::{Kind, KindSet};
 pub use policy::{Policy, QueuePolicy, UserPolicy};
-pub use shares::QueueView;
 pub(crate) use shares::Shares;

@@ -4,7 +4,7 @@
 //! slot is whom a free one would be given to. What is done stays done, commits are never cut short, and a task that was often
 //! cut short is not again: each job gets on.
 
-use super::shares::{Pair, Rivals};
+use super::asked::{Pair, Rivals};
 use crate::scheduler::decide::Decider;
 use crate::scheduler::job::Job;
 use crate::scheduler::marks::Mark;
@@ -63,7 +63,7 @@ impl Decider<'_> {
     /// A job, and what the first of its tasks needs that could start on any worker if that were free.
     fn wanted<'j>(&self, job: &'j Job) -> Option<(&'j Job, Needs)> {
         let groups = job.ready_retries.iter().chain(&job.ready_fresh);
-        let needs = groups.map(|&group| job.needs_of(group));
+        let mut needs = groups.map(|&group| job.needs_of(group));
         let could = |needs: &Needs| {
             let workers = self.state.workers.values().filter(|worker| worker.takes_work());
             workers
@@ -71,7 +71,7 @@ impl Decider<'_> {
                 .next()
                 .is_some_and(|slots| self.state.shares.0.may_have(job.id, slots))
         };
-        Some((job, needs.filter(could).next()?))
+        Some((job, needs.find(could)?))
     }
 
     /// What would have to go from a worker so that an attempt of a job can run there; `None` if that may not go, or none has to.

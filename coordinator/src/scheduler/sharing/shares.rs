@@ -2,16 +2,14 @@
 
 use super::accounts::{Account, Held, Share};
 use super::needs::{Counts, Kind, KindSet, Kinds};
-use super::policy::{Policy, QueuePolicy, UserPolicy};
+use super::policy::Policy;
+use super::tree::{Member, OfJob, Queue, User};
 use crate::scheduler::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use windrow_protocol::claim::{Claim, Needs};
 use windrow_protocol::ids::JobId;
-
-/// How long an attempt will take of whose like nobody has seen any, in milliseconds.
-const UNKNOWN_MS: u64 = 1_000;
 
 /// Who could not be served for long (no worker has the label that its jobs need) has credit for all slots for so long, at most,
 /// for each unit of its weight.
@@ -23,116 +21,24 @@ const IDLE_MEMBERS_MAX: usize = 10_000;
 /// Who shares a cluster.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Shares {
-    policy: Policy,
-    now: Millis,
+    pub(super) policy: Policy,
+    pub(super) now: Millis,
     /// The kinds of needs that jobs have.
-    kinds: Kinds,
-    queues: BTreeMap<u32, Queue>,
-    members: BTreeMap<u32, Member>,
-    users: BTreeMap<u32, User>,
-    jobs: BTreeMap<JobId, OfJob>,
-    queue_ids: BTreeMap<String, u32>,
-    user_ids: BTreeMap<String, u32>,
-    member_ids: BTreeMap<(u32, u32), u32>,
-    next_member: u32,
+    pub(super) kinds: Kinds,
+    pub(super) queues: BTreeMap<u32, Queue>,
+    pub(super) members: BTreeMap<u32, Member>,
+    pub(super) users: BTreeMap<u32, User>,
+    pub(super) jobs: BTreeMap<JobId, OfJob>,
+    pub(super) queue_ids: BTreeMap<String, u32>,
+    pub(super) user_ids: BTreeMap<String, u32>,
+    pub(super) member_ids: BTreeMap<(u32, u32), u32>,
+    pub(super) next_member: u32,
     /// What queues had had that was dispatched last: who comes begins with that.
-    floor: Share,
+    pub(super) floor: Share,
     /// What attempts take, of all jobs, in milliseconds.
-    typical_ms: u64,
+    pub(super) typical_ms: u64,
     /// Whether a job that waits may go on.
     pub(crate) look_at_waiting: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Queue {
-    name: String,
-    policy: QueuePolicy,
-    account: Account,
-    floor: Share,
-    /// Its users that have something to start, the least served first; and of which kinds.
-    ready: BTreeSet<(Share, u32)>,
-    kinds: Counts,
-    /// Its jobs that run, and those that wait, the first first.
-    started: u32,
-    waiting: BTreeSet<(Reverse<i16>, JobId)>,
-}
-
-/// A user of a queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Member {
-    queue: u32,
-    user: u32,
-    account: Account,
-    floor: Share,
-    jobs: u32,
-    /// Its jobs that have something to start, the first first; and of which kinds.
-    ready: BTreeSet<(Reverse<i16>, Share, JobId)>,
-    kinds: Counts,
-    /// Where it stands in its queue, and with what.
-    entry: Option<(Share, KindSet)>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct User {
-    name: String,
-    policy: UserPolicy,
-    running: u64,
-    started: u32,
-    members: BTreeSet<u32>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct OfJob {
-    member: u32,
-    priority: i16,
-    account: Account,
-    /// What its attempts take, in milliseconds; 0 before the first is done.
-    takes_ms: u64,
-    /// What it has to start.
-    ready: KindSet,
-    is_waiting: bool,
-    /// The kinds of needs that it has.
-    kinds: Vec<Kind>,
-    /// Since when it has had something to start, or when it last got a slot.
-    unserved_since: Millis,
-    /// Where it stands among the jobs of its user.
-    entry: Option<Share>,
-}
-
-/// Two jobs, as far as they share: where the way to them parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rivals {
-    /// In different queues: the queues.
-    Queues(u32, u32),
-    /// In one queue, of different users: the members.
-    Members(u32, u32),
-    /// Of one user.
-    Jobs(JobId, JobId),
-}
-
-/// The slots and weights of two that share, and what is guaranteed to each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pair {
-    pub(super) running: [u64; 2],
-    pub(super) weights: [u64; 2],
-    pub(super) guaranteed: [u64; 2],
-    /// The priorities, of jobs of one user.
-    pub(super) priorities: [i16; 2],
-}
-
-/// A queue, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueView {
-    /// Its name.
-    pub name: String,
-    /// Its settings.
-    pub policy: QueuePolicy,
-    /// The slots that its jobs have.
-    pub running: u64,
-    /// Its jobs that run, and those that wait.
-    pub jobs: u32,
-    /// Those that wait.
-    pub waiting: u32,
 }
 
 impl Shares {
@@ -501,12 +407,6 @@ impl Shares {
             .filter(move |&id| has_any(self.ready_of(id)))
     }
 
-    /// Whether the user of a job may have so many slots more.
-    pub(crate) fn may_have(&self, id: JobId, slots: u32) -> bool {
-        self.user_of(id)
-            .is_none_or(|user| user.running + u64::from(slots) <= u64::from(user.policy.slots_max))
-    }
-
     /// The kinds that may take several slots.
     pub(crate) fn wide(&self) -> KindSet {
         self.kinds.wide()
@@ -520,179 +420,5 @@ impl Shares {
     /// Whether there is room for these kinds.
     pub(super) fn has_room(&self, needs: &[Needs]) -> bool {
         self.kinds.has_room(needs)
-    }
-
-    /// Since when a job has got no slot.
-    pub(super) fn unserved_since(&self, id: JobId) -> Option<Millis> {
-        self.jobs.get(&id).map(|job| job.unserved_since)
-    }
-
-    /// What a job has to start, of the queue and for the user of this claim: whether it may, or has to wait.
-    pub(super) fn must_wait(&self, claim: &Claim) -> bool {
-        let queue = self.queue_ids.get(claim.queue()).and_then(|id| self.queues.get(id));
-        let user = self.user_ids.get(&claim.user).and_then(|id| self.users.get(id));
-        let jobs_max = self.policy.queue(claim.queue()).unwrap_or_default().jobs_max;
-        let of_user = self.policy.user(&claim.user).jobs_max;
-        queue.map_or(0, |queue| queue.started) >= jobs_max
-            || user.map_or(0, |user| user.started) >= of_user
-    }
-
-    /// How many jobs wait in a queue.
-    pub(super) fn waiting_in(&self, queue: &str) -> usize {
-        let queue = self.queue_ids.get(queue).and_then(|id| self.queues.get(id));
-        queue.map_or(0, |queue| queue.waiting.len())
-    }
-
-    /// The first job that waits and may go on.
-    pub(super) fn next_waiting(&self) -> Option<JobId> {
-        let with_place = self.queues.values().filter(|of| of.started < of.policy.jobs_max);
-        with_place
-            .flat_map(|queue| &queue.waiting)
-            .map(|&(_, id)| id)
-            .find(|&id| self.user_of(id).is_none_or(|user| user.started < user.policy.jobs_max))
-    }
-
-    /// How many jobs are before one that waits, in its queue.
-    pub(crate) fn position(&self, id: JobId) -> Option<usize> {
-        let job = self.jobs.get(&id).filter(|job| job.is_waiting)?;
-        let queue = self.queues.get(&self.members.get(&job.member)?.queue)?;
-        Some(queue.waiting.range(..(Reverse(job.priority), id)).count())
-    }
-
-    fn user_of(&self, id: JobId) -> Option<&User> {
-        self.users.get(&self.members.get(&self.jobs.get(&id)?.member)?.user)
-    }
-
-    /// Where the ways to two jobs part.
-    pub(super) fn rivals(&self, one: JobId, other: JobId) -> Option<Rivals> {
-        let members = [self.jobs.get(&one)?.member, self.jobs.get(&other)?.member];
-        let [queue, of_other] =
-            [self.members.get(&members[0])?.queue, self.members.get(&members[1])?.queue];
-        Some(if queue != of_other {
-            Rivals::Queues(queue, of_other)
-        } else if members[0] != members[1] {
-            Rivals::Members(members[0], members[1])
-        } else {
-            Rivals::Jobs(one, other)
-        })
-    }
-
-    /// How two that share stand, on a cluster of so many slots.
-    pub(super) fn pair(&self, rivals: Rivals, slots: u64) -> Option<Pair> {
-        let (accounts, guaranteed, priorities) = match rivals {
-            Rivals::Queues(one, other) => {
-                let [one, other] = [self.queues.get(&one)?, self.queues.get(&other)?];
-                let guaranteed = [one.guaranteed(slots), other.guaranteed(slots)];
-                ([&one.account, &other.account], guaranteed, [0; 2])
-            }
-            Rivals::Members(one, other) => {
-                let [one, other] = [self.members.get(&one)?, self.members.get(&other)?];
-                ([&one.account, &other.account], [0; 2], [0; 2])
-            }
-            Rivals::Jobs(one, other) => {
-                let [one, other] = [self.jobs.get(&one)?, self.jobs.get(&other)?];
-                ([&one.account, &other.account], [0; 2], [one.priority, other.priority])
-            }
-        };
-        let running = accounts.map(Account::running);
-        let weights = accounts.map(Account::weight);
-        Some(Pair { running, weights, guaranteed, priorities })
-    }
-
-    /// All queues: those that are set, and those that have had jobs.
-    pub(crate) fn queue_views(&self) -> Vec<QueueView> {
-        let mut names: BTreeSet<&str> = self.policy.queue_names().collect();
-        names.extend(self.queue_ids.keys().map(String::as_str));
-        let view = |name: &str| {
-            let queue = self.queue_ids.get(name).and_then(|id| self.queues.get(id));
-            let waiting = queue.map_or(0, |queue| queue.waiting.len() as u32);
-            QueueView {
-                name: name.to_owned(),
-                policy: self.policy.queue(name).unwrap_or_default(),
-                running: queue.map_or(0, |queue| queue.account.running()),
-                jobs: queue.map_or(0, |queue| queue.started) + waiting,
-                waiting,
-            }
-        };
-        names.into_iter().map(view).collect()
-    }
-
-    /// What follows from the durable state, for comparisons: by job, the slots that it has, what it has to start, whether it waits.
-    pub(crate) fn standing(&self) -> Vec<(JobId, u64, Vec<Needs>, bool)> {
-        let of = |(&id, job): (&JobId, &OfJob)| {
-            let mut ready: Vec<Needs> = job
-                .kinds
-                .iter()
-                .filter(|kind| job.ready.has(**kind))
-                .map(|&kind| self.needs(kind).cloned().unwrap_or_default())
-                .collect();
-            if job.ready.has(Kind::ORDINARY) {
-                ready.push(Needs::default());
-            }
-            ready.sort();
-            ready.dedup();
-            (id, job.account.running(), ready, job.is_waiting)
-        };
-        self.jobs.iter().map(of).collect()
-    }
-}
-
-impl Queue {
-    fn is_there(&self) -> bool {
-        self.account.running() > 0 || !self.ready.is_empty()
-    }
-
-    /// The slots that are guaranteed to it.
-    fn guaranteed(&self, slots: u64) -> u64 {
-        slots * u64::from(self.policy.guaranteed_percent) / 100
-    }
-
-    /// The least is next: those first that have not what is guaranteed to them, by how much of it they have.
-    fn turn(&self, slots: u64) -> (bool, u64, Share) {
-        let (running, guaranteed) = (self.account.running(), self.guaranteed(slots));
-        if running < guaranteed {
-            (false, running * 1_000 / guaranteed, self.account.share())
-        } else {
-            (true, 0, self.account.share())
-        }
-    }
-
-    /// Notes where a user stands in it, and with what.
-    fn enter(&mut self, at: u32, member: &mut Member, is_full: bool) {
-        let before = member.entry.take();
-        if let Some((share, _)) = before {
-            self.ready.remove(&(share, at));
-        }
-        if !member.ready.is_empty() && !is_full {
-            let share = member.account.share();
-            member.entry = Some((share, member.kinds.any()));
-            self.ready.insert((share, at));
-        }
-        let kinds = |entry: Option<(Share, KindSet)>| entry.map_or(KindSet::default(), |it| it.1);
-        self.kinds.change(kinds(before), kinds(member.entry));
-    }
-}
-
-impl Member {
-    fn is_there(&self) -> bool {
-        self.account.running() > 0 || !self.ready.is_empty()
-    }
-}
-
-impl User {
-    fn is_full(&self) -> bool {
-        self.running >= u64::from(self.policy.slots_max)
-    }
-}
-
-impl OfJob {
-    fn is_there(&self) -> bool {
-        self.account.running() > 0 || !self.ready.is_empty()
-    }
-
-    /// What so many slots will take.
-    fn will_take(&self, slots: u64, typical_ms: u64) -> Held {
-        let known = [self.takes_ms, typical_ms].into_iter().find(|&ms| ms > 0);
-        Held { slots, ahead_ms: slots.saturating_mul(known.unwrap_or(UNKNOWN_MS)) }
     }
 }

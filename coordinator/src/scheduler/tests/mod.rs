@@ -58,6 +58,11 @@ fn join() -> JobShape {
     }
 }
 
+fn request(job: u64, weight: u32, shape: JobShape) -> JobRequest {
+    let (job, name, claim) = (JobId(job), "job".into(), Claim::default());
+    JobRequest { job, name, weight, shape, claim }
+}
+
 /// An attempt is done, and wrote nothing.
 fn ran(worker: WorkerId, attempt: AttemptId) -> Event {
     Event::AttemptDone { worker, attempt, pages: 0, written: Vec::new(), given_up: None }
@@ -113,13 +118,7 @@ impl Story {
     }
 
     fn submit(&mut self, job: u64, shape: JobShape) -> &mut Story {
-        let request = JobRequest {
-            job: JobId(job),
-            name: "job".into(),
-            weight: 1,
-            shape,
-            claim: Claim::default(),
-        };
+        let request = request(job, 1, shape);
         self.tell(Event::SubmitJob(Box::new(request)))
     }
 
@@ -349,13 +348,7 @@ fn jobs_share_the_slots_by_weight_and_a_cancel_ends_one() {
     let shape = two_stages();
     for (job, weight) in [(1, 1), (2, 3)] {
         let shape = shape.clone();
-        let request = JobRequest {
-            job: JobId(job),
-            name: "job".into(),
-            weight,
-            shape,
-            claim: Claim::default(),
-        };
+        let request = request(job, weight, shape);
         story.tell(Event::SubmitJob(Box::new(request)));
     }
     while let Some(&(worker, attempt)) =
