@@ -111,7 +111,7 @@ async fn what_is_answered_is_as_it_is_described() {
         conforms(&answer, schema, &described, path);
         asked += 1;
     }
-    assert_eq!(asked, 8);
+    assert_eq!(asked, 9);
     let nothing = get(&running, &Credentials::off(), "/api/v1/jobs/j99", "").await;
     assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
     assert!(
