@@ -136,9 +136,9 @@ impl Decider<'_> {
         };
         let draining = planted(Mutation::WorkWhileDraining, &self.state.draining).into_iter();
         let aside = planted(Mutation::WorkWhileAside, &self.state.aside).into_iter();
-        let overbooked = self.planted(Mutation::Overbook);
-        let takers = self.state.workers.iter().filter(move |_| overbooked);
-        let full = takers.filter(|(_, worker)| worker.takes_work()).map(|(&id, _)| id).take(1);
+        let takes_work = |(&id, worker): (&WorkerId, &Worker)| worker.takes_work().then_some(id);
+        let full = || self.state.workers.iter().find_map(takes_work);
+        let full = self.planted(Mutation::Overbook).then(full).flatten().into_iter();
         draining.chain(aside).chain(full).chain(self.state.free.iter().map(|&(_, id)| id))
     }
 

@@ -131,6 +131,7 @@ pub(super) struct Account {
     jobs: BTreeMap<JobId, Sharer>,
     /// Of attempts that run: the slots that each takes, and for whom.
     running: BTreeMap<(AttemptId, WorkerId), (u32, String)>,
+    by_user: BTreeMap<String, u32>,
     /// Whether anything has changed since all was looked at.
     is_new: bool,
 }
@@ -194,18 +195,20 @@ impl Account {
         host.used += takes;
         ensure(host.used <= host.slots, || format!("{worker} has no slot left for {attempt}"))?;
         let user = of.claim.user.clone();
-        let others = self.running.values().filter(|(_, other)| *other == user);
-        let has: u32 = others.map(|(slots, _)| slots).sum();
+        let has = self.by_user.entry(user.clone()).or_default();
         let most = self.policy.user(&user).slots_max;
-        ensure(has + takes <= most, || {
-            format!("user `{user}` has {has} slots, and gets {takes} more")
-        })?;
+        *has += takes;
+        let has = *has;
+        ensure(has <= most, || format!("user `{user}` has {has} slots, and may have {most}"))?;
         self.running.insert((attempt, worker), (takes, user));
         Ok(())
     }
 
     fn ended(&mut self, attempt: AttemptId, worker: WorkerId) {
-        let Some((takes, _)) = self.running.remove(&(attempt, worker)) else { return };
+        let Some((takes, user)) = self.running.remove(&(attempt, worker)) else { return };
+        if let Some(has) = self.by_user.get_mut(&user) {
+            *has -= takes;
+        }
         if let Some(host) = self.hosts.get_mut(&worker) {
             host.used -= takes;
         }
