@@ -4,7 +4,7 @@ use super::accounts::Account;
 use super::needs::Kind;
 use super::policy::QueuePolicy;
 use super::shares::Shares;
-use super::tree::{OfJob, User};
+use super::tree::{OfJob, Queue, User};
 use crate::scheduler::time::Millis;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -59,9 +59,14 @@ impl Shares {
         self.jobs.get(&id).map(|job| job.unserved_since)
     }
 
-    /// What a job has to start, of the queue and for the user of this claim: whether it may, or has to wait.
+    /// A queue, if any job has gone through it.
+    fn queue(&self, name: &str) -> Option<&Queue> {
+        self.queues.get(self.queue_ids.get(name)?)
+    }
+
+    /// Whether a job that claims this has to wait for a place: its queue, or its user, has as many that run as may.
     pub(super) fn must_wait(&self, claim: &Claim) -> bool {
-        let queue = self.queue_ids.get(claim.queue()).and_then(|id| self.queues.get(id));
+        let queue = self.queue(claim.queue());
         let user = self.user_ids.get(&claim.user).and_then(|id| self.users.get(id));
         let jobs_max = self.policy.queue(claim.queue()).unwrap_or_default().jobs_max;
         let of_user = self.policy.user(&claim.user).jobs_max;
@@ -71,8 +76,7 @@ impl Shares {
 
     /// How many jobs wait in a queue.
     pub(super) fn waiting_in(&self, queue: &str) -> usize {
-        let queue = self.queue_ids.get(queue).and_then(|id| self.queues.get(id));
-        queue.map_or(0, |queue| queue.waiting.len())
+        self.queue(queue).map_or(0, |queue| queue.waiting.len())
     }
 
     /// The first job that waits and may go on.
@@ -136,7 +140,7 @@ impl Shares {
         let mut names: BTreeSet<&str> = self.policy.queue_names().collect();
         names.extend(self.queue_ids.keys().map(String::as_str));
         let view = |name: &str| {
-            let queue = self.queue_ids.get(name).and_then(|id| self.queues.get(id));
+            let queue = self.queue(name);
             let waiting = queue.map_or(0, |queue| queue.waiting.len() as u32);
             QueueView {
                 name: name.to_owned(),

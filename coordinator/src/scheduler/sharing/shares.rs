@@ -69,13 +69,8 @@ impl Shares {
             needs.iter().map(|needs| self.kinds.enter(needs).unwrap_or_default()).collect();
         if let Some(of) = self.members.get_mut(&member) {
             of.jobs += 1;
-            if let Some(queue) = self.queues.get_mut(&of.queue) {
-                queue.started += 1;
-            }
-            if let Some(user) = self.users.get_mut(&of.user) {
-                user.started += 1;
-            }
         }
+        self.count_started(member, |started| *started += 1);
         let job = OfJob {
             member,
             priority: claim.priority,
@@ -100,7 +95,6 @@ impl Shares {
             let policy = self.policy.queue(queue).unwrap_or_default();
             let account = Account::new(policy.weight, now);
             let queue = Queue {
-                name: queue.to_owned(),
                 policy,
                 account,
                 floor: Share::default(),
@@ -151,28 +145,29 @@ impl Shares {
         });
         let Some(job) = self.jobs.remove(&id) else { return };
         job.kinds.iter().for_each(|&kind| self.kinds.leave(kind));
-        let Some(member) = self.members.get_mut(&job.member) else { return };
-        member.jobs -= 1;
-        if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.started -= 1;
+        if let Some(member) = self.members.get_mut(&job.member) {
+            member.jobs -= 1;
         }
-        if let Some(user) = self.users.get_mut(&member.user) {
-            user.started -= 1;
-        }
+        self.count_started(job.member, |started| *started -= 1);
         self.look_at_waiting = true;
+    }
+
+    /// Counts the jobs that run of a user's queue, and of the user. Gives the queue.
+    fn count_started(&mut self, member: u32, change: impl Fn(&mut u32)) -> Option<&mut Queue> {
+        let member = self.members.get(&member)?;
+        change(&mut self.users.get_mut(&member.user)?.started);
+        let queue = self.queues.get_mut(&member.queue)?;
+        change(&mut queue.started);
+        Some(queue)
     }
 
     /// A job is to wait until its queue has a place.
     pub(crate) fn hold(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.is_waiting) else { return };
         job.is_waiting = true;
-        let Some(member) = self.members.get(&job.member) else { return };
-        if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.started -= 1;
-            queue.waiting.insert((Reverse(job.priority), id));
-        }
-        if let Some(user) = self.users.get_mut(&member.user) {
-            user.started -= 1;
+        let (member, place) = (job.member, (Reverse(job.priority), id));
+        if let Some(queue) = self.count_started(member, |started| *started -= 1) {
+            queue.waiting.insert(place);
         }
         self.look_at_waiting = true;
     }
@@ -182,13 +177,9 @@ impl Shares {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_waiting) else { return };
         (job.is_waiting, job.unserved_since) = (false, now);
-        let Some(member) = self.members.get(&job.member) else { return };
-        if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.started += 1;
-            queue.waiting.remove(&(Reverse(job.priority), id));
-        }
-        if let Some(user) = self.users.get_mut(&member.user) {
-            user.started += 1;
+        let (member, place) = (job.member, (Reverse(job.priority), id));
+        if let Some(queue) = self.count_started(member, |started| *started += 1) {
+            queue.waiting.remove(&place);
         }
     }
 

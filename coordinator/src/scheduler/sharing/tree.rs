@@ -14,7 +14,6 @@ const UNKNOWN_MS: u64 = 1_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Queue {
-    pub(super) name: String,
     pub(super) policy: QueuePolicy,
     pub(super) account: Account,
     pub(super) floor: Share,
