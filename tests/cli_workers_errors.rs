@@ -10,6 +10,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use windrow_protocol::codec::preface;
+use windrow_protocol::control::PROTOCOL_VERSION;
 
 /// Long enough for a slow machine that has other work.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -84,7 +86,8 @@ fn another_version_of_the_protocol() {
     let address = impostor(b"WINDROW\x63");
     for command in callers(&room, &address) {
         let done = room.windrow(&command).fails(1);
-        done.says(&[&address, "version 99", "version 2", "the same release"]);
+        let ours = format!("version {PROTOCOL_VERSION}");
+        done.says(&[&address, "version 99", &ours, "the same release"]);
         nothing_is_left(&room, &done);
     }
     // The other way round: whoever is of another version is told ours.
@@ -94,7 +97,7 @@ fn another_version_of_the_protocol() {
     caller.write_all(b"WINDROW\x63").unwrap();
     let mut answer = Vec::new();
     caller.read_to_end(&mut answer).unwrap();
-    assert_eq!(answer, b"WINDROW\x02");
+    assert_eq!(answer, preface());
     assert!(!coordinator.has_ended());
 }
 
@@ -153,8 +156,8 @@ fn no_coordinator_at_an_address() {
     done.says(&[&format!("no coordinator listens at {address}"), "trying until it is there"]);
 }
 
-/// The beginning of a connection of control, and of one to a worker's blocks.
-const PREFACES: [&[u8]; 2] = [b"WINDROW\x02", b"WRDATA\r\n\x02\0\0\0"];
+/// The beginning of a connection to a worker's blocks. Of one of control it is [`preface`].
+const BLOCKS_PREFACE: &[u8] = b"WRDATA\r\n\x02\0\0\0";
 
 /// What nobody should send: all of these begin as if they meant it.
 fn nonsense(preface: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -165,7 +168,7 @@ fn nonsense(preface: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let framed = |length: u32, rest: Vec<u8>| {
         // Control has its lengths in one byte order, blocks in the other.
         let length =
-            if preface == PREFACES[0] { length.to_be_bytes() } else { length.to_le_bytes() };
+            if preface == BLOCKS_PREFACE { length.to_le_bytes() } else { length.to_be_bytes() };
         after(&[&length[..], &rest].concat())
     };
     vec![
@@ -188,9 +191,10 @@ fn nonsense_on_all_ports() {
     let room = room!();
     let (mut running, address) = coordinator(&room);
     let mut workers = [worker(&room, &windrow(), &address), worker(&room, &windrow(), &address)];
-    let mut ports = vec![(listening(running.id())[0], PREFACES[0])];
+    let control = preface();
+    let mut ports = vec![(listening(running.id())[0], &control[..])];
     for worker in &workers {
-        ports.push((listening(worker.id())[0], PREFACES[1]));
+        ports.push((listening(worker.id())[0], BLOCKS_PREFACE));
     }
     let mut open = Vec::new();
     for (port, preface) in ports {

@@ -261,7 +261,8 @@ fn a_users_own_jobs_over_two_hosts_with_parquet_in_a_store() {
         refused.fails(1).says(&[says]);
     }
     let mut plain = TcpStream::connect(&address).unwrap();
-    plain.write_all(b"WINDROW\x02 and what a plain text worker would say").unwrap();
+    plain.write_all(&windrow_protocol::codec::preface()).unwrap();
+    plain.write_all(b" and what a plain text worker would say").unwrap();
     plain.set_read_timeout(Some(PATIENCE)).unwrap();
     // An alert, or the end.
     let _ = plain.read_to_end(&mut Vec::new());

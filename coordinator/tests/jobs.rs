@@ -531,9 +531,8 @@ async fn nonsense_on_the_port_does_not_disturb_a_job() {
     let running = start().await;
     let client = client(&running).await;
     let job = client.submit(&submission(two_stages(2))).await.unwrap();
-    for nonsense in
-        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WINDROW\x02\xff\xff\xff\xff", b"WIN", b"WINDROW\x09"]
-    {
+    let giant = [&windrow_protocol::codec::preface()[..], &[0xff; 4]].concat();
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &giant, b"WIN", b"WINDROW\x09"] {
         let mut io = tokio::net::TcpStream::connect(running.address).await.unwrap();
         io.write_all(nonsense).await.unwrap();
     }
