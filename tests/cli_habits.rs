@@ -2,6 +2,8 @@
 
 mod harness;
 
+use std::path::Path;
+
 #[test]
 fn doctor_says_what_is_wrong_and_what_to_do() {
     let room = room!();
@@ -62,4 +64,35 @@ fn shells_and_man_know_the_commands() {
     room.windrow("man --output pages").ok();
     let page = std::fs::read_to_string(room.path("pages/windrow-run-wordcount.1")).unwrap();
     assert!(page.contains("Counts words"), "{page}");
+}
+
+#[test]
+fn a_release_is_an_archive_with_all_that_belongs_to_the_binary() {
+    let room = room!();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/release");
+    let release = |output: &str| {
+        let toolchain = ["CARGO_HOME", "RUSTUP_HOME", "HOME"];
+        let toolchain =
+            toolchain.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+        let script = room.program(&script, "--binary").arg(env!("CARGO_BIN_EXE_windrow"));
+        script.arg("--output").arg(output).envs(toolchain).ok()
+    };
+    let done = release("one");
+    let sums = std::fs::read_to_string(room.path("one/SHA256SUMS")).unwrap();
+    assert_eq!(done.stdout(), sums);
+    let archive = sums.trim().rsplit(' ').next().unwrap();
+    let name = archive.strip_suffix(".tar.gz").unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(name, format!("windrow-{version}-{}-linux", std::env::consts::ARCH));
+    let unpack = format!("cd one && sha256sum --check --quiet SHA256SUMS && tar xzf {archive}");
+    room.program("bash".as_ref(), "-euc").arg(unpack).ok();
+    let unpacked = room.program(&room.path(format!("one/{name}/windrow")), "--version").ok();
+    assert_eq!(unpacked.stdout().trim(), format!("windrow {version}"));
+    for file in ["man/windrow-run.1", "completions/windrow.fish", "LICENSE-MIT", "README.md"] {
+        assert!(room.path(format!("one/{name}/{file}")).exists(), "{file}");
+    }
+    // Another time gives the same bytes, and nothing else is left.
+    release("two");
+    assert_eq!(sums, std::fs::read_to_string(room.path("two/SHA256SUMS")).unwrap());
+    assert_eq!(room.tree("two").len(), 2);
 }
