@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use windrow_datasets::commit::{self, Manifest, Runner, WriteMode};
 use windrow_datasets::storage::{Storage, StoreOptions};
-use windrow_jobs::plan::Plan;
+use windrow_jobs::plan::{Plan, Stage};
 use windrow_jobs::{Flow, Job, Outcome, Summary};
 use windrow_protocol::claim::{Claim, Needs, check_name};
 use windrow_protocol::client::Client;
@@ -239,6 +239,28 @@ impl Cluster {
         }
     }
 
+    /// What a job claims: what is said for all jobs, and what its stages need besides. Workers of this process alone are
+    /// of one kind, and have no labels.
+    fn claim_of(&self, plan: &Plan) -> Claim {
+        let mut claim = self.claim.clone();
+        let stages = plan.stages();
+        if self.runner == Runner::Cluster && stages.iter().any(|of| !of.needs.is_ordinary()) {
+            let of = |(at, stage): (u32, &Stage)| {
+                let mut needs = self.claim.needs_of(at);
+                needs.slots = needs.slots.max(stage.needs.slots);
+                needs.memory = needs.memory.max(stage.needs.memory);
+                for label in &stage.needs.labels {
+                    if !needs.labels.contains(label) {
+                        needs.labels.push(label.clone());
+                    }
+                }
+                needs
+            };
+            claim.needs = (0..).zip(stages).map(of).collect();
+        }
+        claim
+    }
+
     /// Submits a job. Gives its outputs, too.
     fn submit(&self, job: &Prepared) -> Result<(JobId, Vec<commit::Output>), RunError> {
         let short_id = short_id();
@@ -267,7 +289,8 @@ impl Cluster {
             weight: 1,
         };
         let machine = Some(&*self.binary.machine);
-        let submitted = self.client.submit_claiming(&submission, &self.claim, machine);
+        let claim = self.claim_of(&job.plan);
+        let submitted = self.client.submit_claiming(&submission, &claim, machine);
         match self.runtime.block_on(submitted) {
             Ok(id) => Ok((id, outputs)),
             Err(error) => {

@@ -3,9 +3,11 @@
 use crate::checked::{BadRecord, Careful, Checking, Without};
 use crate::exec::sink::SinkCode;
 use crate::exec::{LaneContext, Whole};
+use crate::ops::StageNeeds;
 use crate::shuffle::collect::CollectCode;
 use crate::shuffle::{ProbeCode, ReadCode, ShuffleCode};
 use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
 use std::panic::Location as CodePlace;
 use std::sync::Arc;
 use windrow_datasets::columns::Predicate;
@@ -28,6 +30,8 @@ pub(crate) struct Graph {
     pub(crate) sinks: Vec<SinkNode>,
     pub(crate) collects: Vec<CollectNode>,
     pub(crate) counters: Vec<String>,
+    /// What tasks need that make the rows of a node.
+    pub(crate) needs: BTreeMap<NodeId, StageNeeds>,
     /// The loops that the plan function is in, the innermost last.
     pub(crate) loops: Vec<Loop>,
 }

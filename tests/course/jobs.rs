@@ -34,7 +34,9 @@ pub(crate) enum Act {
     Drag,
     /// Once in three attempts, ends its process or is slow.
     Crash,
-    /// Panics.
+    /// Logs.
+    Log,
+    /// Logs, and panics.
     Panic,
     /// Never comes back.
     Loop,
@@ -146,10 +148,14 @@ impl Log {
 
 fn harm(act: Act) {
     match act {
-        Act::Panic => panic!("this line is too much"),
+        Act::Panic => {
+            tracing::warn!("too much");
+            panic!("this line is too much")
+        }
         Act::Loop => loop {
             std::hint::spin_loop();
         },
+        Act::Log => tracing::info!(count = 3, "seen"),
         Act::Abort => std::process::abort(),
         Act::Overflow => {
             fn deeper(at: u64) -> u64 {
@@ -301,6 +307,9 @@ struct EachLine {
     /// Made before that, if it is not there: then, and only then, something is done
     #[arg(long)]
     once: Option<PathBuf>,
+    /// Lines are copied where this label is, and counted anywhere
+    #[arg(long)]
+    label: Option<String>,
 }
 
 impl Job for EachLine {
@@ -309,14 +318,19 @@ impl Job for EachLine {
     fn plan(&self, flow: &Flow) -> Result<()> {
         let (at, act, once) = (self.at.clone(), self.act, self.once.clone());
         let new = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path).is_ok();
-        flow.read_lines(&self.input)
-            .map(move |line| {
-                if line == at && once.as_deref().is_none_or(new) {
-                    harm(act);
-                }
-                line.to_string()
-            })
-            .write_text(&self.output)
+        let copied = flow.read_lines(&self.input).map(move |line| {
+            if line == at && once.as_deref().is_none_or(new) {
+                harm(act);
+            }
+            line.to_string()
+        });
+        match &self.label {
+            Some(label) => {
+                let counted = copied.needs_label(label).count_by_value();
+                counted.map(|(line, count)| format!("{line} {count}")).write_text(&self.output)
+            }
+            None => copied.write_text(&self.output),
+        }
     }
 }
 

@@ -15,7 +15,40 @@ tests![
     each_task_runs_once,
     slow_tasks_run_once_too,
     nobody_leaves_before_the_output_is_there,
+    a_stage_runs_where_its_label_is,
 ];
+
+/// A stage whose dataset needs a label runs where that is, and the others run anywhere.
+fn a_stage_runs_where_its_label_is() {
+    let room = room!();
+    for file in 0..6 {
+        room.write(&format!("in/{file}.txt"), "one\ntwo\none\n");
+    }
+    let up = windrow(&room, "cluster up --workers 1 --state state").ok();
+    let address = up.stdout().trim();
+    let run =
+        format!("run each-line --input in --at two --act log --label gpu --cluster {address}");
+    let waiting = windrow(&room, &format!("{run} --output waits --detach")).ok();
+    let job = waiting.stdout().trim();
+    let status = windrow(&room, &format!("jobs show {job} --cluster {address}")).ok();
+    status.says(&["waiting: a worker that has the label gpu"]);
+    let labelled = windrow(&room, &format!("worker --label gpu --coordinator {address}")).start();
+    windrow(&room, &format!("jobs attach {job} --cluster {address}")).ok();
+    windrow(&room, &format!("{run} --output out --quiet")).ok();
+    let mut rows = room.rows("out");
+    rows.sort();
+    assert_eq!(rows, ["one 12", "two 6"]);
+    windrow(&room, &format!("trace j2 --output trace.json --cluster {address}")).ok();
+    let trace: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(room.path("trace.json")).unwrap()).unwrap();
+    let maps = trace.as_array().unwrap().iter().filter(|event| {
+        event["ph"] == "X" && event["name"].as_str().is_some_and(|name| name.starts_with("s0/"))
+    });
+    let workers: Vec<&serde_json::Value> = maps.map(|map| &map["pid"]).collect();
+    assert!(!workers.is_empty() && workers.iter().all(|worker| **worker == 2), "{trace}");
+    windrow(&room, "cluster down --state state").ok();
+    labelled.wait();
+}
 
 /// This program as Windrow with the jobs.
 pub(crate) fn windrow<'r>(room: &'r Room, arguments: &str) -> Run<'r> {

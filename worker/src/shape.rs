@@ -31,6 +31,8 @@ pub fn shape_of(plan: &Plan) -> JobShape {
     };
     let lookup = |shuffle: u32| {
         let probe = plan.probe(shuffle)?;
+        // What needs other workers is not done by others.
+        let _ordinary = plan.stages()[probe.stage].needs.is_ordinary().then_some(())?;
         let (stage, table) = (StageId(probe.stage as u32), ShuffleId(probe.other));
         Some(LookUp { stage, shuffle: ShuffleId(shuffle), table })
     };

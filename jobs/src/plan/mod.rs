@@ -19,6 +19,7 @@ use crate::exec::{LaneContext, Whole};
 use crate::flow::Flow;
 use crate::graph::{Graph, Kind, NodeId, SourceCode};
 use crate::job::Job;
+use crate::ops::StageNeeds;
 use crate::shuffle::collect::CollectCode;
 use crate::shuffle::{ReadCode, ShuffleCode};
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ pub struct Stage {
     pub whole_inputs: Vec<u32>,
     /// Whether it only looks at a sample.
     pub sample: bool,
+    /// What its tasks need of a worker.
+    pub needs: StageNeeds,
     /// About which share of what it reads comes to an output, by the form of its filters alone.
     pub passes: f64,
     root_node: NodeId,

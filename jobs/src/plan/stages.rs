@@ -4,6 +4,7 @@ use super::any_order::any_order;
 use super::prune::{filter_aggregates, prune_sources};
 use super::{Output, Plan, Root, Stage};
 use crate::graph::{Graph, Kind, Node, NodeId};
+use crate::ops::StageNeeds;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A node on the way from a root to an output, and by which of its inputs the way comes in.
@@ -190,6 +191,7 @@ pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
             outputs: paths.iter().map(|path| path.output).collect(),
             whole_inputs,
             sample: sample.is_some(),
+            needs: needs(&graph, root_node, &paths),
             passes: paths.iter().map(|path| passes(&graph, path)).fold(0.0, f64::max),
             root_node,
             steps: paths
@@ -218,6 +220,18 @@ pub(super) fn cut(name: String, mut graph: Graph) -> Plan {
         collect_producers,
         any_order,
     }
+}
+
+/// What the tasks of a stage need.
+fn needs(graph: &Graph, root: NodeId, paths: &[Path]) -> StageNeeds {
+    let mut needs = StageNeeds::default();
+    let steps = paths.iter().flat_map(|path| &path.steps).map(|&(node, _)| node);
+    for node in steps.chain([root]) {
+        if let Some(of) = graph.needs.get(&node) {
+            needs.add(of);
+        }
+    }
+    needs
 }
 
 /// About which share of what the root gives comes to the end of a path, as far as its filters tell.

@@ -65,6 +65,20 @@ fn a_shuffle() {
 }
 
 #[test]
+fn a_stage_needs_what_its_datasets_need() {
+    let plan = Plan::from_fn("needs", |flow| {
+        let numbers = numbers(flow).needs_memory(5);
+        let halves = numbers.map(|(key, n)| (key, n / 2)).needs_label("gpu").needs_slots(2);
+        halves.needs_label("big").sum_by_key().write_text("/out/sums")
+    });
+    let plan = plan.unwrap();
+    let [first, second] = plan.stages() else { panic!("{} stages", plan.stages().len()) };
+    let labels = ["big", "gpu"].map(str::to_owned).into();
+    assert_eq!(first.needs, StageNeeds { slots: 2, memory: 5, labels });
+    assert!(second.needs.is_ordinary());
+}
+
+#[test]
 fn a_sort() {
     check("sort", |flow| {
         flow.read_fixed::<100>("/data/tera").sort_by_prefix::<10>().write_fixed("/out/sorted")
