@@ -50,6 +50,7 @@ mod pages;
 mod registry;
 mod replay;
 mod state;
+mod telemetry;
 mod trace;
 
 // For tests that have worker processes of their own.

@@ -23,7 +23,10 @@ use tracing_subscriber::registry::LookupSpan;
 const TARGET: &str = "windrow::trace";
 
 /// Names of spans that go on beside the threads.
-const BESIDE: [&str; 2] = ["fetch", "send"];
+const BESIDE: [&str; 3] = ["fetch", "send", "attempt"];
+
+/// Names of spans of what processes do together.
+const TOGETHER: [&str; 2] = ["job", "stage"];
 
 /// Writes spans to a file of this process.
 pub(crate) struct Trace {
@@ -86,7 +89,8 @@ fn thread() -> u64 {
 
 impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Trace {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if attributes.metadata().target() != TARGET {
+        let metadata = attributes.metadata();
+        if metadata.target() != TARGET || TOGETHER.contains(&metadata.name()) {
             return;
         }
         let mut arguments = Arguments::default();

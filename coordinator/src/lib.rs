@@ -4,9 +4,10 @@
 //! workers and clients, and keeps what the scheduler does not have to know. [`simulator`] drives the same scheduler over
 //! a simulated cluster in virtual time, with faults, and checks what must always hold. [`journal`] keeps records on the
 //! disk or in an object store, so that a state that follows from them can be had again, also by another coordinator that
-//! stood by. `explain` says why a job did what it did, `history` what became of its attempts, and `http` shows all that
+//! stood by. `explain` says why a job did what it did, `history` what became of its attempts, `bounds` what its time went to, and `http` shows all that
 //! in a browser, and to programs and monitors.
 
+mod bounds;
 mod explain;
 mod history;
 mod http;

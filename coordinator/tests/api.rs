@@ -111,7 +111,7 @@ async fn what_is_answered_is_as_it_is_described() {
         conforms(&answer, schema, &described, path);
         asked += 1;
     }
-    assert_eq!(asked, 9);
+    assert_eq!(asked, 10);
     let nothing = get(&running, &Credentials::off(), "/api/v1/jobs/j99", "").await;
     assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
     assert!(
@@ -193,7 +193,7 @@ async fn what_became_of_jobs_is_there_after_a_restart() {
     let (running, job) = with_a_job(patient(Some(state.path()))).await;
     let path = format!("/api/v1/jobs/{job}/attempts");
     let attempts = json_at(&running, &path).await;
-    eventually("it is written", async || state.path().join("history").join("j1.1").exists()).await;
+    eventually("it is written", async || state.path().join("history").join("j1.2").exists()).await;
     running.stop().await.unwrap();
     let running = start_with_http(patient(Some(state.path()))).await;
     assert_eq!(json_at(&running, &path).await, attempts);

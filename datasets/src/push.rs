@@ -5,6 +5,7 @@
 //! behind an `emit`), one a record, and no batch is built between them.
 
 use crate::record::{Builder, Record};
+use crate::spent::{Part, Timed};
 use std::any::Any;
 
 /// The number of records that builders put into a batch.
@@ -77,12 +78,22 @@ pub trait Push<T: Record>: Send {
 pub type PushError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A `Box<dyn Push<T>>` whose `T` is known to the two that meet there.
-pub struct AnyPush(Box<dyn Any + Send>);
+pub struct AnyPush {
+    push: Box<dyn Any + Send>,
+    /// Knows `T`.
+    timed: fn(AnyPush, Part) -> AnyPush,
+}
 
 impl AnyPush {
     /// Forgets the record type.
     pub fn new<T: Record>(push: Box<dyn Push<T>>) -> AnyPush {
-        AnyPush(Box::new(push))
+        AnyPush { push: Box::new(push), timed: timed::<T> }
+    }
+
+    /// The same receiver, whose time is [counted](crate::spent).
+    #[must_use]
+    pub fn timed(self, part: Part) -> AnyPush {
+        (self.timed)(self, part)
     }
 
     /// Remembers the record type.
@@ -90,10 +101,14 @@ impl AnyPush {
     /// # Panics
     /// If it was made of another; a plan is typed, so that is a defect of the engine.
     pub fn into<T: Record>(self) -> Box<dyn Push<T>> {
-        *self.0.downcast::<Box<dyn Push<T>>>().unwrap_or_else(|_| {
+        *self.push.downcast::<Box<dyn Push<T>>>().unwrap_or_else(|_| {
             panic!("a receiver of other records than {}", std::any::type_name::<T>())
         })
     }
+}
+
+fn timed<T: Record>(push: AnyPush, part: Part) -> AnyPush {
+    AnyPush::new(Box::new(Timed::new(push.into::<T>(), part)))
 }
 
 /// Runs `$body` for each selected index of a batch of `$len` records.

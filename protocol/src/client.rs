@@ -1,5 +1,6 @@
 //! What a process needs that submits jobs and looks after a cluster.
 
+use crate::attempts::{AttemptsPage, LogsPage};
 use crate::binary::{BINARY_BYTES_MAX, BinaryContent, PIECE_BYTES, PIECE_WITHIN};
 use crate::claim::{Claim, QueueStatus};
 use crate::control::{
@@ -286,6 +287,39 @@ impl Client {
             client.task_record(ctx, job, stage, kind, partition).await
         };
         Ok(self.link.call(ANSWER, record).await??)
+    }
+
+    /// What became of the attempts of a job, from the one of this number on, as many as fit.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or does not know the job.
+    pub async fn attempts(&self, job: JobId, from: u64) -> Result<AttemptsPage, ClientError> {
+        let attempts = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.attempts(ctx, job, from).await
+        };
+        Ok(self.link.call(ANSWER, attempts).await??)
+    }
+
+    /// What the code of a job logged, in its attempts from the one of this number on, as many as fit.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or does not know the job.
+    pub async fn logs(&self, job: JobId, from: u64) -> Result<LogsPage, ClientError> {
+        let logs = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.logs(ctx, job, from).await
+        };
+        Ok(self.link.call(ANSWER, logs).await??)
+    }
+
+    /// What bounds a job, in some lines, for people.
+    ///
+    /// # Errors
+    /// The coordinator was not reached, or does not know the job, or what became of its attempts no more.
+    pub async fn bounds(&self, job: JobId) -> Result<Vec<String>, ClientError> {
+        let bounds = |client: crate::control::CoordinatorClient, ctx| async move {
+            client.bounds(ctx, job).await
+        };
+        Ok(self.link.call(ANSWER, bounds).await??)
     }
 
     /// Why a job, or one task of it, did what it did, for people.

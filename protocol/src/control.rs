@@ -3,6 +3,7 @@
 //! Every call is idempotent and has a deadline: a caller that got no answer calls again. Messages are small; bulk data
 //! goes over the data plane ([`data`](crate::data)), and lists come in pages.
 
+use crate::attempts::{AttemptsPage, LogsPage};
 use crate::binary::{BinaryContent, BinarySource};
 use crate::claim::{Claim, QueueStatus};
 use crate::events::{EventPage, Since};
@@ -12,13 +13,13 @@ use crate::ids::{
 };
 use crate::rests::Rests;
 use crate::shape::JobShape;
-use crate::task::{LeftOut, StagedFiles, TaskCounts, TaskOrder, TaskOutput};
+use crate::task::{LeftOut, Spent, StagedFiles, TaskCounts, TaskOrder, TaskOutput};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// The version of the protocol: processes of different versions refuse one another.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// What code a process runs: of two processes with the same, the closures are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -138,12 +139,16 @@ pub struct AttemptEnd {
     pub result: Result<TaskOutput, Failure>,
     /// The first of the lanes that it has given up, if it has.
     pub given_up: Option<u32>,
+    /// What its time went to, where that is known.
+    pub spent: Spent,
+    /// What the job's code logged, in lines.
+    pub log: String,
 }
 
 impl AttemptEnd {
     /// The end of an attempt that ran all of its lanes, or of none.
     pub fn of(attempt: AttemptId, result: Result<TaskOutput, Failure>) -> AttemptEnd {
-        AttemptEnd { attempt, result, given_up: None }
+        AttemptEnd { attempt, result, given_up: None, spent: Spent::default(), log: String::new() }
     }
 }
 
@@ -511,4 +516,10 @@ pub trait Coordinator {
     async fn events(since: Since, job: Option<JobId>, wait_ms: u32) -> EventPage;
     /// The queues.
     async fn queues() -> Vec<QueueStatus>;
+    /// What became of the attempts of a job, from the one of this number on, as many as fit.
+    async fn attempts(job: JobId, from: u64) -> Result<AttemptsPage, Refusal>;
+    /// What the code of a job logged, in its attempts from the one of this number on, as many as fit.
+    async fn logs(job: JobId, from: u64) -> Result<LogsPage, Refusal>;
+    /// What bounds a job, in some lines, for people.
+    async fn bounds(job: JobId) -> Result<Vec<String>, Refusal>;
 }

@@ -2,11 +2,12 @@
 //!
 //! `ids` names things, `shape` is what the coordinator knows of a plan, `parts` and `rests` are what tasks have of it, `failure` is why an attempt failed, `task` is
 //! what an executor is told to do and what it answers, `control` is what clients and workers say to a coordinator,
-//! `data` what workers say to one another, `binary` what is said of the binaries of jobs, `claim` what a job claims of a cluster that it shares, `events` what subscribers are told, and `executor` what a supervisor and its executors say. `codec` turns
+//! `data` what workers say to one another, `attempts` what became of those of a job, `binary` what is said of the binaries of jobs, `claim` what a job claims of a cluster that it shares, `events` what subscribers are told, and `executor` what a supervisor and its executors say. `codec` turns
 //! messages into bytes, `security` proves who is there, `transport` carries messages, `link` keeps a connection over faults, and `client` is what a submitting
 //! process needs.
 //! Nothing here decides, computes or stores.
 
+pub mod attempts;
 pub mod binary;
 pub mod claim;
 pub mod client;

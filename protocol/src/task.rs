@@ -5,6 +5,7 @@ use crate::parts::{BucketSizes, Part, Piece};
 use crate::shape::{Cut, LookUp, sample_positions};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use std::time::Duration;
 
 pub use windrow_datasets::commit::{LeftOut, Place, Staged, StagedFiles, StagedList};
 pub use windrow_datasets::scan::Scan;
@@ -161,6 +162,51 @@ pub fn shuffles_content(shuffles: &[ShuffleOutput]) -> u32 {
         content.update(&made.content.to_le_bytes());
     }
     content.finalize()
+}
+
+/// What the time of an attempt went to, in [units](Spent::UNIT) that let 11 hours fit 32 bits. What is longer is as long
+/// as fits. Lanes run one after the other; all else that an attempt takes is for its order, for what a process does before
+/// its first lane, and for what is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Waiting for a compute thread.
+    pub queued: u32,
+    /// Waiting for blocks of shuffles, and for the tables in which rows are looked up.
+    pub fetching: u32,
+    /// Lanes on a compute thread.
+    pub lanes: u32,
+    /// Of that, waiting for bytes of files and object stores.
+    pub reading: u32,
+    /// Of that, within the stage's operators and outputs: the rest of it is decoding.
+    pub chain: u32,
+    /// Writing what the lanes left for shuffles, and ending part files.
+    pub finishing: u32,
+    /// `chain` of those lanes whose outputs were looked at.
+    pub sampled_chain: u32,
+    /// Of that, within the outputs.
+    pub sampled_outputs: u32,
+}
+
+impl Spent {
+    /// The unit of times.
+    pub const UNIT: Duration = Duration::from_micros(10);
+
+    /// A time in units.
+    pub fn units(time: Duration) -> u32 {
+        u32::try_from(time.as_micros() / Spent::UNIT.as_micros()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds what more lanes spent.
+    pub fn add(&mut self, other: Spent) {
+        self.queued = self.queued.saturating_add(other.queued);
+        self.fetching = self.fetching.saturating_add(other.fetching);
+        self.lanes = self.lanes.saturating_add(other.lanes);
+        self.reading = self.reading.saturating_add(other.reading);
+        self.chain = self.chain.saturating_add(other.chain);
+        self.finishing = self.finishing.saturating_add(other.finishing);
+        self.sampled_chain = self.sampled_chain.saturating_add(other.sampled_chain);
+        self.sampled_outputs = self.sampled_outputs.saturating_add(other.sampled_outputs);
+    }
 }
 
 /// What an attempt counted.

@@ -10,6 +10,7 @@ use tarpc::context::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use windrow_protocol::attempts::{AttemptsPage, LogsPage};
 use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::claim::{Claim, QueueStatus};
 use windrow_protocol::codec::preface;
@@ -125,6 +126,15 @@ impl Coordinator for Dummy {
     async fn binary_fetched(self, _: Context, _: WorkerId, _: BinaryContent, _: bool) {}
     async fn queues(self, _: Context) -> Vec<QueueStatus> {
         Vec::new()
+    }
+    async fn attempts(self, _: Context, job: JobId, _: u64) -> Result<AttemptsPage, Refusal> {
+        Err(Refusal::NoJob(job))
+    }
+    async fn logs(self, _: Context, job: JobId, _: u64) -> Result<LogsPage, Refusal> {
+        Err(Refusal::NoJob(job))
+    }
+    async fn bounds(self, _: Context, job: JobId) -> Result<Vec<String>, Refusal> {
+        Err(Refusal::NoJob(job))
     }
     async fn submitted(self, _: Context, _: u128) -> Option<JobId> {
         None

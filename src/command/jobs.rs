@@ -1,11 +1,11 @@
-//! `jobs list|show|attach|cancel`: jobs on a cluster.
+//! `jobs list|show|attach|logs|cancel`: jobs on a cluster.
 
-use super::Failed;
 use super::security::OnCluster;
+use super::{Failed, number_of, print, tell};
 use crate::cluster;
 use clap::{Args, Subcommand};
 use windrow_protocol::claim::DEFAULT_QUEUE;
-use windrow_protocol::client::Client;
+use windrow_protocol::client::{Client, ClientError};
 use windrow_protocol::control::{JobState, JobStatus};
 use windrow_protocol::ids::{JobId, NoJobName, Round, StageId, TaskId, TaskKind};
 
@@ -33,6 +33,15 @@ enum Action {
         /// The job, as in j7
         #[arg(value_parser = job_id)]
         job: JobId,
+    },
+    /// Prints what the job's code logged, attempt by attempt
+    Logs {
+        /// The job, as in j7
+        #[arg(value_parser = job_id)]
+        job: JobId,
+        /// One task of it alone, as in s1/3
+        #[arg(value_name = "STAGE/PARTITION", value_parser = task_name)]
+        task: Option<TaskName>,
     },
     /// Ends a job without output
     Cancel {
@@ -104,6 +113,10 @@ impl JobsFlags {
                         _ => {}
                     }
                 }
+                Action::Logs { job, task } => {
+                    let logs = logs(&client, job, task.map(|task| task.of(job)));
+                    logs.await.map_err(|error| because(&error))??;
+                }
                 Action::Cancel { job } => {
                     client.cancel(job).await.map_err(|error| because(&error))?;
                 }
@@ -111,6 +124,34 @@ impl JobsFlags {
             Ok(())
         })
     }
+}
+
+/// Prints the logs of a job's attempts, or of those at one task.
+async fn logs(
+    client: &Client,
+    job: JobId,
+    task: Option<TaskId>,
+) -> Result<Result<(), Failed>, ClientError> {
+    let mut from = Some(0);
+    let mut left_out = 0;
+    while let Some(next) = from {
+        let page = client.logs(job, next).await?;
+        let wanted =
+            page.logs.iter().filter(|log| task.is_none_or(|task| log.attempt.task == task));
+        let text: String = wanted
+            .map(|log| {
+                format!("{} on {}, {}\n{}", log.attempt, log.worker, log.how.name(), log.text)
+            })
+            .collect();
+        if let failed @ Err(_) = print(&text) {
+            return Ok(failed);
+        }
+        (from, left_out) = (page.next, page.left_out);
+    }
+    if left_out > 0 {
+        tell(&format!("windrow: {} of more are not kept\n", number_of(left_out, "log")));
+    }
+    Ok(Ok(()))
 }
 
 fn state(status: &JobStatus) -> String {

@@ -26,29 +26,39 @@ mod state;
 mod stores;
 mod submit;
 mod top;
+mod trace;
 mod up;
 mod verify;
 mod worker;
 
 use crate::config::Profile;
 use crate::registry::JobEntry;
+use crate::telemetry::Telemetry;
 use crate::trace::Trace;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Identity, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+use windrow_worker::executor_process::AttemptLogs;
 
 /// Runs the command line of a program with these jobs: `run`, and all other commands of Windrow.
 ///
 /// What is global to a process is installed here, and nowhere in the library: the TLS provider and the logs, which
-/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`; with `WINDROW_LOG_FORMAT=json` an object a line), and the trace, which goes to the folder that `WINDROW_TRACE` names.
+/// `WINDROW_LOG` turns on (as in `WINDROW_LOG=debug`; with `WINDROW_LOG_FORMAT=json` an object a line), the trace, which goes to the folder that `WINDROW_TRACE` names, and OpenTelemetry, which tells where
+/// `OTEL_EXPORTER_OTLP_ENDPOINT` says.
 ///
 /// What flags and the environment do not say, a profile of `windrow.toml` may.
 ///
 /// Exit codes: 0, success; 1, the command failed, and standard error says why; 2, wrong usage; 130, cancelled by Ctrl-C.
 pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
+    let ended = command_line(jobs);
+    crate::telemetry::flush();
+    ended
+}
+
+fn command_line(jobs: Vec<JobEntry>) -> ExitCode {
     crate::allocator::keep_large_blocks();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -61,7 +71,7 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
     let is = |hidden: &str| std::env::args_os().nth(1).is_some_and(|word| word == hidden);
     // Processes that another one starts are told all by that.
     if is(worker::EXECUTOR) {
-        log_to_stderr(None);
+        install_logs(None, Some(AttemptLogs::layer()));
         return worker::executor(jobs);
     }
     if is(submit::SUBMIT) {
@@ -95,6 +105,7 @@ pub fn main(jobs: Vec<JobEntry>) -> ExitCode {
         Some(("events", matches)) => flags(matches).and_then(events::EventsFlags::run),
         Some(("top", matches)) => flags(matches).and_then(top::TopFlags::run),
         Some(("explain", matches)) => flags(matches).and_then(explain::ExplainFlags::run),
+        Some(("trace", matches)) => flags(matches).and_then(trace::TraceFlags::run),
         Some(("replay", matches)) => {
             flags(matches).and_then(|replay: replay::ReplayFlags| replay.run(jobs))
         }
@@ -130,8 +141,13 @@ fn ended(result: Result<(), Failed>) -> ExitCode {
     }
 }
 
-/// Installs the logs: what is logged, and how, is said by the environment, or else by the profile.
+/// Installs the logs of a process that runs no attempts of its own.
 fn log_to_stderr(profile: Option<&Profile>) {
+    install_logs(profile, None::<Identity>);
+}
+
+/// Installs the logs: what is logged, and how, is said by the environment, or else by the profile; and who else listens.
+fn install_logs(profile: Option<&Profile>, beside: Option<impl Layer<Registry> + Send + Sync>) {
     let said = |variable: &str, key: &str| {
         let said = std::env::var(variable).ok();
         said.or_else(|| profile?.text(key).map(str::to_owned))
@@ -147,7 +163,10 @@ fn log_to_stderr(profile: Option<&Profile>) {
     };
     let log = log.with_filter(filter);
     // Only fails if logs are installed already, which will do as well.
-    let _ = tracing_subscriber::registry().with(Trace::of_environment()).with(log).try_init();
+    let traces = Trace::of_environment();
+    let telemetry = Telemetry::of_environment();
+    let others = tracing_subscriber::registry().with(beside).with(traces).with(telemetry);
+    let _ = others.with(log).try_init();
 }
 
 /// What is logged if nobody says: errors, and who was refused.
@@ -237,6 +256,10 @@ fn command(jobs: &[JobEntry]) -> Command {
     );
     let verify = with::<verify::Verify>("verify", "Compares an output with its manifest");
     let explain = with::<explain::ExplainFlags>("explain", "Says why a job did what it did");
+    let trace = with::<trace::TraceFlags>(
+        "trace",
+        "Says where the time of a job went, and writes a trace of it",
+    );
     let top =
         with::<top::TopFlags>("top", "Shows a cluster, or a job, in the terminal as it goes on");
     let events =
@@ -272,6 +295,7 @@ fn command(jobs: &[JobEntry]) -> Command {
         .subcommand(top)
         .subcommand(events)
         .subcommand(explain)
+        .subcommand(trace)
         .subcommand(replay)
         .subcommand(simulate)
         .subcommand(doctor)

@@ -9,6 +9,7 @@ use crate::{room, tests};
 
 tests![
     a_closure_that_panics,
+    closures_that_log,
     a_closure_that_loops_for_ever,
     a_closure_that_loops_once,
     a_closure_that_eats_memory,
@@ -23,6 +24,29 @@ fn a_closure_that_panics() {
     assert_eq!(done.code(), Some(1), "{}", done.report);
     done.says(&["this line is too much", &path.display().to_string(), "byte 8"]);
     assert!(!room.path("out").exists(), "{}", done.report);
+}
+
+fn closures_that_log() {
+    let room = room!();
+    room.write("in/lines.txt", "one\ntwo\nthree\n");
+    let address = cluster_up(&room, None);
+    let run = format!("run each-line --input in --cluster {address} --quiet --at two");
+    windrow(&room, &format!("{run} --output out --act log")).ok();
+    windrow(&room, &format!("{run} --output none --act panic")).fails(1);
+    let logs = windrow(&room, &format!("jobs logs j1 --cluster {address}")).ok();
+    let lines: Vec<&str> = logs.stdout().lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("j1/s0/0#0 on w") && lines[0].ends_with(", done"), "{lines:?}");
+    assert!(lines[1].ends_with(" s INFO course::jobs: seen count=3"), "{lines:?}");
+    // What an attempt has logged that fails is kept as well.
+    let logs = windrow(&room, &format!("jobs logs j2 s0/0 --cluster {address}")).ok();
+    let heads = logs.stdout().lines().filter(|line| line.ends_with(", failed")).count();
+    let warned = logs.stdout().lines().filter(|line| line.contains("WARN course::jobs: too much"));
+    // A lane that fails runs once more, for the place of the record.
+    assert_eq!((heads, warned.count()), (4, 8), "{}", logs.stdout());
+    let none = windrow(&room, &format!("jobs logs j2 s0/1 --cluster {address}")).ok();
+    assert_eq!(none.stdout(), "");
+    cluster_down(&room);
 }
 
 /// A cluster of two workers, with two threads each, that reaches this server.

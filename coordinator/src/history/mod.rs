@@ -5,14 +5,18 @@
 //! attempts are rows in the order in which they began; a reader that has seen some [changes](History::changes) is told those
 //! that changed since. [`Histories`] keeps what ended jobs had.
 
+mod spans;
 mod store;
 
+pub(crate) use spans::tell;
 pub(crate) use store::Histories;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use windrow_protocol::ids::{AttemptId, TaskKind, WorkerId};
-use windrow_protocol::task::TaskOutput;
+pub(crate) use windrow_protocol::attempts::{Amounts, AttemptRow as Row, How};
+use windrow_protocol::attempts::{AttemptLog, LOG_BYTES_MAX, LOGS_PAGE, LogsPage, ROWS_PAGE};
+use windrow_protocol::ids::{AttemptId, JobId, WorkerId};
+use windrow_protocol::task::Spent;
 
 /// The most attempts that are kept of one job.
 const ATTEMPTS_MAX: usize = 1_500_000;
@@ -21,65 +25,8 @@ const ATTEMPTS_MAX: usize = 1_500_000;
 const CAUSES_MAX: usize = 500;
 const CAUSE_BYTES_MAX: usize = 1_000;
 
-/// How an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum How {
-    /// It runs.
-    Running,
-    /// Its output is its task's.
-    Done,
-    /// It ended without output.
-    Failed,
-    /// It was not wanted any more.
-    Revoked,
-    /// Its slot was for another job that had none for long.
-    Preempted,
-}
-
-/// What an attempt read and wrote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Amounts {
-    /// Records that its root gave.
-    pub(crate) records: u64,
-    /// Bytes of splits and blocks.
-    pub(crate) read_bytes: u64,
-    /// Bytes that went into shuffles.
-    pub(crate) shuffle_bytes: u64,
-    /// Bytes that went into outputs.
-    pub(crate) written_bytes: u64,
-    /// Bytes that did not fit the memory.
-    pub(crate) spilled_bytes: u64,
-}
-
-impl Amounts {
-    /// What an attempt's output says.
-    pub(crate) fn of(output: &TaskOutput) -> Amounts {
-        Amounts {
-            records: output.counts.records_read,
-            read_bytes: output.counts.bytes_read,
-            shuffle_bytes: output.shuffles.iter().map(|made| made.bytes).sum(),
-            written_bytes: output.counts.bytes_written,
-            spilled_bytes: output.counts.spilled_bytes,
-        }
-    }
-}
-
-/// An attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Row {
-    pub(crate) kind: TaskKind,
-    pub(crate) stage: u32,
-    pub(crate) partition: u32,
-    pub(crate) number: u32,
-    pub(crate) worker: WorkerId,
-    /// Whether another attempt of its task ran already.
-    pub(crate) is_backup: bool,
-    /// When it began and ended, in milliseconds since the job was submitted.
-    pub(crate) begun_ms: u32,
-    pub(crate) ended_ms: Option<u32>,
-    pub(crate) how: How,
-    pub(crate) amounts: Amounts,
-}
+/// The most bytes that are kept of what the attempts of one job log.
+const LOGS_BYTES: usize = 8 << 20;
 
 /// What became of the attempts of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +40,10 @@ pub(crate) struct History {
     causes: BTreeMap<u32, String>,
     /// Attempts that are not among the rows.
     left_out: u64,
+    /// What attempts logged, by row.
+    logs: BTreeMap<u32, String>,
+    logs_bytes: usize,
+    logs_left_out: u64,
 }
 
 impl History {
@@ -121,6 +72,7 @@ impl History {
             ended_ms: None,
             how: How::Running,
             amounts: Amounts::default(),
+            spent: Spent::default(),
         });
         self.running.insert(attempt, row);
         self.changes.push(row);
@@ -129,6 +81,19 @@ impl History {
     /// So many attempts have begun that are not known.
     pub(crate) fn begins_late(&mut self, attempts: u64) {
         self.left_out += attempts;
+    }
+
+    /// What the time of an attempt went to that is about to end, and what it logged.
+    pub(crate) fn told(&mut self, attempt: AttemptId, spent: Spent, mut log: String) {
+        let Some(&at) = self.running.get(&attempt) else { return };
+        self.rows[at as usize].spent = spent;
+        log.truncate(log.floor_char_boundary(LOG_BYTES_MAX));
+        if self.logs_bytes + log.len() > LOGS_BYTES {
+            self.logs_left_out += 1;
+        } else if !log.is_empty() {
+            self.logs_bytes += log.len();
+            self.logs.insert(at, log);
+        }
     }
 
     /// An attempt has ended.
@@ -155,6 +120,13 @@ impl History {
         &self.rows
     }
 
+    /// The attempts from the one of this number on, as many as fit a message, how many there are, and how many are not known.
+    pub(crate) fn page(&self, from: usize) -> (Vec<Row>, u64, u64) {
+        let from = from.min(self.rows.len());
+        let to = from.saturating_add(ROWS_PAGE).min(self.rows.len());
+        (self.rows[from..to].to_vec(), self.rows.len() as u64, self.left_out)
+    }
+
     /// How many changes there were.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.len() as u64
@@ -178,9 +150,34 @@ impl History {
         self.causes.get(&row).map(String::as_str)
     }
 
+    /// What the attempt of a row has logged.
+    pub(crate) fn log(&self, row: u32) -> Option<&str> {
+        self.logs.get(&row).map(String::as_str)
+    }
+
+    /// What attempts of a job have logged, from this row on, as much as fits a message.
+    pub(crate) fn logs_page(&self, job: JobId, from: u64) -> LogsPage {
+        let mut logs = self.logs.range(u32::try_from(from).unwrap_or(u32::MAX)..);
+        let page = logs.by_ref().take(LOGS_PAGE).map(|(&at, text)| {
+            let row = &self.rows[at as usize];
+            AttemptLog {
+                attempt: row.attempt(job),
+                worker: row.worker,
+                how: row.how,
+                text: text.clone(),
+            }
+        });
+        let page = page.collect();
+        let next = logs.next().map(|(&at, _)| u64::from(at));
+        LogsPage { logs: page, next, left_out: self.logs_left_out }
+    }
+
     /// About how many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.rows.len() * size_of::<Row>() + self.changes.len() * 4 + self.causes.len() * 200
+        self.rows.len() * size_of::<Row>()
+            + self.changes.len() * 4
+            + self.causes.len() * 200
+            + self.logs_bytes
     }
 }
 
@@ -191,7 +188,7 @@ fn narrow(ms: u64) -> u32 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use windrow_protocol::ids::{JobId, Round, StageId, TaskId};
+    use windrow_protocol::ids::{Round, StageId, TaskId, TaskKind};
 
     pub(crate) fn attempt(partition: u32, number: u32) -> AttemptId {
         let (job, stage, kind) = (JobId(1), StageId(2), TaskKind::Compute);
@@ -223,6 +220,30 @@ pub(crate) mod tests {
         assert_eq!(seen, (10, Some(30), How::Done, 5, WorkerId(1)));
         assert_eq!((history.rows()[1].how, history.cause(1)), (How::Failed, Some("it broke")));
         assert_eq!((history.rows()[2].how, history.cause(2)), (How::Running, None));
+    }
+
+    #[test]
+    fn logs_are_kept_by_attempt_up_to_a_bound() {
+        let mut history = History::default();
+        let long = "ä".repeat(LOG_BYTES_MAX);
+        let attempts = LOGS_BYTES / LOG_BYTES_MAX + 3;
+        for partition in 0..attempts as u32 {
+            history.begun(attempt(partition, 0), WorkerId(1), false, 0);
+            let text = if partition == 1 { String::new() } else { long.clone() };
+            history.told(attempt(partition, 0), Spent::default(), text);
+        }
+        assert_eq!(history.log(0).map(str::len), Some(LOG_BYTES_MAX));
+        assert_eq!((history.log(1), history.logs_left_out), (None, 2));
+        let mut next = Some(0);
+        let mut seen = Vec::new();
+        while let Some(from) = next {
+            let page = history.logs_page(JobId(1), from);
+            assert!(page.logs.len() <= LOGS_PAGE);
+            seen.extend(page.logs.into_iter().map(|log| log.attempt.task.partition));
+            next = page.next;
+        }
+        assert_eq!(seen.len(), LOGS_BYTES / LOG_BYTES_MAX);
+        assert_eq!(seen[..3], [0, 2, 3]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{fs, io};
 use windrow_protocol::ids::JobId;
 
 /// The version of the encoding, which names of files end with.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The most bytes in memory, of ended jobs.
 const MEMORY_BYTES: usize = 128 << 20;
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(*other.get(JobId(3)).unwrap(), history());
         assert!(other.get(JobId(4)).is_none());
         let names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, ["j3.1"]);
+        assert_eq!(names, ["j3.2"]);
         store.write(JobId(9), &history(), JobId(4));
         assert!(other.get(JobId(3)).is_none() && other.get(JobId(9)).is_some());
     }

@@ -68,8 +68,10 @@ pub(super) fn for_viewers() -> Router<Service> {
         .route("/api/v1/jobs", get(jobs))
         .route("/api/v1/jobs/{job}", get(job))
         .route("/api/v1/jobs/{job}/attempts", get(attempts))
+        .route("/api/v1/jobs/{job}/attempts/{row}/log", get(log))
         .route("/api/v1/jobs/{job}/outputs", get(outputs))
         .route("/api/v1/jobs/{job}/explain", get(explain))
+        .route("/api/v1/jobs/{job}/bounds", get(bounds))
         .route("/api/v1/events", get(super::events::events))
 }
 
@@ -197,6 +199,20 @@ async fn attempts(
     Ok(json_of(&attempts))
 }
 
+async fn log(
+    State(service): State<Service>,
+    Path((name, row)): Path<(String, u32)>,
+) -> Result<Response, Refused> {
+    let id = job_id(&name)?;
+    let log = service.of_history(id, move |history| history.log(row).map(str::to_owned)).await?;
+    let none = || {
+        let text = format!("nothing is kept that attempt {row} of job {id} logged");
+        Refused(StatusCode::NOT_FOUND, text)
+    };
+    let log = log.flatten().ok_or_else(none)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log).into_response())
+}
+
 async fn outputs(
     State(service): State<Service>,
     Path(name): Path<String>,
@@ -216,6 +232,14 @@ async fn explain(
 ) -> Result<Response, Refused> {
     let explained = service.explained(job_id(&name)?, None).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], explained).into_response())
+}
+
+async fn bounds(
+    State(service): State<Service>,
+    Path(name): Path<String>,
+) -> Result<Response, Refused> {
+    let lines = service.bounds_of(job_id(&name)?).await?;
+    Ok(json_of(&json!({ "lines": lines })))
 }
 
 async fn cancel(

@@ -185,6 +185,8 @@ pub(super) struct Attempts {
     spilled_bytes: Vec<u64>,
     /// Why attempts failed, by row.
     why: Vec<(u32, String)>,
+    /// The rows of attempts that logged something.
+    logged: Vec<u32>,
     /// Attempts that run, and how far they are: stage, partition, number, thousandths.
     progress: Vec<(u32, u32, u32, u16)>,
 }
@@ -205,6 +207,9 @@ impl Attempts {
             if let Some(why) = history.cause(row) {
                 attempts.why.push((row, why.to_owned()));
             }
+            if history.log(row).is_some() {
+                attempts.logged.push(row);
+            }
         }
         attempts
     }
@@ -223,13 +228,7 @@ impl Attempts {
         self.is_backup.push(row.is_backup);
         self.begun_ms.push(row.begun_ms);
         self.ended_ms.push(row.ended_ms);
-        self.end.push(match row.how {
-            How::Running => None,
-            How::Done => Some("done"),
-            How::Failed => Some("failed"),
-            How::Revoked => Some("revoked"),
-            How::Preempted => Some("preempted"),
-        });
+        self.end.push((row.how != How::Running).then(|| row.how.name()));
         self.records.push(row.amounts.records);
         self.read_bytes.push(row.amounts.read_bytes);
         self.shuffle_bytes.push(row.amounts.shuffle_bytes);

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::job::{Job, Reads};
 use super::outbox::Item;
 use super::worker::{Standing, Worker};
-use crate::history::{Amounts, How};
+use crate::history::{Amounts, How, tell};
 use crate::scheduler::{Cause, JobEnd, Millis, Outcome, RevokeReason};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -296,6 +296,7 @@ impl Core {
             let name = job.submission.name.clone();
             let history = Arc::new(std::mem::take(&mut job.history));
             job.end(state, now);
+            tell(&job.submission.options.short_id, &job.status(now, false), &history);
             job.touch();
             self.ended.push_back(id);
             self.histories.put(id, history.clone());

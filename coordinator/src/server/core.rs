@@ -361,6 +361,9 @@ impl Core {
         now: Millis,
     ) {
         let attempt = end.attempt;
+        if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+            job.history.told(attempt, end.spent, std::mem::take(&mut end.log));
+        }
         match self.workers.get_mut(&worker) {
             Some(of) if of.running.contains(&attempt) => {
                 if !of.all_listed(attempt, &mut end.result) {

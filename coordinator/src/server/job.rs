@@ -528,6 +528,11 @@ impl Job {
         self.stages.iter().any(|stage| has_tasks(stage) && stage.contents.is_empty())
     }
 
+    /// For how long it has run by now, or until it ended.
+    pub(crate) fn elapsed_ms(&self, now: Millis) -> u64 {
+        self.ended.unwrap_or(now).since(self.submitted)
+    }
+
     /// How it stands; without manifests and notes for lists.
     pub(crate) fn status(&self, now: Millis, whole: bool) -> JobStatus {
         let end = self.ended.unwrap_or(now);
@@ -557,7 +562,7 @@ impl Job {
             left_out: self.left_out_count(),
             retries: self.retries,
             shuffle_bytes: self.shuffle_bytes,
-            elapsed_ms: end.since(self.submitted),
+            elapsed_ms: self.elapsed_ms(now),
             manifests: if whole { self.manifests.clone() } else { Vec::new() },
             notes: if whole { self.notes.iter().cloned().collect() } else { Vec::new() },
             wants_binary: self.wants_binary(),

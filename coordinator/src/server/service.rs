@@ -6,7 +6,9 @@ use super::binaries::{JobBinary, Store};
 use super::core::Core;
 use super::limits::PROGRESS_MS;
 use super::{End, Shared};
+use crate::bounds::bounds;
 use crate::explain::explain;
+use crate::history::History;
 use crate::scheduler::Millis;
 use bytes::Bytes;
 use std::io;
@@ -16,6 +18,7 @@ use tarpc::context::Context;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use windrow_protocol::attempts::{AttemptsPage, LogsPage};
 use windrow_protocol::binary::{BinaryContent, BinarySource};
 use windrow_protocol::claim::{Claim, QueueStatus};
 use windrow_protocol::control::{
@@ -110,6 +113,76 @@ impl Service {
         let explained = spawn_blocking(move || explain(kept, job, task, has_ended)).await;
         let explained = explained.map_err(|error| Refusal::Invalid(error.to_string()))?;
         explained.map_err(|error| Refusal::Invalid(error.to_string()))
+    }
+
+    /// What became of some attempts of a job.
+    pub(crate) async fn attempts_of(&self, id: JobId, from: u64) -> Result<AttemptsPage, Refusal> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let page = {
+            let (core, now) = self.lock();
+            let job = core.job(id)?;
+            AttemptsPage {
+                submitted_unix_ms: self.shared.unix_ms().saturating_sub(now.since(job.submitted)),
+                elapsed_ms: job.elapsed_ms(now),
+                left_out: job.attempts_so_far(),
+                ..AttemptsPage::default()
+            }
+        };
+        let found = self.of_history(id, move |history| history.page(from)).await?;
+        Ok(match found {
+            Some((rows, known, left_out)) => AttemptsPage { rows, known, left_out, ..page },
+            None => page,
+        })
+    }
+
+    /// What attempts of a job have logged.
+    pub(crate) async fn logs_of(&self, id: JobId, from: u64) -> Result<LogsPage, Refusal> {
+        let logs = self.of_history(id, move |history| history.logs_page(id, from)).await?;
+        Ok(logs.unwrap_or_default())
+    }
+
+    /// Looks at the history of a job, if it is kept.
+    pub(crate) async fn of_history<T: Send + 'static>(
+        &self,
+        id: JobId,
+        look: impl FnOnce(&History) -> T + Send + 'static,
+    ) -> Result<Option<T>, Refusal> {
+        let (seen, look) = {
+            let (core, _) = self.lock();
+            let job = core.job(id)?;
+            match job.is_running() {
+                true => (Ok(look(&job.history)), None),
+                false => (Err(core.histories.clone()), Some(look)),
+            }
+        };
+        self.kept().await;
+        match (seen, look) {
+            (Err(histories), Some(look)) => {
+                // It may be on the disk.
+                let read = move || histories.get(id).map(|history| look(&history));
+                Ok(spawn_blocking(read).await.unwrap_or_default())
+            }
+            (seen, _) => Ok(seen.ok()),
+        }
+    }
+
+    /// What bounds a job, in lines.
+    pub(crate) async fn bounds_of(&self, id: JobId) -> Result<Vec<String>, Refusal> {
+        let (shape, elapsed_ms, name, slots) = {
+            let (core, now) = self.lock();
+            let job = core.job(id)?;
+            let alive = core.workers.iter().filter(|(_, worker)| worker.is_alive());
+            let slots = alive.map(|(id, worker)| (*id, u64::from(worker.hello.slots))).collect();
+            let name = format!("{id} {}", job.submission.name);
+            (job.shape.clone(), job.elapsed_ms(now), name, slots)
+        };
+        let history = self.of_history(id, History::clone).await?;
+        let compute = move || Some(bounds(&history?, &shape, elapsed_ms, &slots).lines(&name));
+        let lines = spawn_blocking(compute).await.unwrap_or_default();
+        lines.ok_or_else(|| {
+            let text = format!("what became of the attempts of job {id} is not kept any more");
+            Refusal::Invalid(text)
+        })
     }
 
     /// The next events, once there are some, or after so long. Nobody is told of what is not kept yet.
@@ -312,6 +385,18 @@ impl Coordinator for Service {
         task: Option<TaskId>,
     ) -> Result<String, Refusal> {
         self.explained(job, task).await
+    }
+
+    async fn attempts(self, _: Context, job: JobId, from: u64) -> Result<AttemptsPage, Refusal> {
+        self.attempts_of(job, from).await
+    }
+
+    async fn logs(self, _: Context, job: JobId, from: u64) -> Result<LogsPage, Refusal> {
+        self.logs_of(job, from).await
+    }
+
+    async fn bounds(self, _: Context, job: JobId) -> Result<Vec<String>, Refusal> {
+        self.bounds_of(job).await
     }
 
     async fn submitted(self, _: Context, token: u128) -> Option<JobId> {

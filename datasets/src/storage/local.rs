@@ -3,6 +3,7 @@
 use super::{Object, ReadAt, Stamp, StorageError, StorageErrorKind, changed, of_listed};
 use crate::location::Location;
 use crate::memory::ReadBuffer;
+use crate::spent::waiting;
 use bytes::Bytes;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -54,7 +55,7 @@ impl ReadAt for LocalFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StorageError> {
         let mut done = 0;
         while done < buffer.len() {
-            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
+            match waiting(|| self.file.read_at(&mut buffer[done..], offset + done as u64)) {
                 Ok(0) => break,
                 Ok(more) => done += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -30,6 +30,7 @@ use crate::commit::{MANIFEST_NAME, Manifest};
 use crate::location::{Location, Locations};
 use crate::scan::Scan;
 use crate::source::SourceError;
+use crate::spent::waiting;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::list::PaginatedListStore;
@@ -488,7 +489,7 @@ fn of_listed(error: StorageError) -> StorageError {
 
 /// Waits for what a future gives.
 fn received<T>(location: &Location, answer: &Receiver<T>) -> Result<T, StorageError> {
-    answer.recv().map_err(|_| {
+    waiting(|| answer.recv()).map_err(|_| {
         StorageError::other(location, "the runtime that waits for the store was shut down")
     })
 }

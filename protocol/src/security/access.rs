@@ -18,7 +18,8 @@ pub(crate) fn denied(error: &ServerError) -> Option<&str> {
 /// The least role that may make a call; none if people do not make it.
 pub fn least_role(method: &str) -> Option<Role> {
     Some(match method {
-        "status" | "jobs" | "workers" | "explain" | "events" | "queues" => Role::View,
+        "status" | "jobs" | "workers" | "explain" | "events" | "queues" | "attempts" | "logs"
+        | "bounds" => Role::View,
         "submit" | "submitted" | "cancel" | "collected" | "job_record" | "task_record"
         | "offer_binary" | "put_binary" => Role::Submit,
         "drain" | "shut_down" => Role::Admin,

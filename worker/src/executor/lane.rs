@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use windrow_datasets::place;
 use windrow_datasets::push::{AnyPush, BATCH_RECORDS};
 use windrow_datasets::source::Split;
+use windrow_datasets::spent::Part;
 use windrow_datasets::storage::Storage;
 use windrow_datasets::unparsed::{self, Unparsed};
 use windrow_jobs::checked::{BadRecord, Careful, expecting_panics};
@@ -49,7 +50,8 @@ pub struct Leniency<'l> {
 }
 
 /// Runs a lane of a stage into receivers for its outputs. If some records of a source may be left out, its lanes are read
-/// twice, since nothing of a record that fails must come to the receivers.
+/// twice, since nothing of a record that fails must come to the receivers. What it spends is counted on the thread's
+/// [clock](windrow_datasets::spent).
 ///
 /// # Errors
 /// [`Failure`], which names stage and record where the job's code failed.
@@ -119,7 +121,7 @@ fn attempt(
     place::clear();
     let context = LaneContext { batch_records, whole: whole.clone() };
     let run = AssertUnwindSafe(|| {
-        let out = plan.chain(stage, &context, outputs);
+        let out = plan.chain(stage, &context, outputs).timed(Part::Chain);
         if plan.is_over(stage, whole) {
             return plan.end(stage, out).map(|()| 0).map_err(|error| of_push(&error));
         }
@@ -216,7 +218,7 @@ fn without(
     })?;
     let run = AssertUnwindSafe(|| {
         let context = LaneContext { batch_records: BATCH_RECORDS, whole: whole.clone() };
-        let out = plan.chain(stage, &context, outputs);
+        let out = plan.chain(stage, &context, outputs).timed(Part::Chain);
         let read = || source.read_without(storage, split, lane, out, &bad.records);
         unparsed::leaving_out(bad.unparsed.len(), read).0.map_err(of_source)
     });

@@ -1,7 +1,7 @@
 //! One attempt of a task: what an executor process runs of it.
 
 use super::failure::{in_stage, of_push, of_storage};
-use super::lane::{LaneInput, Leniency, run_lane};
+use super::lane::{LaneCounts, LaneInput, Leniency, run_lane};
 use super::lock;
 use super::probe::{BuildSide, ProbeStore};
 use super::targets::{Targets, Writer};
@@ -19,6 +19,7 @@ use windrow_datasets::location::Location;
 use windrow_datasets::push::{BATCH_RECORDS, PushError};
 use windrow_datasets::scan::Scan;
 use windrow_datasets::source::Split;
+use windrow_datasets::spent::{Part, lap};
 use windrow_datasets::storage::{Storage, Traffic};
 use windrow_jobs::exec::{LaneContext, Whole};
 use windrow_jobs::plan::{Output, Plan, Root};
@@ -29,7 +30,8 @@ use windrow_protocol::ids::{AttemptId, CollectId, ShuffleId, SinkId, StageId};
 use windrow_protocol::parts::BucketSizes;
 use windrow_protocol::shape::{Cut, LookUp};
 use windrow_protocol::task::{
-    LeftOut, MANIFEST_BYTES_MAX, ShuffleOutput, TaskCounts, TaskInput, TaskOrder, TaskOutput, Work,
+    LeftOut, MANIFEST_BYTES_MAX, ShuffleOutput, Spent, TaskCounts, TaskInput, TaskOrder,
+    TaskOutput, Work,
 };
 
 /// Where a job with these options writes: one output for each sink of its plan.
@@ -210,6 +212,7 @@ struct ComputeTask {
     /// The shuffles that it writes, and how they are cut.
     written: Vec<(ShuffleId, Cut, Arc<dyn Store>)>,
     counts: Mutex<TaskCounts>,
+    spent: Mutex<Spent>,
     /// So many records may be left out.
     bad_records_max: u32,
     /// Of which one the process has died is found out, if it has.
@@ -330,6 +333,7 @@ impl ComputeTask {
             targets,
             written,
             counts: Mutex::default(),
+            spent: Mutex::default(),
             bad_records_max: env.options.bad_records_max,
             careful: None,
             left_out: Mutex::default(),
@@ -423,6 +427,57 @@ impl TaskRun for ComputeTask {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Failure::new(FailureClass::Cancelled, "the attempt was cancelled"));
         }
+        let (counted, clock) = lap(|| self.run_one(lane, blocks));
+        let looked_at = self.looks_at_outputs(lane);
+        let (chain, outputs) = (Spent::units(clock.chain), Spent::units(clock.outputs));
+        lock(&self.spent).add(Spent {
+            lanes: Spent::units(clock.whole),
+            reading: Spent::units(clock.reading),
+            chain,
+            sampled_chain: if looked_at { chain } else { 0 },
+            sampled_outputs: outputs,
+            ..Spent::default()
+        });
+        let counted = counted?;
+        self.records.fetch_add(counted.records, Ordering::Relaxed);
+        lock(&self.counts).add(&TaskCounts {
+            records_read: counted.records,
+            counters: counted.counters,
+            ..TaskCounts::default()
+        });
+        // A sample reads what others read as well.
+        if !counted.left_out.is_empty() && !self.plan.stages()[self.stage()].sample {
+            lock(&self.left_out).insert(lane, counted.left_out);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Arc<Self>, blocks: &mut dyn BlockOut) -> Result<TaskOutput, Failure> {
+        let (made, clock) = lap(|| self.end(blocks));
+        lock(&self.spent).finishing = Spent::units(clock.whole);
+        made
+    }
+
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    fn spent(&self) -> Spent {
+        *lock(&self.spent)
+    }
+}
+
+impl ComputeTask {
+    /// Whether it is one of the lanes whose outputs are looked at: of many lanes each eighth, of few tasks the first.
+    fn looks_at_outputs(&self, lane: u32) -> bool {
+        lane.wrapping_add(self.attempt.task.partition).is_multiple_of(8)
+    }
+
+    fn run_one(&self, lane: u32, blocks: Option<Vec<Vec<Buffer>>>) -> Result<LaneCounts, Failure> {
         let stage = self.stage();
         let name = &self.plan.stages()[stage].name;
         let _told = tracing::info_span!(target: "windrow::trace", "lane", stage = %name).entered();
@@ -433,27 +488,19 @@ impl TaskRun for ComputeTask {
             (Unit::Bucket(bucket), _, Some(blocks)) => self.decode(bucket, blocks)?,
             _ => return Err(Failure::new(FailureClass::Internal, "a lane without its input")),
         };
-        let outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
+        let mut outputs = self.targets.receivers(&self.plan, stage, lane, u64::from(lane));
+        if self.looks_at_outputs(lane) {
+            outputs = outputs.into_iter().map(|output| output.timed(Part::Outputs)).collect();
+        }
         let careful = self.careful.as_ref().map(|careful| careful.in_lane(lane));
         let careful =
             careful.as_ref().map(|careful| careful as &dyn windrow_jobs::checked::Careful);
         let leniency = Leniency { most: self.bad_records_max, careful };
-        let counted =
-            run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs, leniency)?;
-        self.records.fetch_add(counted.records, Ordering::Relaxed);
-        lock(&self.counts).add(&TaskCounts {
-            records_read: counted.records,
-            counters: counted.counters,
-            ..TaskCounts::default()
-        });
-        // A sample reads what others read as well.
-        if !counted.left_out.is_empty() && !self.plan.stages()[stage].sample {
-            lock(&self.left_out).insert(lane, counted.left_out);
-        }
-        Ok(())
+        run_lane(&self.plan, stage, &self.storage, input, &self.whole, outputs, leniency)
     }
 
-    fn finish(self: Arc<Self>, blocks: &mut dyn BlockOut) -> Result<TaskOutput, Failure> {
+    /// Writes what the lanes left, and says what was made.
+    fn end(&self, blocks: &mut dyn BlockOut) -> Result<TaskOutput, Failure> {
         let mut made = TaskOutput { counts: lock(&self.counts).clone(), ..TaskOutput::default() };
         let stage = &self.plan.stages()[self.stage()];
         let _told =
@@ -487,13 +534,5 @@ impl TaskRun for ComputeTask {
             made.collected.push((CollectId(collect), frames));
         }
         Ok(made)
-    }
-
-    fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
     }
 }

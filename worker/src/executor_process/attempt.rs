@@ -3,6 +3,7 @@
 use super::careful::Careful;
 use super::compute::compute;
 use super::lanes::Lanes;
+use super::log;
 use super::output::FileOut;
 use super::places::Places;
 use super::run::TaskRun;
@@ -13,11 +14,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use windrow_protocol::control::{AttemptEnd, Progress};
 use windrow_protocol::executor::{BlockPlaces, FromExecutor, WrittenBlocks};
 use windrow_protocol::failure::{Failure, FailureClass};
 use windrow_protocol::ids::AttemptId;
-use windrow_protocol::task::{TaskInput, TaskOrder, TaskOutput, Work};
+use windrow_protocol::task::{Spent, TaskInput, TaskOrder, TaskOutput, Work};
 
 /// Progress is told no more often than this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -28,6 +30,8 @@ pub(super) struct Handle {
     token: CancellationToken,
     run: Mutex<Option<Arc<dyn TaskRun>>>,
     lanes: Lanes,
+    /// What the attempt waited for.
+    waited: Mutex<Spent>,
 }
 
 impl Handle {
@@ -47,6 +51,21 @@ impl Handle {
         if let Some(run) = self.run() {
             run.cancel();
         }
+    }
+
+    /// What the attempt waited for, and what it did.
+    fn spent(&self) -> Spent {
+        let mut spent = *self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = self.run() {
+            spent.add(run.spent());
+        }
+        spent
+    }
+
+    fn waited(&self, for_what: impl FnOnce(&mut Spent) -> &mut u32, since: Instant) {
+        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = for_what(&mut waited);
+        *sum = sum.saturating_add(Spent::units(since.elapsed()));
     }
 
     fn begins(&self, run: &Arc<dyn TaskRun>) {
@@ -74,7 +93,12 @@ pub(super) async fn run(
     handle: Arc<Handle>,
 ) {
     let attempt = order.attempt;
-    let ran = work(&executor, order, careful, inputs, &handle).await;
+    let short_id = &executor.env.options.short_id;
+    let told = tracing::info_span!(target: "windrow::trace", "attempt", job = %short_id, task = %attempt, failed = tracing::field::Empty);
+    let ran = work(&executor, order, careful, inputs, &handle).instrument(told.clone()).await;
+    if let Err(failure) = &ran {
+        told.record("failed", failure.to_string());
+    }
     let (result, files) = match ran {
         Ok((mut output, files)) => {
             output.counts.memory_peak_bytes = memory_peak_bytes();
@@ -89,7 +113,13 @@ pub(super) async fn run(
     };
     executor.ended(attempt);
     let given_up = handle.lanes.given_up();
-    let end = Box::new(AttemptEnd { attempt, result, given_up });
+    let end = Box::new(AttemptEnd {
+        attempt,
+        result,
+        given_up,
+        spent: handle.spent(),
+        log: log::take(attempt),
+    });
     // If nobody listens, the supervisor is gone, and this process ends.
     let _ = executor.out.send(Note(FromExecutor::Ended { end, files })).await;
 }
@@ -103,17 +133,18 @@ async fn work(
     inputs: Result<Vec<Arc<BlockPlaces>>, Failure>,
     handle: &Arc<Handle>,
 ) -> Result<Made, Failure> {
-    let pool = &executor.pool;
     let Executor { engine, plan, env, .. } = &**executor;
     let (engine, plan, env) = (engine.clone(), plan.clone(), env.clone());
     let attempt = order.attempt;
     match &order.work {
         Work::Split => {
-            let splits = compute(pool, move || engine.split(&plan, &order, &env)).await?;
+            let split = move || engine.split(&plan, &order, &env);
+            let splits = on_thread(executor, handle, split).await?;
             Ok((TaskOutput { splits, ..TaskOutput::default() }, Vec::new()))
         }
         Work::Commit { .. } => {
-            let manifests = compute(pool, move || engine.commit(&plan, &order, &env)).await?;
+            let commit = move || engine.commit(&plan, &order, &env);
+            let manifests = on_thread(executor, handle, commit).await?;
             Ok((TaskOutput { manifests, ..TaskOutput::default() }, Vec::new()))
         }
         Work::Compute { input, lookups, .. } => {
@@ -124,12 +155,14 @@ async fn work(
             let range = order.lanes;
             let inputs = inputs?;
             let (of_root, of_tables) = inputs.split_at(inputs.len() - lookups.len());
+            let asked = Instant::now();
             let sides = tokio::select! {
                 sides = executor.sides.of(executor, lookups, of_tables) => sides?,
                 () = handle.token.cancelled() => return Err(cancelled()),
             };
+            handle.waited(|spent| &mut spent.fetching, asked);
             let start = move || engine.start(&plan, &order, careful, &sides, &env);
-            let run = compute(pool, start).await?;
+            let run = on_thread(executor, handle, start).await?;
             handle.begins(&run);
             let lanes = handle.lanes.begin(range, run.lanes());
             let progress = Telling::new(executor.clone(), attempt);
@@ -137,20 +170,34 @@ async fn work(
                 let places = Places::new(executor.fetcher.clone(), of_root, piece)?;
                 run_reading(executor, &run, places, lanes, progress, handle).await?;
             } else {
-                let (run, handle) = (run.clone(), handle.clone());
-                let all = move || run_all(&*run, progress, &handle);
-                compute(pool, all).await?;
+                let (run, of) = (run.clone(), handle.clone());
+                on_thread(executor, handle, move || run_all(&*run, progress, &of)).await?;
             }
             handle.check()?;
-            let executor = executor.clone();
+            let of = executor.clone();
             let finish = move || {
-                let mut out = FileOut::new(&executor.fetcher.folders, attempt, &executor.wanted);
+                let mut out = FileOut::new(&of.fetcher.folders, attempt, &of.wanted);
                 let output = run.finish(&mut out)?;
                 Ok((output, out.keep()))
             };
-            compute(pool, finish).await
+            on_thread(executor, handle, finish).await
         }
     }
+}
+
+/// Runs work of an attempt on a compute thread, and counts how long it waited for one.
+async fn on_thread<T: Send + 'static>(
+    executor: &Executor,
+    handle: &Arc<Handle>,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let (handle, asked, span) = (handle.clone(), Instant::now(), Span::current());
+    let counted = move || {
+        let _within = span.entered();
+        handle.waited(|spent| &mut spent.queued, asked);
+        work()
+    };
+    compute(&executor.pool, counted).await
 }
 
 /// Runs the lanes of a source, on this compute thread.
@@ -174,15 +221,17 @@ async fn run_reading(
 ) -> Result<(), Failure> {
     let of_run = run.clone();
     let buckets = move || Ok(lanes.into_iter().map(|lane| (lane, of_run.bucket(lane))).collect());
-    let lanes = compute(&executor.pool, buckets).await?;
+    let lanes = on_thread(executor, handle, buckets).await?;
     let mut window =
         Window::start(places, lanes, executor.window, executor.env.memory.spills.clone());
     // What was fetched of lanes that are given up goes with the window.
     while let Some(lane) = handle.lanes.take() {
+        let asked = Instant::now();
         let next = tokio::select! {
             next = window.next() => next,
             () = handle.token.cancelled() => return Err(cancelled()),
         };
+        handle.waited(|spent| &mut spent.fetching, asked);
         let Some(next) = next else {
             return Err(Failure::new(FailureClass::Internal, "fetching ended early: a defect"));
         };
@@ -192,7 +241,7 @@ async fn run_reading(
             let run = run.clone();
             move || run.run_lane(lane, blocks)
         };
-        compute(&executor.pool, run_lane).await?;
+        on_thread(executor, handle, run_lane).await?;
         window.freed(bytes);
         progress.lane_done(handle, &**run);
     }

@@ -8,6 +8,7 @@ mod attempt;
 mod careful;
 mod compute;
 mod lanes;
+mod log;
 mod output;
 mod places;
 mod run;
@@ -17,6 +18,7 @@ mod window;
 pub(crate) use careful::read_note;
 pub use careful::{Careful, CarefulLane};
 pub use compute::note_places_of_panics;
+pub use log::AttemptLogs;
 pub use run::{BlockOut, Engine, Env, PlanSource, TaskRun};
 
 use crate::blocks::{BlockFolders, OpenFiles};

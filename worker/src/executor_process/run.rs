@@ -15,7 +15,7 @@ use windrow_protocol::control::JobOptions;
 use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{JobId, ShuffleId, SinkId};
 use windrow_protocol::shape::{Cut, LookUp};
-use windrow_protocol::task::{TaskOrder, TaskOutput};
+use windrow_protocol::task::{Spent, TaskOrder, TaskOutput};
 
 /// Makes the plans of the jobs that a binary has.
 pub trait PlanSource: Send + Sync + 'static {
@@ -134,6 +134,11 @@ pub trait TaskRun: Send + Sync {
     /// Records that the root has read so far, for progress.
     fn records(&self) -> u64 {
         0
+    }
+
+    /// What its lanes and its end spent so far.
+    fn spent(&self) -> Spent {
+        Spent::default()
     }
 }
 

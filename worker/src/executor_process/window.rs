@@ -45,7 +45,7 @@ impl Window {
         let held = Arc::new(Held::default());
         let (out, receiver) = mpsc::channel(GROUP_MAX as usize);
         let work = produce(places, lanes, room, spills, held.clone(), out);
-        let task = tokio::spawn(work).abort_handle();
+        let task = tokio::spawn(work.in_current_span()).abort_handle();
         Window { lanes: receiver, held, task }
     }
 

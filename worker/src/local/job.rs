@@ -152,6 +152,10 @@ impl LocalJob {
     /// Why it failed: nothing of its output is left then.
     pub fn run(self) -> Result<Outcome, Failure> {
         let started = Instant::now();
+        let (short_id, name) = (&self.options.short_id, self.plan.name());
+        let told =
+            tracing::info_span!(target: "windrow::trace", "job", job = %short_id, name = %name);
+        let _within = told.entered();
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.options.threads.max(1))
             .thread_name(|number| format!("windrow-{number}"))
@@ -167,8 +171,10 @@ impl LocalJob {
             commit::begin(&self.storage, output, Runner::ThisProcess)
                 .map_err(|error| of_storage(&error))
         });
-        let result = begun.and_then(|()| pool.install(|| self.run_stages()));
-        let outcome = result.and_then(|between| pool.install(|| self.finish(between, started)));
+        let told = tracing::Span::current();
+        let result = begun.and_then(|()| pool.install(|| told.in_scope(|| self.run_stages())));
+        let finish = |between| pool.install(|| told.in_scope(|| self.finish(between, started)));
+        let outcome = result.and_then(finish);
         if outcome.is_err() {
             for output in &self.outputs {
                 // The first failure is the one to tell.

@@ -112,9 +112,12 @@ impl StageRun<'_> {
         let stop = AtomicBool::new(false);
         let counts: Mutex<TaskCounts> = Mutex::default();
         let left_out: Mutex<BTreeMap<usize, Vec<LeftOut>>> = Mutex::default();
+        let name = &self.plan.stages()[self.stage].name;
+        let told = tracing::info_span!(target: "windrow::trace", "stage", stage = %name);
         rayon::scope(|scope| {
             for _ in 0..self.threads.min(lanes.len()) {
                 scope.spawn(|_| {
+                    let _within = told.enter();
                     let mut own = TaskCounts::default();
                     while !stop.load(Ordering::Relaxed) {
                         let at = next.fetch_add(1, Ordering::Relaxed);

@@ -367,10 +367,12 @@ pub(super) fn cancelled() -> Failure {
 
 /// An end as it is told: the splits that a split task made in pages, each of which fits into a message.
 fn in_pages(end: AttemptEnd) -> Vec<AttemptEnd> {
-    let AttemptEnd { attempt, result, given_up } = end;
+    let AttemptEnd { attempt, result, given_up, spent, log } = end;
     let mut output = match result {
         Ok(output) => output,
-        failed @ Err(_) => return vec![AttemptEnd { attempt, result: failed, given_up }],
+        failed @ Err(_) => {
+            return vec![AttemptEnd { attempt, result: failed, given_up, spent, log }];
+        }
     };
     let mut pages: Vec<Vec<Split>> = Vec::new();
     let mut bytes = 0;
@@ -390,8 +392,12 @@ fn in_pages(end: AttemptEnd) -> Vec<AttemptEnd> {
     let of_page = |(page, splits)| TaskOutput { splits, page, more: true, ..TaskOutput::default() };
     let mut ends: Vec<TaskOutput> = (0..).zip(pages).map(of_page).collect();
     ends.push(TaskOutput { splits: last, ..output });
-    let end = |output| AttemptEnd { attempt, result: Ok(output), given_up };
-    ends.into_iter().map(end).collect()
+    let end = |output| AttemptEnd { spent, given_up, ..AttemptEnd::of(attempt, Ok(output)) };
+    let mut ends: Vec<AttemptEnd> = ends.into_iter().map(end).collect();
+    if let Some(last) = ends.last_mut() {
+        last.log = log;
+    }
+    ends
 }
 
 /// About how many bytes a split has when it is sent.

@@ -2,7 +2,7 @@
 
 const RUNNING = 0xffffffff;
 const KINDS = ["split", "compute", "commit"];
-const ENDS = ["running", "done", "failed", "revoked"];
+const ENDS = ["running", "done", "failed", "revoked", "preempted"];
 const SLOWEST = 20;
 
 const COLUMNS = {
@@ -35,6 +35,7 @@ export class Attempts {
     this.lanes = [];
     this.placeOf = new Map();
     this.why = new Map();
+    this.logged = new Set();
     this.progress = new Map();
     this.grow(1024);
   }
@@ -55,6 +56,7 @@ export class Attempts {
     while (this.room < page.attempts) this.grow(this.room * 2);
     page.row.forEach((row, at) => this.take(row, page, at));
     for (const [row, why] of page.why) this.why.set(row, why);
+    for (const row of page.logged) this.logged.add(row);
     this.progress.clear();
     for (const [stage, partition, attempt, permille] of page.progress) {
       this.progress.set(`${stage}/${partition}#${attempt}`, permille);

@@ -9,6 +9,7 @@ import { Sizes } from "./sizes.js";
 import { Times, colourOf } from "./times.js";
 
 const FAILURES = 100;
+const LOGS = 200;
 // Sums are made again after so many times as long as they took.
 const REST = 20;
 
@@ -61,7 +62,11 @@ export class JobView {
       { title: "bytes", number: true, of: (output) => bytes(output.bytes) },
     ]);
     this.explained = make("pre", { hidden: true, tabindex: 0 });
-    this.explain = make("button", { type: "button", onclick: () => this.explaining() }, "Explain");
+    this.logs = make("select", { id: "log", onchange: () => this.showLog() });
+    this.log = make("pre", { hidden: true, tabindex: 0 });
+    const asks = (name, ask) => make("button", { type: "button", onclick: (event) => this.asking(event.target, ask) }, name);
+    const bounds = async () => (await get(`jobs/${id}/bounds`)).lines.join("\n");
+    this.asks = [asks("What bounds it", bounds), asks("Explain", () => text(`jobs/${id}/explain`))];
     this.arguments = make("pre", { tabindex: 0 });
     this.element = this.laidOut();
   }
@@ -111,6 +116,7 @@ export class JobView {
     NUMBERS.forEach(([title], at) => dl.append(make("div", {}, make("dt", {}, title), this.numbers[at])));
     const part = (title, ...children) => make("section", {}, make("h2", {}, title), ...children);
     this.failed = part("Failures", this.failures.element);
+    this.logged = part("What attempts logged", make("div", { class: "row" }, make("label", { for: "log" }, "Attempt"), this.logs), this.log);
     this.told = part("What was noticed", this.notes);
     this.written = part("Outputs", this.outputs.element);
     const zoom = (name, does) => make("button", { type: "button", onclick: does }, name);
@@ -133,9 +139,10 @@ export class JobView {
       part("How even the tasks are", make("div", { class: "row" }, make("label", { for: "stage" }, "Stage"), this.stage), this.sizes.element),
       part("Slowest attempts", this.slowest.element),
       this.failed,
+      this.logged,
       this.told,
       this.written,
-      part("Why it did what it did", this.explain, this.explained),
+      part("Where the time went, and why", make("div", { class: "row" }, ...this.asks), this.explained),
       part("Arguments", this.arguments),
     );
   }
@@ -261,6 +268,30 @@ export class JobView {
     const failures = [...this.attempts.why].slice(-FAILURES).reverse().map(([row, why]) => ({ row, why }));
     this.failed.hidden = failures.length === 0;
     this.failures.show(failures, ({ row }) => row);
+    this.showLogs();
+  }
+
+  // Offers the logs of the last attempts that have one.
+  showLogs() {
+    const rows = [...this.attempts.logged].slice(-LOGS);
+    this.logged.hidden = rows.length === 0;
+    if (String(rows) === this.offered) return;
+    this.offered = String(rows);
+    const name = (row) => `${this.attempts.task(row)}#${this.attempts.number[row]}, ${this.attempts.endWord(row)}`;
+    const chosen = this.logs.value;
+    this.logs.replaceChildren(make("option", { value: "" }, "Choose one"), ...rows.map((row) => make("option", { value: row }, name(row))));
+    this.logs.value = rows.includes(Number(chosen)) ? chosen : "";
+  }
+
+  async showLog() {
+    const row = this.logs.value;
+    this.log.hidden = row === "";
+    if (row === "") return;
+    try {
+      say(this.log, await text(`jobs/${this.id}/attempts/${row}/log`));
+    } catch (error) {
+      say(this.log, error.message);
+    }
   }
 
   async showOutputs(signal) {
@@ -283,14 +314,14 @@ export class JobView {
     }
   }
 
-  async explaining() {
-    this.explain.disabled = true;
+  async asking(button, ask) {
+    button.disabled = true;
     try {
-      say(this.explained, await text(`jobs/${this.id}/explain`));
+      say(this.explained, await ask());
     } catch (error) {
       say(this.explained, error.message);
     }
     this.explained.hidden = false;
-    this.explain.disabled = false;
+    button.disabled = false;
   }
 }
