@@ -30,9 +30,9 @@ pub fn shape_of(plan: &Plan) -> JobShape {
         }
     };
     let lookup = |shuffle: u32| {
-        let probe = plan.probe(shuffle)?;
         // What needs other workers is not done by others.
-        let _ordinary = plan.stages()[probe.stage].needs.is_ordinary().then_some(())?;
+        let ordinary = |stage: usize| plan.stages()[stage].needs.is_ordinary();
+        let probe = plan.probe(shuffle).filter(|probe| ordinary(probe.stage))?;
         let (stage, table) = (StageId(probe.stage as u32), ShuffleId(probe.other));
         Some(LookUp { stage, shuffle: ShuffleId(shuffle), table })
     };

@@ -69,7 +69,9 @@ impl Free {
             match row.kind {
                 TaskKind::Commit => step(&mut commits),
                 TaskKind::Compute => {
-                    of_stages.get_mut(row.stage as usize).map(|of| step(&mut of.running));
+                    if let Some(of) = of_stages.get_mut(row.stage as usize) {
+                        step(&mut of.running);
+                    }
                 }
                 TaskKind::Split => {}
             }
