@@ -1,5 +1,5 @@
 //! The manifests of `deploy/kubernetes`: the commands in them are commands of the binary. `.ci/run manifests` checks them against
-//! the schemas of Kubernetes.
+//! the schemas of Kubernetes, and that the chart of `deploy/helm` gives the same.
 
 mod harness;
 
