@@ -187,7 +187,7 @@ fn a_cluster_is_watched_in_a_terminal_and_over_http() {
     assert_eq!((&map["args"]["records"], &map["args"]["bytes read"]), (&3.into(), &6.into()));
     let spent = |what: &str| map["args"][what].as_f64().unwrap();
     assert!(spent("ms in operators and outputs") > 0.0 && spent("ms finishing") > 0.0, "{map}");
-    assert_eq!(of("s0/0#0 (lists its input)").len(), 1);
+    assert_eq!(of("list s0#0").len(), 1);
     assert_eq!(of("s0: read_words > count_by_value")[0]["pid"], 0);
     let nowhere = room.windrow(&format!("trace j1 --output no/t.json --cluster {address}"));
     nowhere.fails(1).says(&["no/t.json cannot be written"]);

@@ -30,8 +30,9 @@ fn a_stage_runs_where_its_label_is() {
         format!("run each-line --input in --at two --act log --label gpu --cluster {address}");
     let waiting = windrow(&room, &format!("{run} --output waits --detach")).ok();
     let job = waiting.stdout().trim();
-    let status = windrow(&room, &format!("jobs show {job} --cluster {address}")).ok();
-    status.says(&["waiting: a worker that has the label gpu"]);
+    let show = format!("jobs show {job} --cluster {address}");
+    let waits = "waiting: a worker that has the label gpu";
+    while !windrow(&room, &show).ok().stdout().contains(waits) {}
     let labelled = windrow(&room, &format!("worker --label gpu --coordinator {address}")).start();
     windrow(&room, &format!("jobs attach {job} --cluster {address}")).ok();
     windrow(&room, &format!("{run} --output out --quiet")).ok();

@@ -1,3 +1,5 @@
+//! Where the time of made-up jobs went.
+
 use super::*;
 use crate::history::Amounts;
 use windrow_protocol::ids::{AttemptId, JobId, Round, ShuffleId, SinkId, StageId, TaskId};

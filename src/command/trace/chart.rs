@@ -123,17 +123,17 @@ fn slots(rows: &[AttemptRow], until_ms: u64) -> Vec<u64> {
 }
 
 fn title(row: &AttemptRow) -> String {
-    let kind = match row.kind {
-        TaskKind::Compute => "",
-        TaskKind::Split => " (lists its input)",
-        TaskKind::Commit => " (commits)",
+    let (stage, partition, number) = (row.stage, row.partition, row.number);
+    let task = match row.kind {
+        TaskKind::Compute => format!("s{stage}/{partition}"),
+        TaskKind::Split => format!("list s{stage}"),
+        TaskKind::Commit => "commit".to_owned(),
     };
     let how = match row.how {
         How::Done => "",
         how => how.name(),
     };
-    let (stage, partition, number) = (row.stage, row.partition, row.number);
-    format!("s{stage}/{partition}#{number}{kind} {how}").trim_end().to_owned()
+    format!("{task}#{number} {how}").trim_end().to_owned()
 }
 
 fn arguments(row: &AttemptRow) -> Value {
