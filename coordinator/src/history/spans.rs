@@ -6,10 +6,11 @@ use windrow_protocol::control::{JobState, JobStatus};
 use windrow_protocol::ids::TaskKind;
 
 /// Tells of a job that ends now. Costs nothing where nobody listens.
-pub(crate) fn tell(short_id: &str, status: &JobStatus, history: &History) {
+pub(crate) fn tell(short_id: &str, status: impl FnOnce() -> JobStatus, history: &History) {
     if !tracing::enabled!(target: "windrow::trace", tracing::Level::INFO) {
         return;
     }
+    let status = status();
     let failed = match &status.state {
         JobState::Failed(failure) => Some(failure.to_string()),
         JobState::Cancelled => Some("cancelled".to_owned()),

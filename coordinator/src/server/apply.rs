@@ -296,7 +296,7 @@ impl Core {
             let name = job.submission.name.clone();
             let history = Arc::new(std::mem::take(&mut job.history));
             job.end(state, now);
-            tell(&job.submission.options.short_id, &job.status(now, false), &history);
+            tell(&job.submission.options.short_id, || job.status(now, false), &history);
             job.touch();
             self.ended.push_back(id);
             self.histories.put(id, history.clone());
