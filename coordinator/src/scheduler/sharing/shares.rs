@@ -230,16 +230,14 @@ impl Shares {
         }
     }
 
-    /// An attempt of a job has taken so long.
+    /// An attempt of a job has taken so long. What the job has ahead by that is known once its slots are given back, which
+    /// comes next.
     pub(crate) fn took(&mut self, id: JobId, ms: u64) {
         let now_takes = |before: u64| if before == 0 { ms.max(1) } else { (before * 3 + ms) / 4 };
         self.typical_ms = now_takes(self.typical_ms);
-        let typical_ms = self.typical_ms;
-        self.update(id, |job| {
+        if let Some(job) = self.jobs.get_mut(&id) {
             job.takes_ms = now_takes(job.takes_ms).max(1);
-            let before = job.account.held();
-            job.account.change(before, job.will_take(before.slots, typical_ms));
-        });
+        }
     }
 
     /// Changes a job, and what follows from that for its user and its queue.
