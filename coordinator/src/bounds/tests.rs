@@ -143,3 +143,31 @@ fn what_takes_the_most_is_told_first_and_no_more_than_fits() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn what_helps_with_a_shuffle_depends_on_who_shuffles() {
+    let lines = |name: &str| {
+        let done = attempt(TaskKind::Compute, 0, 0, 0);
+        let history = history(&[(
+            done,
+            1,
+            [0, 100],
+            How::Done,
+            Spent { finishing: 9_000, ..Spent::default() },
+        )]);
+        let mut shape = shape();
+        shape.stages[0].name = name.to_owned();
+        bounds(&history, &shape, 100, &BTreeMap::new()).lines("j1 job").remove(1)
+    };
+    for (name, helps) in [
+        ("read > group_by_key", "an aggregate"),
+        ("read > sort_by_key", "all rows are shuffled"),
+        ("read > group_by_key > count_by_value", "fewer distinct keys"),
+    ] {
+        assert!(
+            lines(name).contains("  90 %  rows on their way") && lines(name).contains(helps),
+            "{}",
+            lines(name)
+        );
+    }
+}

@@ -47,14 +47,13 @@ fn of(bounds: &Bounds<'_>, what: What, stage: u32) -> String {
         What::Operators => format!(
             "the job's own code and its operators, {most}: a faster closure or more slots (--workers, --threads) help"
         ),
-        What::IntoShuffles if spilled => format!(
-            "rows on their way into shuffles, {most}: some did not fit the memory, so --memory helps, or fewer columns, or an aggregate (`count`, `reduce`, `fold`) in place of `group`"
-        ),
-        What::IntoShuffles => format!(
-            "rows on their way into shuffles, {most}: fewer columns, or an aggregate (`count`, `reduce`, `fold`) in place of `group` help"
-        ),
+        What::IntoShuffles => {
+            let memory = if spilled { "some did not fit the memory: --memory, " } else { "" };
+            let into = into_shuffles(name);
+            format!("rows on their way into shuffles, {most}: {memory}{into}")
+        }
         What::OutOfShuffles => format!(
-            "waiting for shuffled rows and reading them, {most}: a faster network, fewer columns, or an aggregate in place of `group` help"
+            "waiting for shuffled rows and reading them, {most}: fewer rows and columns, or a faster network help"
         ),
         What::Writing => format!(
             "encoding and writing the output, {most}: more slots help, or a format that costs less"
@@ -84,6 +83,18 @@ fn of(bounds: &Bounds<'_>, what: What, stage: u32) -> String {
             "free slots between stages: that the next one can begin is told and decided".to_owned()
         }
         What::Tail => tail(bounds, stage, &most),
+    }
+}
+
+/// What helps where the rows that a stage of this name shuffles take the time.
+fn into_shuffles(name: &str) -> &'static str {
+    let last = name.rsplit(" > ").next().unwrap_or(name);
+    if last.contains("group") {
+        "an aggregate (`count_by_key`, `reduce_by_key`, `fold_by_key`) in place of `group_by_key`, or fewer columns help"
+    } else if ["sort", "join", "partition"].iter().any(|all| last.contains(all)) {
+        "all rows are shuffled, so fewer columns, a filter before it, or more slots help"
+    } else {
+        "they are combined there, so more slots, or fewer distinct keys help"
     }
 }
 
