@@ -42,6 +42,12 @@ fn a_new_crate_has_what_it_takes() {
     }
     let manifest = std::fs::read_to_string(room.path("my-jobs/Cargo.toml")).unwrap();
     assert!(manifest.contains("name = \"my-jobs\"") && manifest.contains(source), "{manifest}");
+    // With the versions that were tried together.
+    assert!(made[&room.path("my-jobs/Cargo.lock")].is_some());
+    let done = room.windrow("new sub/more-jobs");
+    done.fails(1).says(&["sub/more-jobs", "No such file"]);
+    let done = room.windrow("new my-jobs/more-jobs").ok();
+    assert!(done.stdout().contains("cd my-jobs/more-jobs"), "{}", done.stdout());
     room.windrow("new my-jobs").fails(1).says(&["my-jobs", "File exists"]);
     room.windrow("new other --windrow my-jobs")
         .fails(1)

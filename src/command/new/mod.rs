@@ -24,12 +24,19 @@ const FILES: [(&str, &str); 6] = [
 /// `windrow new`.
 #[derive(Args, Debug)]
 pub(crate) struct New {
-    /// The crate's name, and its folder
-    #[arg(value_parser = name)]
-    name: String,
+    /// The crate's folder, whose last part is its name
+    #[arg(value_name = "FOLDER", value_parser = folder)]
+    folder: PathBuf,
     /// The folder with Windrow's source [default: the release of this version]
     #[arg(long, value_name = "DIR")]
     windrow: Option<PathBuf>,
+}
+
+/// A folder whose last part is the name of a crate.
+fn folder(text: &str) -> Result<PathBuf, String> {
+    let folder = PathBuf::from(text);
+    let last = folder.file_name().and_then(|last| last.to_str()).unwrap_or_default();
+    name(last).map(|_| folder)
 }
 
 /// A name that Cargo takes, and that is no crate of Windrow's.
@@ -52,7 +59,8 @@ fn name(text: &str) -> Result<String, String> {
 impl New {
     /// Writes the crate.
     pub(super) fn run(self) -> Result<(), Failed> {
-        let New { name, windrow } = self;
+        let New { folder, windrow } = self;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let failed = |path: &Path, why: &dyn std::fmt::Display| {
             Failed::Because(format!("new: {}: {why}", path.display()))
         };
@@ -68,16 +76,21 @@ impl New {
                 format!("{{ path = {:?} }}", folder.display().to_string())
             }
         };
-        let folder = Path::new(&name);
-        fs::create_dir(folder).map_err(|error| failed(folder, &error))?;
+        fs::create_dir(&folder).map_err(|error| failed(&folder, &error))?;
+        // What was tried together, and may be built already.
+        if let Some(source) = &windrow {
+            let (from, to) = (source.join("Cargo.lock"), folder.join("Cargo.lock"));
+            fs::copy(&from, to).map_err(|error| failed(&from, &error))?;
+        }
         for (file, template) in FILES {
             let path = folder.join(file);
             let text = template.replace(NAME, &name).replace(WINDROW, &dependency);
             let written = path.parent().map_or(Ok(()), fs::create_dir_all);
             written.and_then(|()| fs::write(&path, text)).map_err(|error| failed(&path, &error))?;
         }
+        let shown = folder.display();
         print(&format!(
-            "{name}: a crate with one job; its test and its first run:\n    cd {name} && cargo test\n    cargo run --release -- run lengths --input README.md --output lengths\n"
+            "{name}: a crate with one job; its test and its first run:\n    cd {shown} && cargo test\n    cargo run --release -- run lengths --input README.md --output lengths\n"
         ))
     }
 }
@@ -91,6 +104,10 @@ mod tests {
         assert_eq!(name("my-jobs_2"), Ok("my-jobs_2".to_owned()));
         for wrong in ["", "2jobs", "my jobs", "../x", "windrow", "é"] {
             assert!(name(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(folder("../my-jobs"), Ok(PathBuf::from("../my-jobs")));
+        for wrong in ["..", "/", "x/2jobs"] {
+            assert!(folder(wrong).is_err(), "{wrong}");
         }
     }
 }
