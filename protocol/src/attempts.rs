@@ -3,6 +3,7 @@
 use crate::ids::{AttemptId, JobId, Round, StageId, TaskId, TaskKind, WorkerId};
 use crate::task::{Spent, TaskOutput};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How an attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,12 +89,29 @@ pub struct AttemptRow {
 }
 
 impl AttemptRow {
+    /// When it ended, in milliseconds since the job was submitted; of one that runs, `until_ms`.
+    pub fn end_ms(&self, until_ms: u64) -> u64 {
+        self.ended_ms.map_or(until_ms, u64::from)
+    }
+
     /// Which attempt of a job it is. Rounds are not kept: it is named as in the first one.
     pub fn attempt(&self, job: JobId) -> AttemptId {
         let (stage, round) = (StageId(self.stage), Round::default());
         let task = TaskId { job, stage, round, kind: self.kind, partition: self.partition };
         AttemptId { task, number: self.number }
     }
+}
+
+/// From when to when each stage had attempts at its compute tasks, in milliseconds since the job was submitted; those that
+/// run count until `until_ms`.
+pub fn stage_times(rows: &[AttemptRow], until_ms: u64) -> BTreeMap<u32, (u64, u64)> {
+    let mut stages: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.kind == TaskKind::Compute) {
+        let (from, to) = (u64::from(row.begun_ms), row.end_ms(until_ms));
+        let of = stages.entry(row.stage).or_insert((from, to));
+        *of = (of.0.min(from), of.1.max(to));
+    }
+    stages
 }
 
 /// The longest log of an attempt, in bytes.

@@ -77,7 +77,7 @@ struct StageTimes {
 }
 
 fn took_ms(row: &Row, until_ms: u64) -> u64 {
-    row.ended_ms.map_or(until_ms, u64::from).saturating_sub(u64::from(row.begun_ms))
+    row.end_ms(until_ms).saturating_sub(u64::from(row.begun_ms))
 }
 
 /// What bounds a job that took so long, or has by now. `slots` are those of the workers that are there, as far as they

@@ -361,9 +361,6 @@ impl Core {
         now: Millis,
     ) {
         let attempt = end.attempt;
-        if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
-            job.history.told(attempt, end.spent, std::mem::take(&mut end.log));
-        }
         match self.workers.get_mut(&worker) {
             Some(of) if of.running.contains(&attempt) => {
                 if !of.all_listed(attempt, &mut end.result) {
@@ -372,6 +369,9 @@ impl Core {
                 of.outbox.forget(attempt);
             }
             _ => return,
+        }
+        if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
+            job.history.told(attempt, end.spent, std::mem::take(&mut end.log));
         }
         let event = match end.result {
             Err(failure) => {

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use windrow_protocol::attempts::{AttemptRow, AttemptsPage, How};
+use windrow_protocol::attempts::{AttemptRow, AttemptsPage, How, stage_times};
 use windrow_protocol::control::{JobStatus, WorkerStatus};
 use windrow_protocol::ids::{TaskKind, WorkerId};
 use windrow_protocol::task::Spent;
@@ -53,7 +53,7 @@ impl Chart {
         let name = |what: &str, process: u64, row: u64, name: String| json!({ "name": what, "ph": "M", "pid": process, "tid": row, "args": { "name": name } });
         let job = format!("{} {}", self.status.job, self.status.name);
         event(name("process_name", STAGES, 0, job))?;
-        for (at, from, to) in self.stages() {
+        for (at, (from, to)) in stage_times(&self.rows, self.elapsed_ms) {
             let stage = self.status.stages.get(at as usize);
             let title = stage.map_or_else(String::new, |of| format!("{}: {}", of.stage, of.name));
             event(name("thread_name", STAGES, u64::from(at), format!("s{at}")))?;
@@ -72,7 +72,7 @@ impl Chart {
                 *known = slot + 1;
                 event(name("thread_name", row.worker.0, slot, format!("slot {}", slot + 1)))?;
             }
-            let times = [row.begun_ms.into(), ended_ms(row, self.elapsed_ms)];
+            let times = [row.begun_ms.into(), row.end_ms(self.elapsed_ms)];
             event(self.span(title(row), row.worker.0, slot, times, arguments(row)))?;
         }
         out.write_all(b"\n]\n")
@@ -84,21 +84,6 @@ impl Chart {
             "ts": (self.submitted_ms + from) * 1000, "dur": to.saturating_sub(from) * 1000,
         })
     }
-
-    /// From when to when each stage had attempts.
-    fn stages(&self) -> Vec<(u32, u64, u64)> {
-        let mut stages: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-        for row in self.rows.iter().filter(|row| row.kind == TaskKind::Compute) {
-            let (from, to) = (u64::from(row.begun_ms), ended_ms(row, self.elapsed_ms));
-            let of = stages.entry(row.stage).or_insert((from, to));
-            *of = (of.0.min(from), of.1.max(to));
-        }
-        stages.into_iter().map(|(stage, (from, to))| (stage, from, to)).collect()
-    }
-}
-
-fn ended_ms(row: &AttemptRow, until_ms: u64) -> u64 {
-    row.ended_ms.map_or(until_ms, u64::from)
 }
 
 /// For each attempt a slot of its worker that no other one has at that time.
@@ -107,7 +92,7 @@ fn slots(rows: &[AttemptRow], until_ms: u64) -> Vec<u64> {
     let mut taken: BTreeMap<WorkerId, Vec<u64>> = BTreeMap::new();
     let slot = |row: &AttemptRow| {
         let slots = taken.entry(row.worker).or_default();
-        let end = ended_ms(row, until_ms);
+        let end = row.end_ms(until_ms);
         match slots.iter().position(|until| *until <= u64::from(row.begun_ms)) {
             Some(at) => {
                 slots[at] = end;
