@@ -99,7 +99,7 @@ def main():
     for its in check.CHECKS:
         if its.__name__ not in tried:
             sys.exit(f"broken chart: {its.__name__} is tried on none")
-    sys.exit(f"broken charts: {len(BROKEN)}, each found by the check that is for it")
+    print(f"broken charts: {len(BROKEN)}, each found by the check that is for it")
 
 
 if __name__ == "__main__":
