@@ -26,6 +26,10 @@ impl Decider<'_> {
         if open.is_empty() {
             return;
         }
+        // Where no slot is free nobody need be asked whose turn it is: there may be thousands.
+        if self.candidates().next().is_none() {
+            return;
+        }
         let mut kept = None;
         for id in shares.in_order(open.or(shares.wide()), self.state.slots) {
             let Some(job) = self.state.jobs.get(&id) else { continue };

@@ -40,7 +40,7 @@ impl Core {
                     if let JobState::Running { waiting } = &mut job.state {
                         *waiting = None;
                     }
-                    job.touch();
+                    job.news.add();
                 }
                 if let Some(to) = self.workers.get_mut(&worker) {
                     to.running.insert(attempt);
@@ -58,7 +58,7 @@ impl Core {
             Outcome::RestSplitOff { attempt, from, rest, .. } => {
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
                     job.split_off(attempt.task, from, rest);
-                    job.touch();
+                    job.news.add();
                 }
             }
             Outcome::ReplicaOrdered { attempt, from, to } => {
@@ -73,7 +73,7 @@ impl Core {
             Outcome::ReplicaUsed { attempt, worker } => {
                 if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
                     job.moved(attempt, worker);
-                    job.touch();
+                    job.news.add();
                 }
             }
             Outcome::Revoked { attempt, worker, why } => {
@@ -105,7 +105,7 @@ impl Core {
                     let at_ms = now.since(job.submitted);
                     job.history.failed(attempt, &failure.to_string(), at_ms);
                     job.note(format!("attempt {attempt} on {worker} ({host}): {failure}"));
-                    job.touch();
+                    job.news.add();
                 }
                 self.publish(What::AttemptFailed(attempt, worker, failure), now);
             }
@@ -180,7 +180,7 @@ impl Core {
             _ => Vec::new(),
         };
         job.opened(stage, tasks, reads, ranges);
-        job.touch();
+        job.news.add();
         self.publish(What::StageOpened(id, stage, tasks), now);
     }
 
@@ -222,7 +222,7 @@ impl Core {
                     job.note(text);
                 }
             }
-            job.touch();
+            job.news.add();
         }
         if let Some(why) = give_up {
             self.give_up(attempt.task.job, why, now);
@@ -234,7 +234,7 @@ impl Core {
         if let Some(job) = self.jobs.get_mut(&task.job) {
             job.reopened(task);
             job.note(format!("task {task} runs again: its output is gone"));
-            job.touch();
+            job.news.add();
         }
         self.publish(What::TaskReopened(task), now);
     }
@@ -262,7 +262,7 @@ impl Core {
         for job in jobs {
             if let Some(job) = self.jobs.get_mut(&job) {
                 job.note(text.to_owned());
-                job.touch();
+                job.news.add();
             }
         }
     }
@@ -297,7 +297,7 @@ impl Core {
             let history = Arc::new(std::mem::take(&mut job.history));
             job.end(state, now);
             tell(&job.submission.options.short_id, || job.status(now, false), &history);
-            job.touch();
+            job.news.alert();
             self.ended.push_back(id);
             self.histories.put(id, history.clone());
             self.ended_histories.push((id, history));

@@ -9,22 +9,20 @@ use super::config::Config;
 use super::job::Job;
 use super::limits::{COLLECTED_KEPT, JOBS_MAX, MACHINE_MAX, SLOTS_MAX, SPLITS_PAGE, WORKERS_KEPT};
 use super::outbox::Outbox;
-use super::queues::waits_for;
 use super::worker::{Standing, Worker};
 use crate::explain::EventLog;
 use crate::history::{Histories, History};
 use crate::http::Totals;
 use crate::journal::{Home, Journal};
-use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
+use crate::scheduler::{Event, HostId, JobRequest, Millis, Outcome, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use windrow_protocol::claim::{Claim, check_labels};
 use windrow_protocol::control::{
-    AttemptEnd, BinaryId, JobState, JobSubmission, PROTOCOL_VERSION, Refusal, Registered, Term,
-    WorkerHello,
+    AttemptEnd, JobSubmission, PROTOCOL_VERSION, Refusal, Registered, Term, WorkerHello,
 };
 use windrow_protocol::events::What;
-use windrow_protocol::failure::{Failure, FailureClass};
+use windrow_protocol::failure::Failure;
 use windrow_protocol::ids::{AttemptId, JobId, TaskKind, WorkerId};
 use windrow_protocol::link::draw_token;
 use windrow_protocol::task::TaskOutput;
@@ -87,6 +85,8 @@ pub(crate) struct Core {
     pub(crate) sources: Sources,
     /// Events that follow from outcomes, to be handled next.
     pub(crate) next: VecDeque<(String, Event)>,
+    /// Room for what is decided next.
+    outcomes: Vec<Outcome>,
     pub(crate) stopping: bool,
     /// What schedulers were told.
     pub(crate) log: EventLog,
@@ -126,6 +126,7 @@ impl Core {
             refused: None,
             sources: Sources::default(),
             next: VecDeque::new(),
+            outcomes: Vec::new(),
             stopping: false,
             log: EventLog::default(),
             journal: None,
@@ -164,12 +165,13 @@ impl Core {
     ) {
         self.log_if_wanted(now);
         let Some(pool) = self.pools.get_mut(build) else { return };
-        let mut outcomes = Vec::new();
+        let mut outcomes = std::mem::take(&mut self.outcomes);
         pool.scheduler.handle(&event, now, &mut outcomes);
         self.log.told(build, now, &event, outcomes.len());
-        for outcome in outcomes {
+        for outcome in outcomes.drain(..) {
             self.apply(build, outcome, arrived, now);
         }
+        self.outcomes = outcomes;
     }
 
     /// Sees to it that what schedulers are told is kept, as long as a job runs.
@@ -352,23 +354,23 @@ impl Core {
         self.handle(build, Event::Heartbeat { worker }, None, now);
     }
 
-    /// An attempt has ended, as its worker says.
+    /// An attempt has ended, as its worker says. Whether the scheduler was told.
     pub(crate) fn ended(
         &mut self,
         worker: WorkerId,
         build: &str,
         mut end: AttemptEnd,
         now: Millis,
-    ) {
+    ) -> bool {
         let attempt = end.attempt;
         match self.workers.get_mut(&worker) {
             Some(of) if of.running.contains(&attempt) => {
                 if !of.all_listed(attempt, &mut end.result) {
-                    return;
+                    return false;
                 }
                 of.outbox.forget(attempt);
             }
-            _ => return,
+            _ => return false,
         }
         if let Some(job) = self.jobs.get_mut(&attempt.task.job) {
             job.history.told(attempt, end.spent, std::mem::take(&mut end.log));
@@ -376,8 +378,7 @@ impl Core {
         let event = match end.result {
             Err(failure) => {
                 let failure = Box::new(failure);
-                self.handle(build, Event::AttemptFailed { worker, attempt, failure }, None, now);
-                return;
+                (Event::AttemptFailed { worker, attempt, failure }, None)
             }
             Ok(output) => {
                 let mut pages = 0;
@@ -402,6 +403,7 @@ impl Core {
             }
         };
         self.handle(build, event.0, event.1, now);
+        true
     }
 
     fn split_info(&self, split: &windrow_protocol::task::Split) -> SplitInfo {
@@ -481,55 +483,6 @@ impl Core {
         }
     }
 
-    /// Says of each job what it waits for, and gives up those that no connected worker has the code of, or gets it.
-    pub(crate) fn explain_waiting(&mut self, now: Millis) {
-        let connected = self
-            .workers
-            .values()
-            .find(|worker| worker.is_known())
-            .map(|worker| worker.hello.binary.clone());
-        let mut wrong = Vec::new();
-        for pool in self.pools.values() {
-            for id in &pool.jobs {
-                let Some(job) = self.jobs.get_mut(id) else { continue };
-                let differs = connected.as_ref().filter(|_| pool.alive.is_empty());
-                let waiting = match (&connected, differs) {
-                    (None, _) => Some(
-                        "no worker is connected: start one with `windrow worker --coordinator HOST:PORT`"
-                            .to_owned(),
-                    ),
-                    (_, Some(other)) => Some(no_such_worker(job, other)),
-                    _ if job.binary_wanted.is_some() => Some(BINARY_WANTED.to_owned()),
-                    _ if job.running == 0 => Some(waits_for(pool.scheduler.state(), *id)),
-                    _ => None,
-                };
-                match differs {
-                    None => job.wrong_binary_since = None,
-                    Some(_) => {
-                        let since = *job.wrong_binary_since.get_or_insert(now);
-                        if now.since(since) >= self.config.wrong_binary_ms {
-                            wrong.push((*id, waiting.clone().unwrap_or_default()));
-                        }
-                    }
-                }
-                if let Some(since) = job.binary_wanted
-                    && now.since(since) >= self.config.binary_ms
-                {
-                    wrong.push((*id, no_binary(now.since(since))));
-                }
-                let state = JobState::Running { waiting };
-                if job.is_running() && job.state != state {
-                    job.state = state;
-                    job.touch();
-                }
-            }
-        }
-        for (job, text) in wrong {
-            self.give_up(job, Failure::new(FailureClass::WrongBinary, text), now);
-        }
-        self.handle_next(now);
-    }
-
     /// What became of the attempts of jobs that have ended since that was taken last, to be written.
     pub(crate) fn take_ended_histories(&mut self) -> EndedHistories {
         EndedHistories {
@@ -568,28 +521,4 @@ fn check_version(caller: u32) -> Result<(), Refusal> {
     } else {
         Err(Refusal::Version { coordinator: PROTOCOL_VERSION, caller })
     }
-}
-
-/// What a job waits for whose binary has not come.
-const BINARY_WANTED: &str = "its binary, which the program that submitted it sends";
-
-fn no_binary(ms: u64) -> String {
-    format!(
-        "workers need the job's binary, and the program that submitted it has not sent any of it for {} s: submit the job again, and let that program run until the job ends",
-        ms / 1000
-    )
-}
-
-fn no_such_worker(job: &Job, worker: &BinaryId) -> String {
-    if let Some(JobBinary { machine, .. }) = &job.binary {
-        return format!(
-            "no connected worker runs binaries for {machine}; there are such as {} (build {}): start workers on {machine}, or name with `--binary` the job's binary for their kind of machine",
-            worker.name, worker.build
-        );
-    }
-    let job = &job.submission.binary;
-    format!(
-        "no connected worker runs the job's binary {} (build {}); they run {} (build {}): start workers with the job's binary",
-        job.name, job.build, worker.name, worker.build
-    )
 }

@@ -3,13 +3,13 @@
 
 use super::binaries::JobBinary;
 use super::limits::NOTES_MAX;
+use super::news::News;
 use crate::history::History;
 use crate::scheduler::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::sync::watch;
 use windrow_protocol::claim::Claim;
 use windrow_protocol::control::{
     JobSpec, JobState, JobStatus, JobSubmission, StageStatus, TaskMade,
@@ -73,9 +73,9 @@ pub(crate) struct Job {
     /// What became of its attempts, until it has ended.
     #[serde(skip)]
     pub(crate) history: History,
-    /// A number that changes with the job, for those who wait.
+    /// What is new about it.
     #[serde(skip)]
-    pub(crate) changed: watch::Sender<u64>,
+    pub(crate) news: News,
 }
 
 /// What the tasks of a stage read of shuffles.
@@ -170,14 +170,7 @@ impl Job {
             claim: Claim::default(),
             binary_wanted: None,
             history: History::default(),
-            changed: watch::Sender::new(0),
-        }
-    }
-
-    /// Wakes those who wait for something new about the job.
-    pub(crate) fn touch(&self) {
-        if self.changed.receiver_count() > 0 {
-            self.changed.send_modify(|number| *number += 1);
+            news: News::default(),
         }
     }
 

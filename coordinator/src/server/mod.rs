@@ -10,6 +10,7 @@ mod config;
 mod core;
 mod job;
 mod limits;
+mod news;
 mod orders;
 mod outbox;
 mod pages;
@@ -21,6 +22,7 @@ mod replay;
 mod scaling;
 mod service;
 mod snapshot;
+mod waiting;
 mod worker;
 
 pub use config::Config;

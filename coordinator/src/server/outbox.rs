@@ -71,8 +71,11 @@ impl Outbox {
 
     /// The worker has seen all answers up to this number.
     pub(crate) fn seen(&mut self, number: u64) {
-        if number <= self.number {
-            self.told = self.told.split_off(&number.saturating_add(1));
+        while number <= self.number
+            && let Some(first) = self.told.first_entry()
+            && *first.key() <= number
+        {
+            first.remove();
         }
     }
 

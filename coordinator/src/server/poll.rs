@@ -37,16 +37,13 @@ impl Core {
         of.outbox.seen(poll.seen);
         of.polls += 1;
         of.wake();
-        let waiting = Waiting {
-            worker,
-            number: of.polls,
-            seen: poll.seen,
-            ended_seen: poll.ended.len() as u32,
-            changed: of.changed.subscribe(),
-        };
-        self.heard(worker, &build, now);
+        let (number, seen, ended_seen) = (of.polls, poll.seen, poll.ended.len() as u32);
+        let mut is_heard = false;
         for end in poll.ended {
-            self.ended(worker, &build, end, now);
+            is_heard |= self.ended(worker, &build, end, now);
+        }
+        if !is_heard {
+            self.heard(worker, &build, now);
         }
         for (attempt, progress) in poll.progress {
             if let Some(from) = progress.given_up
@@ -67,7 +64,9 @@ impl Core {
         if poll.draining {
             let _ = self.drain(worker, now);
         }
-        Some(waiting)
+        // It waits from here on: what it has said woke nobody for it.
+        let changed = self.workers.get(&worker)?.changed.subscribe();
+        Some(Waiting { worker, number, seen, ended_seen, changed })
     }
 
     /// The answer to a worker that is not known.

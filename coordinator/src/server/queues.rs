@@ -6,7 +6,7 @@ use crate::scheduler::{QueueView, Scheduler, State};
 use std::collections::BTreeMap;
 use windrow_protocol::claim::QueueStatus;
 use windrow_protocol::control::WorkerStatus;
-use windrow_protocol::ids::{JobId, WorkerId};
+use windrow_protocol::ids::WorkerId;
 
 impl Core {
     /// All workers that are known, and those that were lost last.
@@ -39,15 +39,5 @@ impl Core {
             entry.waiting += waiting;
         }
         all.into_values().collect()
-    }
-}
-
-/// What a job waits for of which nothing runs.
-pub(super) fn waits_for(state: &State, job: JobId) -> String {
-    let Some((queue, before)) = state.place_in_queue(job) else { return state.lacks(job) };
-    match before {
-        0 => format!("a place in queue `{queue}`: it is the next"),
-        1 => format!("a place in queue `{queue}`: 1 job is before it"),
-        before => format!("a place in queue `{queue}`: {before} jobs are before it"),
     }
 }

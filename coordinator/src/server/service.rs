@@ -250,28 +250,26 @@ impl Coordinator for Service {
         let begun = Instant::now();
         let deadline = begun + wait_for(&ctx, wait_ms);
         let progress = begun + Duration::from_millis(PROGRESS_MS);
-        let (mut number, wanted) = {
-            let (core, _) = self.lock();
-            let job = core.job(id)?;
-            (job.changed.subscribe(), job.wants_binary())
+        let (mut number, seen, wanted) = {
+            let (mut core, _) = self.lock();
+            let job = core.jobs.get_mut(&id).ok_or(Refusal::NoJob(id))?;
+            (job.news.watch(), job.news.count(), job.wants_binary())
         };
-        let mut news = false;
         loop {
-            let told = {
+            let (told, has_news) = {
                 let (core, now) = self.lock();
                 let job = core.job(id)?;
-                let at = Instant::now();
+                let (at, has_news) = (Instant::now(), job.news.count() != seen);
                 let is_wanted = job.wants_binary() && !wanted;
-                let is_time =
-                    !job.is_running() || at >= deadline || (news && (is_wanted || at >= progress));
-                is_time.then(|| job.status(now, true))
+                let is_news = has_news && at >= progress;
+                let is_time = !job.is_running() || at >= deadline || is_wanted || is_news;
+                (is_time.then(|| job.status(now, true)), has_news)
             };
             if let Some(status) = told {
                 self.kept().await;
                 return Ok(status);
             }
-            let until = if news { progress.min(deadline) } else { deadline };
-            news |= changed(&mut number, until).await;
+            changed(&mut number, if has_news { progress.min(deadline) } else { deadline }).await;
         }
     }
 
@@ -326,26 +324,22 @@ impl Coordinator for Service {
     }
 
     async fn poll(self, ctx: Context, worker: WorkerId, poll: Poll) -> PollAnswer {
-        let (mut waiting, deadline) = {
+        let (mut waiting, deadline, mut answer) = {
             let (mut core, now) = self.lock();
             let wait = wait_for(&ctx, poll.wait_ms);
             let wait = wait.min(Duration::from_millis(core.config.scheduler.lease_ms / 3));
-            match core.poll_begin(worker, poll, now) {
-                Some(waiting) => (waiting, Instant::now() + wait),
-                None => return core.unknown(),
-            }
+            let Some(waiting) = core.poll_begin(worker, poll, now) else { return core.unknown() };
+            let answer = core.poll_answer(&waiting, false, now);
+            (waiting, Instant::now() + wait, answer)
         };
-        let mut at_once = false;
         loop {
-            let answer = {
-                let (mut core, now) = self.lock();
-                core.poll_answer(&waiting, at_once, now)
-            };
             if let Some(answer) = answer {
                 self.kept().await;
                 return answer;
             }
-            at_once = !changed(&mut waiting.changed, deadline).await;
+            let is_over = !changed(&mut waiting.changed, deadline).await;
+            let (mut core, now) = self.lock();
+            answer = core.poll_answer(&waiting, is_over, now);
         }
     }
 

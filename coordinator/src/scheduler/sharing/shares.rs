@@ -3,7 +3,7 @@
 use super::accounts::{Account, Held, Share};
 use super::needs::{Counts, Kind, KindSet, Kinds};
 use super::policy::Policy;
-use super::tree::{Member, OfJob, Queue, User};
+use super::tree::{Member, OfJob, Queue, User, move_entry};
 use crate::scheduler::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -252,9 +252,6 @@ impl Shares {
         job.account.settle(now);
         member.account.settle(now);
         queue.account.settle(now);
-        if let Some(share) = job.entry.take() {
-            member.ready.remove(&(Reverse(job.priority), share, id));
-        }
         change(job);
         let after = job.account.held();
         member.account.change(before, after);
@@ -265,11 +262,10 @@ impl Shares {
         if !was_there[2] && job.is_there() {
             job.account.raise(member.floor);
         }
-        if !job.ready.is_empty() {
-            let share = job.account.share();
-            job.entry = Some(share);
-            member.ready.insert((Reverse(job.priority), share, id));
-        }
+        let entry = (!job.ready.is_empty()).then(|| job.account.share());
+        let place = |share| (Reverse(job.priority), share, id);
+        move_entry(&mut member.ready, job.entry.map(place), entry.map(place));
+        job.entry = entry;
         member.kinds.change(ready_before, job.ready);
         if !was_there[1] && member.is_there() {
             member.account.raise(queue.floor);
@@ -382,13 +378,16 @@ impl Shares {
     /// slots.
     pub(crate) fn in_order(&self, kinds: KindSet, slots: u64) -> impl Iterator<Item = JobId> {
         let has_any = move |of: KindSet| !of.and(kinds).is_empty();
-        let ready = self.queues.values().filter(move |queue| has_any(queue.kinds.any()));
-        let mut queues: Vec<&Queue> = ready.collect();
-        if queues.len() > 1 {
-            queues.sort_by_cached_key(|queue| queue.turn(slots));
+        let mut ready = self.queues.values().filter(move |queue| has_any(queue.kinds.any()));
+        let first = ready.next();
+        let mut several: Vec<&Queue> = ready.collect();
+        let only = first.filter(|_| several.is_empty());
+        if only.is_none() {
+            several.splice(0..0, first);
+            several.sort_by_cached_key(|queue| queue.turn(slots));
         }
-        queues
-            .into_iter()
+        only.into_iter()
+            .chain(several)
             .flat_map(|queue| queue.ready.iter())
             .filter_map(|(_, at)| self.members.get(at))
             .filter(move |member| has_any(member.kinds.any()))

@@ -89,17 +89,25 @@ impl Queue {
 
     /// Notes where a user stands in it, and with what.
     pub(super) fn enter(&mut self, at: u32, member: &mut Member, is_full: bool) {
-        let before = member.entry.take();
-        if let Some((share, _)) = before {
-            self.ready.remove(&(share, at));
-        }
-        if !member.ready.is_empty() && !is_full {
-            let share = member.account.share();
-            member.entry = Some((share, member.kinds.any()));
-            self.ready.insert((share, at));
-        }
+        let before = member.entry;
+        let may_start = !member.ready.is_empty() && !is_full;
+        member.entry = may_start.then(|| (member.account.share(), member.kinds.any()));
+        let place = |entry: Option<(Share, KindSet)>| entry.map(|(share, _)| (share, at));
+        move_entry(&mut self.ready, place(before), place(member.entry));
         let kinds = |entry: Option<(Share, KindSet)>| entry.map_or(KindSet::default(), |it| it.1);
         self.kinds.change(kinds(before), kinds(member.entry));
+    }
+}
+
+/// Puts what stood at one place at another.
+pub(super) fn move_entry<E: Ord>(set: &mut BTreeSet<E>, from: Option<E>, to: Option<E>) {
+    if from == to {
+        return;
+    }
+    // In this order: a set that is never empty keeps its memory.
+    set.extend(to);
+    if let Some(from) = from {
+        set.remove(&from);
     }
 }
 

@@ -100,7 +100,7 @@ impl Core {
             let job = self.job_mut(id)?;
             if job.binary_wanted.is_none() {
                 job.binary_wanted = Some(now);
-                job.touch();
+                job.news.alert();
                 self.explain_waiting(now);
             }
         }
@@ -160,7 +160,7 @@ impl Core {
         let waiting = self.jobs.values_mut().filter(|job| job.binary_wanted.is_some());
         for job in waiting.filter(|job| job.content() == Some(content)) {
             job.binary_wanted = None;
-            job.touch();
+            job.news.add();
         }
         self.explain_waiting(now);
     }
