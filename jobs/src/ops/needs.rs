@@ -37,11 +37,11 @@ impl<T: Record> Dataset<T> {
     /// ```
     /// # use windrow_jobs::{Flow, Result};
     /// # fn plan(flow: &Flow) -> Result<()> {
-    /// flow.read_lines(&"images.txt".parse()?)
+    /// flow.read_lines("images.txt")
     ///     .map(|path| path.len() as u64)
     ///     .needs_label("gpu")
     ///     .count_by_value()
-    ///     .write_parquet(&"labels".parse()?)
+    ///     .write_parquet("labels")
     /// # }
     /// ```
     #[must_use]
