@@ -25,6 +25,9 @@ const FILES_BYTES: u64 = 64 << 20;
 /// The same in memory.
 const MEMORY_BYTES: u64 = 16 << 20;
 
+/// The most bytes of memory that stay for the next entry.
+const ROOM_BYTES: usize = 64 << 10;
+
 /// The most segments: each process that keeps something begins one.
 const SEGMENTS_MAX: usize = 64;
 
@@ -76,7 +79,7 @@ pub(crate) struct EventLog {
     segments: VecDeque<Segment>,
     /// The file of the last segment.
     file: Option<BufWriter<File>>,
-    /// Room for an entry that goes into it.
+    /// Room for the next entry.
     room: Vec<u8>,
     /// The bytes that the last segment started with.
     start_bytes: u64,
@@ -217,29 +220,23 @@ impl EventLog {
             self.begin_segment()?;
         }
         let Some(last) = self.segments.back_mut() else { return Ok(0) };
-        let mut bytes = match &mut last.place {
-            Place::Memory(all) => std::mem::take(all),
-            Place::File(_) => {
-                self.room.clear();
-                std::mem::take(&mut self.room)
-            }
-        };
-        let begin = bytes.len();
+        let mut bytes = std::mem::take(&mut self.room);
         bytes.extend_from_slice(&[0; 4]);
         bytes = postcard::to_extend(entry, bytes).map_err(io::Error::other)?;
-        let length = bytes.len() - begin;
-        let content = u32::try_from(length - 4).map_err(io::Error::other)?;
-        bytes[begin..begin + 4].copy_from_slice(&content.to_le_bytes());
+        let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
         match (&mut last.place, &mut self.file) {
-            (Place::Memory(all), _) => *all = bytes,
-            (Place::File(_), Some(file)) => {
-                file.write_all(&bytes)?;
-                self.room = bytes;
-            }
+            (Place::Memory(all), _) => all.extend_from_slice(&bytes),
+            (Place::File(_), Some(file)) => file.write_all(&bytes)?,
             (Place::File(_), None) => return Err(io::Error::other("no file is open")),
         }
-        last.bytes += length as u64;
-        Ok(length as u64)
+        let written = bytes.len() as u64;
+        last.bytes += written;
+        // A start may have had megabytes.
+        bytes.clear();
+        bytes.shrink_to(ROOM_BYTES);
+        self.room = bytes;
+        Ok(written)
     }
 
     /// Hands to the system what is in the process alone: a process that is killed loses no more than what came since.

@@ -14,7 +14,7 @@ use crate::explain::EventLog;
 use crate::history::{Histories, History};
 use crate::http::Totals;
 use crate::journal::{Home, Journal};
-use crate::scheduler::{Event, HostId, JobRequest, Millis, Outcome, Scheduler, SplitInfo, Written};
+use crate::scheduler::{Event, HostId, JobRequest, Millis, Scheduler, SplitInfo, Written};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use windrow_protocol::claim::{Claim, check_labels};
@@ -85,8 +85,6 @@ pub(crate) struct Core {
     pub(crate) sources: Sources,
     /// Events that follow from outcomes, to be handled next.
     pub(crate) next: VecDeque<(String, Event)>,
-    /// Room for what is decided next.
-    outcomes: Vec<Outcome>,
     pub(crate) stopping: bool,
     /// What schedulers were told.
     pub(crate) log: EventLog,
@@ -126,7 +124,6 @@ impl Core {
             refused: None,
             sources: Sources::default(),
             next: VecDeque::new(),
-            outcomes: Vec::new(),
             stopping: false,
             log: EventLog::default(),
             journal: None,
@@ -165,13 +162,12 @@ impl Core {
     ) {
         self.log_if_wanted(now);
         let Some(pool) = self.pools.get_mut(build) else { return };
-        let mut outcomes = std::mem::take(&mut self.outcomes);
+        let mut outcomes = Vec::new();
         pool.scheduler.handle(&event, now, &mut outcomes);
         self.log.told(build, now, &event, outcomes.len());
-        for outcome in outcomes.drain(..) {
+        for outcome in outcomes {
             self.apply(build, outcome, arrived, now);
         }
-        self.outcomes = outcomes;
     }
 
     /// Sees to it that what schedulers are told is kept, as long as a job runs.
@@ -264,6 +260,11 @@ impl Core {
     /// The job, or the refusal that says that there is none.
     pub(crate) fn job(&self, job: JobId) -> Result<&Job, Refusal> {
         self.jobs.get(&job).ok_or(Refusal::NoJob(job))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn job_mut(&mut self, job: JobId) -> Result<&mut Job, Refusal> {
+        self.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))
     }
 
     pub(crate) fn cancel(&mut self, id: JobId, now: Millis) -> Result<(), Refusal> {

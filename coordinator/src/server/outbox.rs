@@ -71,11 +71,8 @@ impl Outbox {
 
     /// The worker has seen all answers up to this number.
     pub(crate) fn seen(&mut self, number: u64) {
-        while number <= self.number
-            && let Some(first) = self.told.first_entry()
-            && *first.key() <= number
-        {
-            first.remove();
+        if number <= self.number {
+            self.told.retain(|&told, _| told > number);
         }
     }
 

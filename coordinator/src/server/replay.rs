@@ -30,7 +30,7 @@ impl Core {
         kind: TaskKind,
         partition: u32,
     ) -> Result<TaskRecord, Refusal> {
-        let job = self.jobs.get_mut(&id).ok_or(Refusal::NoJob(id))?;
+        let job = self.job_mut(id)?;
         let task = TaskId { job: id, stage, round: Round::default(), kind, partition };
         job.check_kept(task)?;
         let (number, made) = job.made(stage, partition).unzip();

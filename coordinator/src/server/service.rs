@@ -252,7 +252,7 @@ impl Coordinator for Service {
         let progress = begun + Duration::from_millis(PROGRESS_MS);
         let (mut number, seen, wanted) = {
             let (mut core, _) = self.lock();
-            let job = core.jobs.get_mut(&id).ok_or(Refusal::NoJob(id))?;
+            let job = core.job_mut(id)?;
             (job.news.watch(), job.news.count(), job.wants_binary())
         };
         loop {

@@ -60,7 +60,7 @@ impl Core {
 }
 
 /// What a job waits for of which nothing runs.
-pub(super) fn waits_for(state: &State, job: JobId) -> String {
+fn waits_for(state: &State, job: JobId) -> String {
     let Some((queue, before)) = state.place_in_queue(job) else { return state.lacks(job) };
     match before {
         0 => format!("a place in queue `{queue}`: it is the next"),

@@ -378,16 +378,13 @@ impl Shares {
     /// slots.
     pub(crate) fn in_order(&self, kinds: KindSet, slots: u64) -> impl Iterator<Item = JobId> {
         let has_any = move |of: KindSet| !of.and(kinds).is_empty();
-        let mut ready = self.queues.values().filter(move |queue| has_any(queue.kinds.any()));
-        let first = ready.next();
-        let mut several: Vec<&Queue> = ready.collect();
-        let only = first.filter(|_| several.is_empty());
-        if only.is_none() {
-            several.splice(0..0, first);
-            several.sort_by_cached_key(|queue| queue.turn(slots));
+        let ready = self.queues.values().filter(move |queue| has_any(queue.kinds.any()));
+        let mut queues: Vec<&Queue> = ready.collect();
+        if queues.len() > 1 {
+            queues.sort_by_cached_key(|queue| queue.turn(slots));
         }
-        only.into_iter()
-            .chain(several)
+        queues
+            .into_iter()
             .flat_map(|queue| queue.ready.iter())
             .filter_map(|(_, at)| self.members.get(at))
             .filter(move |member| has_any(member.kinds.any()))

@@ -71,10 +71,6 @@ impl Job {
 }
 
 impl Core {
-    fn job_mut(&mut self, job: JobId) -> Result<&mut Job, Refusal> {
-        self.jobs.get_mut(&job).ok_or(Refusal::NoJob(job))
-    }
-
     /// The binary of a job that runs, if it is known, and nobody has been asked for it yet, nor has it, as far as is known: another
     /// coordinator may have kept it.
     pub(crate) fn unseen_binary(&self, id: JobId) -> Option<BinaryContent> {
