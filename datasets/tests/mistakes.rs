@@ -1,8 +1,0 @@
-//! Mistakes with records that do not compile, and what the compiler says of them: each message says what to do.
-//!
-//! After a change of a message: `TRYBUILD=overwrite cargo test -p windrow-datasets --test mistakes`, then read them.
-
-#[test]
-fn mistakes_are_explained() {
-    trybuild::TestCases::new().compile_fail("tests/mistakes/*.rs");
-}
