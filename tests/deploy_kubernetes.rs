@@ -36,3 +36,25 @@ fn the_commands_are_those_of_the_binary() {
     }
     assert_eq!(found, ["coordinator", "worker", "run"]);
 }
+
+#[test]
+fn the_number_of_pods_follows_the_work() {
+    let room = room!();
+    let kubectl = room.write("bin/kubectl", "#!/bin/sh\necho \"$@\"\n");
+    std::fs::set_permissions(&kubectl, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let path = format!("{}:/usr/bin:/bin", room.path("bin").display());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/scale.sh");
+    let scale = || room.program(&script, "").env("PATH", &path).env("WINDROW_WORKERS_WANTED", "7");
+    let told = scale().ok();
+    assert_eq!(told.stdout(), "scale deployment windrow-worker --replicas 7\n");
+    let told = scale().env("WINDROW_DEPLOYMENT", "others").ok();
+    assert_eq!(told.stdout(), "scale deployment others --replicas 7\n");
+    // That is what the workers' manifest has.
+    let manifest = script.with_file_name("workers.yaml");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    assert!(
+        manifest.contains("kind: Deployment\nmetadata:\n  name: windrow-worker\n"),
+        "{manifest}"
+    );
+}

@@ -1,5 +1,6 @@
 //! `deploy/slurm/windrow.sh` under a real Slurm, of this machine alone: an allocation becomes a cluster for one job, which goes on
-//! after it was preempted, and of which nothing is left when it was cancelled.
+//! after it was preempted, and of which nothing is left when it was cancelled. `scale-up.sh` and `scale-down.sh` beside it: a coordinator
+//! that stays has workers from Slurm while there is work.
 //!
 //! It needs Slurm's daemons (Debian's `slurm-wlm`) and root, and says so where they are not.
 
@@ -140,4 +141,40 @@ fn an_allocation_is_a_cluster_that_survives_preemption_and_leaves_nothing() {
     assert!(!room.path("cancelled").exists(), "{}", room.listing());
     let log = std::fs::read_to_string(room.path("cancelled.log")).unwrap();
     assert!(log.contains("windrow: cancelled"), "{log}");
+}
+
+#[test]
+fn workers_come_from_slurm_with_the_work_and_give_their_places_back() {
+    let room = room!();
+    let Some(mut slurm) = Slurm::start(&room) else { return };
+    for file in 0..6 {
+        room.write(&format!("in/{file}.txt"), "b a b\n".repeat(1000));
+    }
+    let windrow = env!("CARGO_BIN_EXE_windrow");
+    let address = format!("127.0.0.1:{}", harness::processes::free_port());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/slurm");
+    let flags = "--workers-max 2 --scale-down-after 1 --scale-pause 5";
+    let mut coordinator = room
+        .windrow(&format!("coordinator --listen {address} {flags}"))
+        .args(["--scale-up", &format!("{folder}/scale-up.sh")])
+        .args(["--scale-down", &format!("{folder}/scale-down.sh")])
+        .env("SLURM_CONF", &slurm.config)
+        .env("WINDROW_PROGRAM", windrow)
+        .env("WINDROW_WORKER_FLAGS", "--threads 1")
+        .timeout(PATIENCE)
+        .start();
+    coordinator.until("it listens", || std::net::TcpStream::connect(&address).is_ok());
+    assert_eq!(slurm.tell("squeue --noheader"), "");
+    // There is one place: the second worker waits in the queue, and is not asked for again and again.
+    let run = room.windrow(&format!("run wordcount --input in --output out --cluster {address}"));
+    let job = run.timeout(PATIENCE).start();
+    let queued = "squeue --noheader --array --format %T:%j";
+    slurm.until("a worker came", |slurm| slurm.tell(queued).contains("RUNNING:windrow-worker@"));
+    assert!(slurm.tell(queued).lines().count() <= 2, "{}", slurm.tell(queued));
+    job.ok();
+    let mut rows = room.rows("out");
+    rows.sort();
+    assert_eq!(rows, ["a\t6000", "b\t12000"]);
+    slurm.until("all places are free", |slurm| slurm.tell("squeue --noheader").is_empty());
+    assert!(!coordinator.has_ended());
 }
