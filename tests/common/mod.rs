@@ -49,9 +49,13 @@ const MANY: [Mode; 8] = [
     Mode::Combining(2, Combining::Never),
 ];
 
-/// The ways over worker processes: the first plan of a test runs in the first two of them, and each one behind it in one.
+/// The ways over worker processes: the first plan of a test runs in the first two of them, and of those behind it each third
+/// one in another, or each one where [`ALL`] is set.
 const WORKERS: [Mode; 5] =
     [Mode::Workers(2), Mode::Faulted(3), Mode::Workers(1), Mode::Faulted(4), Mode::Workers(5)];
+
+/// The variable that has all plans run over worker processes, which takes some minutes more.
+const ALL: &str = "WINDROW_TEST_ALL_MODES";
 
 impl Mode {
     /// Who runs jobs so within this process.
@@ -147,7 +151,10 @@ pub(crate) fn everywhere(plan: impl Fn(&Flow, &Location) -> Result<()>) -> Ran {
     let call = Call::now();
     let over_workers = match call.number() {
         0 => &WORKERS[..2],
-        number => &WORKERS[number % WORKERS.len()..][..1],
+        number if number % 3 == 0 || std::env::var_os(ALL).is_some() => {
+            &WORKERS[number % WORKERS.len()..][..1]
+        }
+        _ => &[],
     };
     let modes = [&THREADS, over_workers].concat();
     call.in_executor(&plan).unwrap_or_else(|| run_in(&modes, &call, plan))

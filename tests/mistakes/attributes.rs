@@ -1,4 +1,4 @@
-use windrow_datasets::Record;
+use windrow::Record;
 
 #[derive(Record)]
 #[record(rename = "trips")]

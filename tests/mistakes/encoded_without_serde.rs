@@ -1,5 +1,5 @@
-use windrow_datasets::Record;
-use windrow_datasets::record::Encoded;
+use windrow::Record;
+use windrow::record::Encoded;
 
 #[derive(Clone)]
 enum Payment {
@@ -7,7 +7,6 @@ enum Payment {
 }
 
 #[derive(Record)]
-#[record(crate = "windrow_datasets")]
 struct Trip {
     payment: Encoded<Payment>,
 }

@@ -1,7 +1,7 @@
-use windrow_datasets::Record;
+use windrow::Record;
 
 #[derive(Record)]
-#[record(crate = "windrow_datasets", key)]
+#[record(key)]
 struct Place {
     zone_id: u32,
     longitude: f64,

@@ -1,8 +1,7 @@
-use windrow_datasets::record::Encoded;
-use windrow_datasets::{Record, TextRecord};
+use windrow::record::Encoded;
+use windrow::{Record, TextRecord};
 
 #[derive(Record)]
-#[record(crate = "windrow_datasets")]
 struct Trip {
     fare: f64,
     stops: Encoded<Vec<u8>>,

@@ -1,4 +1,4 @@
-use windrow_datasets::{Key, Record};
+use windrow::{Key, Record};
 
 fn map<T, U: Record>(_: impl Fn(T) -> U) {}
 
